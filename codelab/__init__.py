@@ -1,0 +1,43 @@
+"""codelab: turn images into packed binary codes, and say what every bit means, carries and retrieves.
+
+Names are loaded when first used, so `import codelab` costs milliseconds and never imports torch or numba.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Codes": "codes",
+    "pack_bits": "codes",
+    "unpack_bits": "codes",
+    "load": "files",
+    "CodelabError": "errors",
+    "DataError": "errors",
+    "UsageError": "errors",
+    "Encoder": "encoder",
+    "bit_usage": "information",
+    "block_entropy": "information",
+    "degrees_of_freedom": "information",
+    "class_information": "information",
+    "bit_reuse": "reuse",
+    "geometry": "geometry",
+    "search": "retrieval",
+    "retrieval_map": "retrieval",
+    "knn_accuracy": "retrieval",
+}
+
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'codelab' has no attribute {name!r}")
+    value = getattr(import_module(f"codelab.{_HOME[name]}"), name)
+    globals()[name] = value  # `codelab.geometry` must stay the function after its module is imported
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

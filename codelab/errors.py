@@ -1,0 +1,17 @@
+"""The two ways a person's request can fail; both say in one line what was found and what was expected."""
+
+
+class CodelabError(Exception):
+    """A failure that is not a bug of codelab: its message is one line for a person, never a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(CodelabError, ValueError):
+    """The call is wrong (a name, a path or an option that cannot be): exit code 2."""
+
+    exit_code = 2
+
+
+class DataError(CodelabError, ValueError):
+    """The call is right but what it was given cannot be worked on: exit code 1."""
