@@ -104,9 +104,9 @@ class Codes:
 
     packed: np.ndarray
     bits: int
-    labels: np.ndarray = field(default=None)  # type: ignore[assignment]
+    labels: np.ndarray = field(default=None)  # type: ignore[arg-type]
     classes: tuple[str, ...] = ()
-    items: pa.Table = field(default=None)  # type: ignore[assignment]
+    items: pa.Table = field(default=None)  # type: ignore[arg-type]
     logits: np.ndarray | None = None
     features: np.ndarray | None = None
     meta: dict[str, Any] = field(default_factory=dict)
