@@ -106,7 +106,7 @@ class Codes:
     bits: int
     labels: np.ndarray = field(default=None)  # type: ignore[arg-type]
     classes: tuple[str, ...] = ()
-    items: pa.Table = field(default=None)  # type: ignore[arg-type]
+    items: pa.Table = field(default=None)
     logits: np.ndarray | None = None
     features: np.ndarray | None = None
     meta: dict[str, Any] = field(default_factory=dict)
