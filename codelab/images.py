@@ -1,0 +1,268 @@
+"""Image sources: a folder, a Parquet or Hugging Face data set, or the demo set; images are read when asked for."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from codelab.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+SPLITS = ("train", "val", "valid", "validation", "test")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images with their items and labels, read one at a time.
+
+    Args:
+        name: what the user named, for messages and provenance.
+        items: one row an image: `id`, `path`, optional `split`, attribute columns.
+        labels: int32 `[N]`, -1 = none.
+        classes: C names.
+        read: the encoded bytes of image i.
+    """
+
+    name: str
+    items: pa.Table
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    read: Callable[[int], bytes]
+
+    def __len__(self) -> int:
+        return self.items.num_rows
+
+    def image(self, i: int) -> Image.Image:
+        """Image i as RGB; transparency is laid on white.
+
+        Raises:
+            DataError: the file is gone, or its bytes are not a whole image; the message names the image.
+        """
+        name = str(self.items["path"][i].as_py())
+        try:
+            data = self.read(i)
+        except OSError as error:
+            raise DataError(f"{name}: {error.strerror or error}") from None
+        return decode(data, name)
+
+    def subset(self, rows: Sequence[int] | np.ndarray) -> ImageSet:
+        """The images at these row numbers, in this order."""
+        index = np.asarray(rows, dtype=np.int64)
+        read = self.read
+        return replace(
+            self,
+            items=self.items.take(pa.array(index)),
+            labels=self.labels[index],
+            read=lambda i: read(int(index[i])),
+        )
+
+    def split(self, name: str) -> ImageSet:
+        """The images of one split.
+
+        Raises:
+            UsageError: no image has that split.
+        """
+        column = self.items["split"].to_pylist() if "split" in self.items.column_names else []
+        rows = [i for i, value in enumerate(column) if value == name]
+        if not rows:
+            found = ", ".join(sorted({v for v in column if v})) or "no splits"
+            raise UsageError(f"{self.name}: split {name!r} has no image; found {found}")
+        return self.subset(rows)
+
+
+def decode(data: bytes, name: str) -> Image.Image:
+    """An RGB image from encoded bytes, turned as its EXIF says, transparency laid on white.
+
+    Raises:
+        DataError: the bytes are not a whole image.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(data)) as file:
+            file.load()
+            image = ImageOps.exif_transpose(file)
+            if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+                image = _squeeze_range(image)
+            if image.has_transparency_data:
+                image = image.convert("RGBA")
+                white = Image.new("RGBA", image.size, "white")
+                image = Image.alpha_composite(white, image)
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{name}: not a readable image ({_first_line(error)})") from None
+
+
+def open_images(data: str | Path, *, labels_csv: str | Path | None = None, split: str | None = None) -> ImageSet:
+    """The images a user names: `demo`, a folder, or a Parquet file or folder of Parquet files with image bytes.
+
+    A folder gives classes by subfolder (`root/class/image.jpg`, or `root/train/class/image.jpg` with splits), or by
+    `labels_csv`: a CSV with the columns `path` and `label`, an optional `split`, and any attribute columns.
+    A Parquet data set needs an image column of bytes, or of structs with `bytes`, as Hugging Face writes them.
+
+    Raises:
+        UsageError: the path, the split or a column is not there.
+        DataError: there is no image, or the table is not a data set of images.
+    """
+    if str(data) == "demo":
+        from codelab.openmoji import demo_images
+
+        images = demo_images()
+    else:
+        path = Path(data)
+        if not path.exists():
+            raise UsageError(
+                f"{path}: no such file or folder; expected a folder of images, a .parquet file, or 'demo'"
+            )
+        parts = sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.suffix == ".parquet" else []
+        if labels_csv is not None:
+            images = _from_csv(path, Path(labels_csv))
+        elif parts:
+            images = _from_parquet(path, parts)
+        elif path.is_dir():
+            images = _from_folder(path)
+        else:
+            raise UsageError(f"{path}: expected a folder of images, a .parquet file, or 'demo'")
+    if not len(images):
+        raise DataError(f"{images.name}: no image found; looked for {', '.join(SUFFIXES)}")
+    return images.split(split) if split else images
+
+
+def _from_folder(root: Path) -> ImageSet:
+    files = []
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        files += [Path(folder, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
+    relative = [file.relative_to(root) for file in files]
+    tops = {path.parts[0] for path in relative if len(path.parts) > 1}
+    has_splits = bool(tops) and tops <= set(SPLITS)
+    depth = 1 if has_splits else 0
+    class_of = [path.parts[depth] if len(path.parts) > depth + 1 else None for path in relative]
+    columns: dict[str, Any] = {"id": [path.as_posix() for path in relative], "path": [str(f) for f in files]}
+    if has_splits:
+        columns["split"] = [path.parts[0] for path in relative]
+    return _image_set(root, columns, class_of, lambda i: files[i].read_bytes())
+
+
+def _from_csv(root: Path, table: Path) -> ImageSet:
+    if not table.is_file():
+        raise UsageError(f"{table}: no such file")
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        header = reader.fieldnames or []
+        missing = [name for name in ("path", "label") if name not in header]
+        if missing:
+            raise DataError(f"{table}: no column {missing[0]!r}; found {', '.join(header) or 'an empty file'}")
+        rows = list(reader)
+    base = root if root.is_dir() else root.parent
+    files = [base / row["path"] for row in rows]
+    for line, file in enumerate(files, start=2):
+        if not file.is_file():
+            raise DataError(f"{table}: line {line}: no file {file}")
+    columns: dict[str, Any] = {"id": [row["path"] for row in rows], "path": [str(f) for f in files]}
+    for name in header:
+        if name not in ("path", "label", "id"):
+            columns[name] = [row[name] or None for row in rows]
+    return _image_set(root, columns, [row["label"] or None for row in rows], lambda i: files[i].read_bytes())
+
+
+def _from_parquet(root: Path, parts: list[Path]) -> ImageSet:
+    try:
+        files = [pq.ParquetFile(part, memory_map=True) for part in parts]
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{root}: not a whole Parquet file ({_first_line(error)})") from None
+    schema = files[0].schema_arrow
+    image_column = next((f.name for f in schema if _holds_images(f.type)), None)
+    if image_column is None:
+        raise DataError(f"{root}: no column of image bytes; found {', '.join(schema.names)}")
+    label_column = next(
+        (name for name in ("label", "labels", "class", "category", "fine_label") if name in schema.names), None
+    )
+    others = [f.name for f in schema if f.name not in (image_column, label_column) and not pa.types.is_nested(f.type)]
+    others = [name for name in others if not pa.types.is_binary(schema.field(name).type)]
+    wanted = [*others, *([label_column] if label_column else [])]
+    table = pa.concat_tables([file.read(columns=wanted) for file in files]) if wanted else None
+    groups = [(file, g, file.metadata.row_group(g).num_rows) for file in files for g in range(file.num_row_groups)]
+    starts = np.cumsum([0, *(rows for _, _, rows in groups)])
+    n = int(starts[-1])
+    cached: dict[int, pa.ChunkedArray] = {}
+
+    def read(i: int) -> bytes:
+        # Row groups are the unit Parquet can read; the last one is kept because images are asked for in order.
+        g = int(np.searchsorted(starts, i, side="right")) - 1
+        column = cached.get(g)
+        if column is None:
+            file, group, _ = groups[g]
+            column = file.read_row_group(group, columns=[image_column])[image_column]
+            cached.clear()
+            cached[g] = column
+        value = column[int(i - starts[g])].as_py()
+        data = value.get("bytes") if isinstance(value, dict) else value
+        if data is None:
+            raise DataError(f"{root}: row {i} has no image bytes")
+        return bytes(data)
+
+    columns: dict[str, Any] = {"id": [str(i) for i in range(n)], "path": [f"{root}#{i}" for i in range(n)]}
+    for name in others:
+        columns[name] = table[name]  # type: ignore[index]
+    return _image_set(root, columns, _class_names(table, label_column, schema, n), read)
+
+
+def _holds_images(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _class_names(table: pa.Table | None, column: str | None, schema: pa.Schema, n: int) -> list[str | None]:
+    """Class names of every row; Hugging Face keeps the names of integer labels as JSON in the schema."""
+    if table is None or column is None:
+        return [None] * n
+    info = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    names = info.get(column, {}).get("names")
+    values = table[column].to_pylist()
+    if names:
+        return [names[v] if v is not None and 0 <= v < len(names) else None for v in values]
+    return [None if v is None or v == -1 else str(v) for v in values]
+
+
+def _image_set(
+    root: Path, columns: dict[str, Any], class_of: list[str | None], read: Callable[[int], bytes]
+) -> ImageSet:
+    classes = tuple(sorted({c for c in class_of if c is not None}, key=_natural))
+    number: dict[str | None, int] = {name: i for i, name in enumerate(classes)} | {None: -1}
+    labels = np.array([number[c] for c in class_of], dtype=np.int32)
+    items = pa.table({**columns, "id": pc.cast(pa.array(columns["id"]), pa.string())})
+    return ImageSet(str(root), items, labels, classes, read)
+
+
+def _natural(name: str) -> tuple[int, int, str]:
+    """Order by number where names are numbers, so that class 10 follows class 9."""
+    return (0, int(name), "") if name.isdecimal() else (1, 0, name)
+
+
+def _squeeze_range(image: Image.Image) -> Image.Image:
+    """16-bit and float pictures scaled to 0..255: Pillow alone would clip them to white."""
+    from PIL import Image
+
+    values = np.asarray(image, dtype=np.float64)
+    top = 65535.0 if values.max() > 255 else 255.0
+    return Image.fromarray(np.clip(values * (255 / top), 0, 255).astype(np.uint8))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
