@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,15 +149,29 @@ class Codes:
             DataError: a value is not 0 or 1, or anything `Codes` itself refuses.
         """
         bits = np.asarray(bits)
-        packed = pack_bits(bits)
+        return cls.from_packed(pack_bits(bits), bits.shape[1], labels, classes, items, logits, features, meta)
+
+    @classmethod
+    def from_packed(
+        cls,
+        packed: np.ndarray,
+        bits: int,
+        labels: np.ndarray | Sequence[Any] | None = None,
+        classes: Sequence[str] | None = None,
+        items: pa.Table | Mapping[str, Any] | Any | None = None,
+        logits: np.ndarray | None = None,
+        features: np.ndarray | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Codes:
+        """As `from_bits`, from bytes that are packed already: uint8 `[N, ceil(bits/8)]`."""
         names = tuple(classes or ())
-        labels_array = None if labels is None else np.asarray(labels)
-        if labels_array is not None and labels_array.dtype.kind in "UO":
-            labels_array, names = _number_names(labels_array, names)
+        numbers = None if labels is None else np.asarray(labels)
+        if numbers is not None and numbers.dtype.kind in "UO":
+            numbers, names = _number_names(numbers, names)
         return cls(
             packed,
-            bits.shape[1],
-            labels=labels_array,  # type: ignore[arg-type]
+            bits,
+            labels=numbers,  # type: ignore[arg-type]
             classes=names,
             items=_as_table(items),
             logits=logits,
@@ -207,6 +222,16 @@ class Codes:
             logits=stack("logits"),
             features=stack("features"),
         )
+
+    def save(self, path: str | Path) -> None:
+        """Write one Parquet file, whole or not at all; `codelab.load` reads it back.
+
+        Raises:
+            DataError: an item column has a name that the file format uses itself.
+        """
+        from codelab.files import write
+
+        write(self, path)
 
     # -- what they are ----------------------------------------------------------------------------------------------
 

@@ -161,8 +161,8 @@ def _from_folder(root: Path) -> ImageSet:
 def _from_csv(root: Path, table: Path) -> ImageSet:
     if not table.is_file():
         raise UsageError(f"{table}: no such file")
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
+    with table.open(newline="", encoding="utf-8-sig") as text:
+        reader = csv.DictReader(text)
         header = reader.fieldnames or []
         missing = [name for name in ("path", "label") if name not in header]
         if missing:
