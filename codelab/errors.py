@@ -1,10 +1,17 @@
 """The two ways a person's request can fail; both say in one line what was found and what was expected."""
 
+from collections.abc import Sequence
+
 
 class CodelabError(Exception):
     """A failure that is not a bug of codelab: its message is one line for a person, never a traceback."""
 
     exit_code = 1
+
+    def __init__(self, message: str, details: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
+        """One line for each thing the message counts, for instance every image that cannot be read."""
 
 
 class UsageError(CodelabError, ValueError):

