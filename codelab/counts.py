@@ -1,0 +1,229 @@
+"""Sufficient statistics of codes: made in one pass, and they add, so every measure streams and shards.
+
+A measure is `compute(counts)`. The public functions take codes, or the counts of any number of parts:
+
+    counts = total(BitCounts.of(part) for part in parts)
+    bit_usage(counts)
+
+gives what `bit_usage` gives for all the parts together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from codelab.codes import Codes, unpack_bits
+from codelab.errors import DataError, UsageError
+from codelab.result import Source
+
+GROUPS = 64
+"""Items are dealt to this many groups by row number; resampling whole groups gives the intervals."""
+
+ROWS = 1 << 15
+"""Rows unpacked at a time: 32 MB for 256 bits in float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Base of all counts: `a + b` are the counts of the items of both."""
+
+    source: Source
+    bits: int
+    n: int
+
+    ADD: ClassVar[tuple[str, ...]] = ("n",)
+    """Fields that add."""
+    SAME: ClassVar[tuple[str, ...]] = ("bits",)
+    """Fields that must be equal in both."""
+
+    def __add__(self: C, other: C) -> C:
+        if type(other) is not type(self):
+            return NotImplemented
+        for name in self.SAME:
+            if not np.array_equal(getattr(self, name), getattr(other, name)):
+                raise DataError(f"counts: parts with different {name} do not add")
+        added: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in self.ADD}
+        return replace(self, source=_joined(self.source, other.source), **added)
+
+
+C = TypeVar("C", bound=Counts)
+
+
+def total(parts: Iterable[C]) -> C:
+    """The sum of the counts of all parts.
+
+    Raises:
+        DataError: there is no part, or the parts are not counts of the same bits and classes.
+
+    Example:
+        >>> codes = Codes.from_bits([[1, 0], [1, 1], [0, 0]])
+        >>> total(BitCounts.of(part) for part in (codes[:1], codes[1:])).ones.tolist()
+        [2, 1]
+    """
+    result: C | None = None
+    for part in parts:
+        result = part if result is None else result + part
+    if result is None:
+        raise DataError("counts: no part given")
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class BitCounts(Counts):
+    """How often each bit is 1: `ones` int64 `[B]` of `n` items."""
+
+    ones: np.ndarray
+
+    ADD = ("n", "ones")
+
+    @classmethod
+    def of(cls, codes: Codes | BitCounts) -> BitCounts:
+        if isinstance(codes, BitCounts):
+            return codes
+        _need_codes(codes, cls)
+        return cls(Source.of(codes), codes.bits, len(codes), column_counts(codes.packed, codes.bits))
+
+
+@dataclass(frozen=True, eq=False)
+class ClassCounts(Counts):
+    """How often each bit is 1 in each class; items without a label are not counted.
+
+    `class_n` int64 `[C]` items of the class, `ones` int64 `[C, B]`. For multi-label data an item counts in each of
+    its classes, so `class_n` does not sum to `n`; `bit_ones` int64 `[B]` are the ones of the `n` items.
+    """
+
+    class_n: np.ndarray
+    ones: np.ndarray
+    bit_ones: np.ndarray
+    classes: tuple[str, ...] = ()
+    multilabel: bool = False
+
+    ADD = ("n", "class_n", "ones", "bit_ones")
+    SAME = ("bits", "classes", "multilabel")
+
+    @classmethod
+    def of(cls, codes: Codes | ClassCounts) -> ClassCounts:
+        if isinstance(codes, ClassCounts):
+            return codes
+        _need_codes(codes, cls)
+        n_classes = len(codes.classes)
+        if codes.multilabel:
+            class_n = codes.labels.sum(axis=0, dtype=np.int64)
+            bit_ones = column_counts(codes.packed, codes.bits)
+            ones = _multilabel_counts(codes.packed, codes.bits, codes.labels)
+            return cls(Source.of(codes), codes.bits, len(codes), class_n, ones, bit_ones, codes.classes, True)
+        kept = codes.labels >= 0
+        packed, labels = (codes.packed, codes.labels) if kept.all() else (codes.packed[kept], codes.labels[kept])
+        class_n = np.bincount(labels, minlength=n_classes).astype(np.int64)
+        ones = class_counts(packed, codes.bits, labels, n_classes)
+        return cls(Source.of(codes), codes.bits, len(labels), class_n, ones, ones.sum(axis=0), codes.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class PairCounts(Counts):
+    """How often two bits are both 1, for each of `GROUPS` groups of items.
+
+    `group_n` int64 `[G]`, `both` int64 `[G, B, B]`; the diagonal counts the ones. A row belongs to the group
+    `row % G` of its part, so that sorted codes spread over all groups.
+    """
+
+    group_n: np.ndarray
+    both: np.ndarray
+
+    ADD = ("n", "group_n", "both")
+
+    @classmethod
+    def of(cls, codes: Codes | PairCounts) -> PairCounts:
+        if isinstance(codes, PairCounts):
+            return codes
+        _need_codes(codes, cls)
+        groups = [np.ascontiguousarray(codes.packed[g::GROUPS]) for g in range(GROUPS)]
+        both = np.stack([pair_counts(group, codes.bits) for group in groups])
+        sizes = np.array([len(group) for group in groups], dtype=np.int64)
+        return cls(Source.of(codes), codes.bits, len(codes), sizes, both)
+
+    @property
+    def pairs(self) -> np.ndarray:
+        """int64 `[B, B]`: the groups together."""
+        return self.both.sum(axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class CellCounts(Counts):
+    """How often each value of a block of bits occurs: `blocks` int `[K, width]`, `cells` int64 `[K, 2**width]`.
+
+    The first bit of a block is the most significant one of the value.
+    """
+
+    blocks: np.ndarray
+    cells: np.ndarray
+
+    ADD = ("n", "cells")
+    SAME = ("bits", "blocks")
+
+    @classmethod
+    def of(cls, codes: Codes, blocks: Sequence[Sequence[int]] | np.ndarray) -> CellCounts:
+        blocks = np.asarray(blocks, dtype=np.int64)
+        width = blocks.shape[1]
+        cells = np.zeros((len(blocks), 1 << width), dtype=np.int64)
+        weights = 1 << np.arange(width - 1, -1, -1, dtype=np.int32)
+        for start in range(0, len(codes), ROWS):
+            bits = unpack_bits(codes.packed[start : start + ROWS], codes.bits).view(np.uint8)
+            for k, block in enumerate(blocks):
+                values = bits[:, block] @ weights
+                cells[k] += np.bincount(values, minlength=1 << width)
+        return cls(Source.of(codes), codes.bits, len(codes), blocks, cells)
+
+
+def column_counts(packed: np.ndarray, bits: int) -> np.ndarray:
+    """Ones per bit: int64 `[B]`."""
+    out = np.zeros(bits, dtype=np.int64)
+    for start in range(0, len(packed), ROWS):
+        out += unpack_bits(packed[start : start + ROWS], bits).sum(axis=0, dtype=np.int64)
+    return out
+
+
+def class_counts(packed: np.ndarray, bits: int, labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Ones per class and bit: int64 `[C, B]`; labels are 0 to C - 1."""
+    from scipy import sparse
+
+    out = np.zeros((n_classes, bits), dtype=np.int64)
+    for start in range(0, len(packed), ROWS):
+        rows = unpack_bits(packed[start : start + ROWS], bits).astype(np.int32)
+        part = labels[start : start + ROWS]
+        ones = np.ones(len(part), dtype=np.int32)
+        one_hot = sparse.csr_matrix((ones, (part, np.arange(len(part)))), shape=(n_classes, len(part)))
+        out += np.asarray(one_hot @ rows)
+    return out
+
+
+def pair_counts(packed: np.ndarray, bits: int) -> np.ndarray:
+    """Items where both bits are 1: int64 `[B, B]`."""
+    out = np.zeros((bits, bits), dtype=np.int64)
+    for start in range(0, len(packed), ROWS):
+        rows = unpack_bits(packed[start : start + ROWS], bits).astype(np.float32)
+        out += (rows.T @ rows).astype(np.int64)  # exact: float32 holds integers to 2**24
+    return out
+
+
+def _multilabel_counts(packed: np.ndarray, bits: int, labels: np.ndarray) -> np.ndarray:
+    out = np.zeros((labels.shape[1], bits), dtype=np.int64)
+    for start in range(0, len(packed), ROWS):
+        rows = unpack_bits(packed[start : start + ROWS], bits).astype(np.float32)
+        out += (labels[start : start + ROWS].T.astype(np.float32) @ rows).astype(np.int64)
+    return out
+
+
+def _need_codes(codes: Any, counts: type) -> None:
+    if not isinstance(codes, Codes):
+        raise UsageError(f"expected Codes or {counts.__name__}, found {type(codes).__name__}")
+
+
+def _joined(a: Source, b: Source) -> Source:
+    splits = "+".join(sorted({*a.split.split("+"), *b.split.split("+")}))
+    return Source(a.n + b.n, a.bits, hashlib.sha256((a.sha256 + b.sha256).encode()).hexdigest(), splits)

@@ -1,0 +1,186 @@
+"""Is each bit used, and how many independent bits are there?"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from codelab.codes import Codes
+from codelab.counts import BitCounts, PairCounts
+from codelab.errors import DataError
+from codelab.perbit import PerBit
+from codelab.result import Result
+from codelab.significance import binary_entropy, wilson_interval
+
+RARE = 0.05
+"""A bit whose rarer value has a share below this is `rare`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BitUsage(PerBit):
+    """Per bit, arrays `[B]`: `p` the share of ones, its 95 % interval `low` to `high`, `entropy` in bits, `state`."""
+
+    p: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    entropy: np.ndarray
+    state: np.ndarray
+
+    COLUMNS = ("p", "low", "high", "entropy", "state")
+
+    @property
+    def value(self) -> float:
+        """Mean entropy of a bit."""
+        return float(self.entropy.mean())
+
+
+def bit_usage(codes: Codes | BitCounts) -> BitUsage:
+    """How often each bit is 1, and whether it is in use.
+
+    Args:
+        codes: codes `[N, B]`, or their `BitCounts`.
+
+    Returns:
+        `p`, the Wilson interval `low` to `high` of it, `entropy` in bits, and `state`: `dead` where all items agree,
+        `rare` where the rarer value has a share below 0.05, else `active`.
+
+    Raises:
+        DataError: there are no codes.
+
+    Source: Wilson 1927 for the interval.
+
+    Example:
+        >>> usage = bit_usage(Codes.from_bits([[1, 0], [0, 0], [1, 0], [0, 0]]))
+        >>> usage.p.tolist(), usage.entropy.tolist(), usage.state.tolist()
+        ([0.5, 0.0], [1.0, 0.0], ['active', 'dead'])
+    """
+    counts = BitCounts.of(codes)
+    n = need_items("bit_usage", counts.n)
+    p = counts.ones / n
+    low, high = wilson_interval(counts.ones, n)
+    rarer = np.minimum(p, 1 - p)
+    state = np.where(rarer == 0, "dead", np.where(rarer < RARE, "rare", "active"))
+    return BitUsage(source=counts.source, p=p, low=low, high=high, entropy=binary_entropy(p), state=state)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DegreesOfFreedom(Result):
+    """How many independent fair coins the code is worth: `value`, its 95 % interval `low` to `high`.
+
+    `mean_distance` and `spread` are of the Hamming distance of two items divided by B. `participation_ratio` of the
+    bits' correlation matrix says the same from another side; it is corrected for the number of items, and
+    `participation_plugin` is not.
+    """
+
+    value: float
+    low: float
+    high: float
+    mean_distance: float
+    spread: float
+    participation_ratio: float
+    participation_plugin: float
+
+
+def degrees_of_freedom(codes: Codes | PairCounts, *, resamples: int = 200, seed: int = 0) -> DegreesOfFreedom:
+    """The number of independent coins with the same spread of distances: m (1 - m) / s^2.
+
+    m and s^2 are the mean and the variance, over *all* pairs of items, of the share of bits in which they differ.
+    Both follow from how often two bits are both 1, so no pair is drawn.
+
+    Args:
+        codes: codes `[N, B]`, or their `PairCounts`.
+        resamples: bootstrap resamples (of groups of items) behind the interval.
+        seed: of the bootstrap.
+
+    Returns:
+        The value, its interval, and the participation ratio beside it. Identical codes are worth 0.
+
+    Raises:
+        DataError: fewer than 3 items, or all pairs at one distance, from which nothing follows.
+
+    Source: Daugman 2003; participation ratio: Gao et al. 2017.
+
+    Example:
+        >>> fair = np.random.default_rng(0).integers(0, 2, (4000, 32))
+        >>> round(float(degrees_of_freedom(Codes.from_bits(np.repeat(fair, 4, axis=1)))))
+        32
+    """
+    counts = PairCounts.of(codes)
+    n = need_items("degrees_of_freedom", counts.n, least=3)
+    mean, spread, value = _distance_moments(counts.pairs, n, float(n), counts.bits)
+    if np.isinf(value):
+        raise DataError(
+            f"degrees_of_freedom: every two of the {n} codes differ in the same number of bits, "
+            "expected codes at more than one distance"
+        )
+    groups = np.flatnonzero(counts.group_n)
+    sizes, both = counts.group_n[groups], counts.both[groups].astype(np.float64)
+    generator = np.random.default_rng(seed)
+    values = []
+    for weights in generator.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=resamples):
+        drawn = np.tensordot(weights.astype(np.float64), both, axes=1)
+        # an item is no pair with itself or with its copies in the resample: they leave the number of pairs
+        _, _, one = _distance_moments(drawn, float(weights @ sizes), float(weights**2 @ sizes), counts.bits)
+        values.append(one)
+    low, high = np.quantile(values, [0.025, 0.975])
+    corrected, plugin = _participation(counts.pairs, n)
+    return DegreesOfFreedom(
+        source=counts.source,
+        seed=seed,
+        value=value,
+        low=float(min(low, value)),
+        high=float(max(high, value)),
+        mean_distance=mean,
+        spread=spread,
+        participation_ratio=corrected,
+        participation_plugin=plugin,
+    )
+
+
+def _distance_moments(pairs: np.ndarray, n: float, self_pairs: float, bits: int) -> tuple[float, float, float]:
+    """Mean, spread and dof of the normalised distance over ordered pairs of different items.
+
+    Items x, y differ in both bits i and j when x shows (1,1), (1,0), (0,1) or (0,0) there and y the opposite.
+    """
+    both = pairs.astype(np.float64)
+    ones = np.diagonal(both)
+    only_row = ones[:, None] - both
+    neither = n - ones[:, None] - ones[None, :] + both
+    differ = 2 * (both * neither + only_row * only_row.T)
+    number = n * n - self_pairs
+    if number <= 0:
+        return 0.0, 0.0, 0.0
+    mean = float(np.trace(differ)) / number / bits
+    variance = float(differ.sum()) / number / bits**2 - mean**2
+    if mean == 0:
+        return 0.0, 0.0, 0.0
+    if variance <= 1e-12:
+        return mean, 0.0, float("inf")
+    return mean, variance**0.5, mean * (1 - mean) / variance
+
+
+def _participation(pairs: np.ndarray, n: int) -> tuple[float, float]:
+    """Participation ratio (sum l)^2 / sum l^2 of the correlation matrix of the bits that vary: corrected, plug-in.
+
+    Chance alone gives each squared correlation the mean 1 / (n - 1), which is taken off.
+    """
+    p = np.diagonal(pairs) / n
+    varies = (p > 0) & (p < 1)
+    active = int(varies.sum())
+    if active == 0:
+        return 0.0, 0.0
+    deviation = np.sqrt(p[varies] * (1 - p[varies]))
+    covariance = pairs[np.ix_(varies, varies)] / n - np.outer(p[varies], p[varies])
+    squares = (covariance / np.outer(deviation, deviation)) ** 2
+    plugin = float(squares.sum())
+    off_diagonal = (plugin - active) * (n - 1) - active * (active - 1)
+    corrected = active + max(off_diagonal, 0.0) / (n - 2)
+    return active**2 / corrected, active**2 / plugin
+
+
+def need_items(measure: str, n: int, least: int = 1) -> int:
+    """`n`, or a DataError where it is below `least`."""
+    if n < least:
+        raise DataError(f"{measure}: found {n} codes, expected at least {least}")
+    return n
