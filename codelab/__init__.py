@@ -3,7 +3,9 @@
 Names are loaded when first used, so `import codelab` costs milliseconds and never imports torch or numba.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -23,6 +25,7 @@ _HOME = {
     "class_information": "information",
     "bit_reuse": "reuse",
     "geometry": "geometry",
+    "analyze": "analyze",
     "search": "retrieval",
     "retrieval_map": "retrieval",
     "knn_accuracy": "retrieval",
@@ -35,9 +38,21 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'codelab' has no attribute {name!r}")
     value = getattr(import_module(f"codelab.{_HOME[name]}"), name)
-    globals()[name] = value  # `codelab.geometry` must stay the function after its module is imported
+    globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """`codelab.geometry` is the function, also after its module `codelab.geometry` was imported by name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOME and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
