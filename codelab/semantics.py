@@ -1,0 +1,240 @@
+"""What a bit means: images that show it, and how often it is 1 in each class."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.compute as pc
+
+from codelab.codes import Codes
+from codelab.errors import DataError, UsageError
+from codelab.result import Result, Source
+from codelab.significance import binary_entropy, wilson_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """Images of one class on both sides of a bit: rows with bit = 0 and rows with bit = 1."""
+
+    label: str
+    zero: np.ndarray
+    one: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Exemplars(Result):
+    """Row numbers of images that show a bit.
+
+    `one` and `zero` are the surest of each side, surest first; `threshold` the least sure, from the 0 side to the 1
+    side; `quantiles` evenly spaced ranks over the whole range, from the surest 0 to the surest 1. Without logits the
+    sides are drawn at random and the last two are empty. `contrasts` are classes with images on both sides, those
+    most evenly split first. `margins` is the logit of every item, float32 `[N]`, or None. `chosen` says in words how
+    the images were chosen.
+    """
+
+    bit: int
+    one: np.ndarray
+    zero: np.ndarray
+    threshold: np.ndarray
+    quantiles: np.ndarray
+    contrasts: tuple[Contrast, ...]
+    margins: np.ndarray | None
+    chosen: str
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row an image: `side`, `rank` in its list, `row`."""
+        import pandas as pd
+
+        lists = {name: getattr(self, name) for name in ("one", "threshold", "zero", "quantiles")}
+        rows = [(side, rank, int(row)) for side, rows in lists.items() for rank, row in enumerate(rows)]
+        return pd.DataFrame(rows, columns=["side", "rank", "row"])
+
+
+def exemplars(
+    codes: Codes, bit: int, *, count: int = 8, classes: int = 4, group: str | None = None, seed: int = 0
+) -> Exemplars:
+    """Images that show what a bit reads: its two sides, its threshold, its whole range, and contrasts within classes.
+
+    These are for looking, never for scoring: they are chosen and shown on the same items.
+
+    Args:
+        codes: codes `[N, B]`; with logits the images are ranked by margin.
+        bit: which bit.
+        count: images in each list.
+        classes: the most contrasts to give; each has up to `count // 2` images a side.
+        group: an item column; at most one image of each value is shown in a list, so that near copies of one thing
+            do not fill it.
+        seed: of the draw where there are no logits.
+
+    Returns:
+        Row numbers; see `Exemplars`.
+
+    Raises:
+        UsageError: a bit the code does not have, a group column the items do not have, or count below 1.
+
+    Example:
+        >>> logits = np.array([[-2.0], [0.1], [3.0], [-0.2]])
+        >>> found = exemplars(Codes.from_logits(logits), 0, count=2)
+        >>> found.one.tolist(), found.zero.tolist(), found.threshold.tolist()
+        ([2, 1], [0, 3], [3, 1])
+    """
+    if count < 1:
+        raise UsageError(f"count {count}: expected at least 1")
+    values = np.frombuffer(codes.column(bit).unpack(), dtype=bool)
+    keys = _group_keys(codes, group)
+    generator = np.random.default_rng(seed)
+    margins = threshold = spread = None
+    if codes.logits is None:
+        ranked = generator.permutation(len(codes))  # a place in a random order, in place of a margin
+        chosen = f"drawn at random (seed {seed}): these codes have no logits to rank by"
+        up = ranked
+    else:
+        margins = codes.logits[:, bit].astype(np.float32)
+        up = np.argsort(margins, kind="stable")
+        near = _first(np.argsort(np.abs(margins), kind="stable"), keys, count)
+        threshold = near[np.argsort(margins[near], kind="stable")]
+        spread = _spread(up, keys, count)
+        chosen = "ranked by logit, how far the image lies from the bit's threshold"
+    if group is not None:
+        chosen += f"; at most one image for each {group}"
+    down = up[::-1]
+    none = np.empty(0, dtype=np.int64)
+    return Exemplars(
+        source=Source.of(codes),
+        seed=seed if margins is None else None,
+        bit=bit,
+        one=_first(down[values[down]], keys, count),
+        zero=_first(up[~values[up]], keys, count),
+        threshold=none if threshold is None else threshold,
+        quantiles=none if spread is None else spread,
+        contrasts=_contrasts(codes, values, up, keys, max(1, count // 2), classes) if codes.labelled else (),
+        margins=margins,
+        chosen=chosen,
+    )
+
+
+def _group_keys(codes: Codes, group: str | None) -> np.ndarray | None:
+    """A number for each group, int64 `[N]`; an item without a value is a group of its own."""
+    if group is None:
+        return None
+    if group not in codes.items.column_names:
+        raise UsageError(f"group {group!r}: these codes have {', '.join(codes.attributes) or 'no attributes'}")
+    column = codes.items[group].combine_chunks()
+    keys = pc.fill_null(pc.dictionary_encode(column).indices, -1).to_numpy().astype(np.int64)
+    alone = np.flatnonzero(keys < 0)
+    keys[alone] = -1 - alone
+    return keys
+
+
+def _first(order: np.ndarray, keys: np.ndarray | None, count: int) -> np.ndarray:
+    """The first `count` rows of an order, of each group only the first."""
+    if keys is None:
+        return order[:count]
+    _, first = np.unique(keys[order], return_index=True)
+    return order[np.sort(first)[:count]]
+
+
+def _spread(order: np.ndarray, keys: np.ndarray | None, count: int) -> np.ndarray:
+    """`count` rows at even steps of an order, ends included."""
+    if keys is not None:
+        order = _first(order, keys, len(order))
+    places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(np.int64)
+    return order[places]
+
+
+def _contrasts(
+    codes: Codes, values: np.ndarray, up: np.ndarray, keys: np.ndarray | None, each: int, classes: int
+) -> tuple[Contrast, ...]:
+    """Classes with images on both sides, most evenly split first; the surest images of each side."""
+    n, ones = _class_sides(codes, values)
+    fewest = np.minimum(ones, n - ones)
+    balance = binary_entropy(ones / np.maximum(n, 1)) + (fewest >= each)  # full rows before half-empty ones
+    best = [int(c) for c in np.argsort(-balance, kind="stable")[:classes] if fewest[c] > 0]
+    found = []
+    for c in best:
+        member = codes.labels[:, c] if codes.multilabel else codes.labels == c
+        inside = up[member[up]]
+        zero = _first(inside[~values[inside]], keys, each)
+        one = _first(inside[values[inside]][::-1], keys, each)
+        found.append(Contrast(label=codes.classes[c], zero=zero, one=one))
+    return tuple(found)
+
+
+def _class_sides(codes: Codes, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Items, and items with bit = 1, of each class: int64 `[C]` each."""
+    if codes.multilabel:
+        return codes.labels.sum(axis=0, dtype=np.int64), codes.labels[values].sum(axis=0, dtype=np.int64)
+    known = codes.labels >= 0
+    size = len(codes.classes)
+    return (
+        np.bincount(codes.labels[known], minlength=size),
+        np.bincount(codes.labels[known & values], minlength=size),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassShares(Result):
+    """How often one bit is 1 in each class that occurs, arrays `[C]`, highest share first.
+
+    `share` with its 95 % interval `low` to `high`, `n` items of the class, `classes` the names; `overall` is the
+    share among all labelled items.
+    """
+
+    bit: int
+    classes: tuple[str, ...]
+    n: np.ndarray
+    share: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    overall: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a class."""
+        import pandas as pd
+
+        names = ("n", "share", "low", "high")
+        return pd.DataFrame({"class": self.classes, **{name: getattr(self, name) for name in names}})
+
+
+def class_shares(codes: Codes, bit: int) -> ClassShares:
+    """The share of ones of a bit in each class, with Wilson intervals.
+
+    Args:
+        codes: labelled codes `[N, B]`; multi-label items count in each of their classes.
+        bit: which bit.
+
+    Raises:
+        DataError: no item has a label.
+        UsageError: a bit the code does not have.
+
+    Source: Wilson 1927 for the interval.
+
+    Example:
+        >>> codes = Codes.from_bits([[1], [1], [0], [0]], labels=["cat", "cat", "cat", "dog"])
+        >>> shares = class_shares(codes, 0)
+        >>> shares.classes, shares.share.round(2).tolist(), shares.overall
+        (('cat', 'dog'), [0.67, 0.0], 0.5)
+    """
+    values = np.frombuffer(codes.column(bit).unpack(), dtype=bool)
+    if not codes.labelled:
+        raise DataError("class_shares: needs labels, and none of these codes has one")
+    n, ones = _class_sides(codes, values)
+    share = ones / np.maximum(n, 1)
+    low, high = wilson_interval(ones, n)
+    order = [int(c) for c in np.lexsort((-n, -share)) if n[c] > 0]
+    known = codes.labels.any(axis=1) if codes.multilabel else codes.labels >= 0
+    return ClassShares(
+        source=Source.of(codes),
+        bit=bit,
+        classes=tuple(codes.classes[c] for c in order),
+        n=n[order],
+        share=share[order],
+        low=low[order],
+        high=high[order],
+        overall=float(values[known].mean()),
+    )
