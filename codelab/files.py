@@ -23,6 +23,9 @@ from codelab.errors import DataError, UsageError
 KEY = b"codelab"
 COLUMNS = ("code", "label", "labels", "logits", "features")
 ROW_GROUP = 1 << 16
+WRITE: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+"""Checksums, so that a damaged disk gives an error and never other codes."""
+READ_ERRORS = (pa.ArrowException, OSError, ValueError)  # ValueError: names that are not UTF-8
 PART_KEYS = ("part_key", "bad")
 """Provenance of one part of an export, which says nothing of the whole."""
 
@@ -48,12 +51,12 @@ def load(path: str | Path, *, bits: int | None = None) -> Codes:
         return _from_numpy(path, bits)
     if not path.is_dir() and path.suffix != ".parquet":
         raise UsageError(f"{path}: expected a .parquet, .npy or .npz file, or a folder of .parquet files")
-    parts = code_parts(path)
+    parts, head = code_parts(path)
     try:
-        tables = [part.read() for part in parts]
-    except (pa.ArrowException, OSError) as error:
+        table = pa.concat_tables([part.read() for part in parts])
+    except READ_ERRORS as error:
         raise DataError(f"{path}: cannot be read to its end ({_line(error)})") from None
-    return _located(path, lambda: table_codes(pa.concat_tables(tables)))
+    return _located(path, lambda: table_codes(table, head))
 
 
 def iter_codes(path: str | Path, *, rows: int = ROW_GROUP, columns: Sequence[str] | None = None) -> Iterator[Codes]:
@@ -70,14 +73,15 @@ def iter_codes(path: str | Path, *, rows: int = ROW_GROUP, columns: Sequence[str
     path = Path(path)
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
-    for part in code_parts(path):
+    parts, head = code_parts(path)
+    for part in parts:
         names = part.schema_arrow.names
         wanted = [n for n in names if columns is None or n in (*columns, "code", "label", "labels")]
         try:
             for batch in part.iter_batches(batch_size=rows, columns=wanted):
-                table = pa.Table.from_batches([batch]).replace_schema_metadata(part.schema_arrow.metadata)
-                yield _located(path, lambda table=table: table_codes(table))
-        except (pa.ArrowException, OSError) as error:
+                table = pa.Table.from_batches([batch])
+                yield _located(path, lambda table=table: table_codes(table, head))
+        except READ_ERRORS as error:
             raise DataError(f"{path}: cannot be read to its end ({_line(error)})") from None
 
 
@@ -87,7 +91,7 @@ def write(codes: Codes, path: str | Path) -> None:
     if path.suffix != ".parquet":
         raise UsageError(f"{path}: expected a name ending in .parquet")
     with atomic_path(path) as part:
-        pq.write_table(codes_table(codes), part, row_group_size=ROW_GROUP, compression="zstd")
+        pq.write_table(codes_table(codes), part, row_group_size=ROW_GROUP, **WRITE)
 
 
 def merge(parts: Sequence[Path], path: Path, meta: dict[str, Any]) -> None:
@@ -96,15 +100,16 @@ def merge(parts: Sequence[Path], path: Path, meta: dict[str, Any]) -> None:
     head = {**_head(parts[0], first), "format": FORMAT, **meta}
     head = {name: value for name, value in head.items() if name not in PART_KEYS}
     schema = first.with_metadata({KEY: json.dumps(head).encode()})
-    with atomic_path(path) as whole, pq.ParquetWriter(whole, schema, compression="zstd") as writer:
+    with atomic_path(path) as whole, pq.ParquetWriter(whole, schema, **WRITE) as writer:
         for part in parts:
-            file = pq.ParquetFile(part)
+            file = pq.ParquetFile(part, page_checksum_verification=True)
             for group in range(file.num_row_groups):
                 writer.write_table(file.read_row_group(group).cast(schema))
 
 
-def code_parts(path: Path) -> list[pq.ParquetFile]:
-    """The Parquet files behind a path in order of name, each checked to be of this format and alike.
+def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
+    """The Parquet files behind a path in order of name, each checked to be of this format and alike; and what the
+    first says of them all: bits, classes, whether there are several labels an item, provenance.
 
     Raises:
         DataError: as `load`.
@@ -112,22 +117,22 @@ def code_parts(path: Path) -> list[pq.ParquetFile]:
     names = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not names:
         raise DataError(f"{path}: a folder without .parquet files")
-    parts, first = [], None
+    parts: list[pq.ParquetFile] = []
+    first: dict[str, Any] = {}
     for name in names:
         try:
-            part = pq.ParquetFile(name)
-        except (pa.ArrowException, OSError) as error:
+            part = pq.ParquetFile(name, page_checksum_verification=True)
+        except READ_ERRORS as error:
             raise DataError(f"{name}: not a whole Parquet file ({_line(error)})") from None
         head = _head(name, part.schema_arrow)
         if "code" not in part.schema_arrow.names:
             raise DataError(f"{name}: no column 'code'; found {', '.join(part.schema_arrow.names)}")
-        shape = {key: head[key] for key in ("bits", "classes")}
-        first = first or shape
-        if shape != first:
-            key = next(k for k in shape if shape[k] != first[k])
-            raise DataError(f"{name}: {key} {shape[key]} differs from {first[key]} in {names[0].name}")
+        first = first or head
+        for key in ("bits", "classes", "multilabel"):
+            if head[key] != first[key]:
+                raise DataError(f"{name}: {key} {head[key]} differs from {first[key]} in {names[0].name}")
         parts.append(part)
-    return parts
+    return parts, first
 
 
 def codes_table(codes: Codes) -> pa.Table:
@@ -152,14 +157,13 @@ def codes_table(codes: Codes) -> pa.Table:
     return table.replace_schema_metadata({KEY: json.dumps(head, allow_nan=False).encode()})
 
 
-def table_codes(table: pa.Table) -> Codes:
-    """The inverse of `codes_table`.
+def table_codes(table: pa.Table, head: dict[str, Any]) -> Codes:
+    """The inverse of `codes_table`, with what `code_parts` read of provenance.
 
     Raises:
         DataError: a column has the wrong type or width, or holds an empty value.
     """
-    meta = json.loads(table.schema.metadata[KEY])
-    bits, classes, multilabel = (meta.pop(key) for key in ("bits", "classes", "multilabel"))
+    bits, classes, multilabel = head["bits"], head["classes"], head["multilabel"]
     column = table["code"]
     width = (bits + 7) // 8
     if column.type != pa.binary(width):
@@ -174,7 +178,7 @@ def table_codes(table: pa.Table) -> Codes:
         items=table.drop_columns([c for c in COLUMNS if c in table.column_names]).replace_schema_metadata(),
         logits=reals.get("logits"),
         features=reals.get("features"),
-        meta=meta,
+        meta={name: value for name, value in head.items() if name not in ("bits", "classes", "multilabel")},
     )
 
 

@@ -1,0 +1,180 @@
+"""The data type: packing against bitarray, indexing against NumPy, and every refusal."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from bitarray import bitarray
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from codelab import Codes, DataError, UsageError, pack_bits, unpack_bits
+
+bit_arrays = st.tuples(st.integers(0, 40), st.integers(1, 130)).flatmap(lambda shape: arrays(bool, shape))
+
+
+@given(bit_arrays)
+def test_packing_is_bitarrays_and_comes_back(bits):
+    packed = pack_bits(bits)
+    assert [row.tobytes() for row in packed] == [bitarray(row.tolist()).tobytes() for row in bits]
+    assert np.array_equal(unpack_bits(packed, bits.shape[1]), bits)
+
+
+@given(bit_arrays)
+def test_one_code_one_column_and_the_columns(bits):
+    codes = Codes.from_bits(bits)
+    for row in range(len(bits)):
+        assert codes.code(row).tolist() == bits[row].tolist()
+    for bit in range(bits.shape[1]):
+        assert codes.column(bit).tolist() == bits[:, bit].tolist()
+
+
+@given(bit_arrays.filter(lambda b: b.shape[1] >= 3), st.randoms(use_true_random=False))
+def test_where_is_boolean_algebra(bits, random):
+    codes = Codes.from_bits(bits)
+    a, b, c = (random.randrange(bits.shape[1]) for _ in range(3))
+    A, B, C = bits[:, a], bits[:, b], bits[:, c]
+    expected = {
+        f"{a}": A,
+        f"~{a}": ~A,
+        f"{a} & ~{b} | {c}": A & ~B | C,
+        f"{a} ^ ({b} | ~{c})": A ^ (B | ~C),
+        f"  ~({a}&{b}) ": ~(A & B),
+    }
+    for query, mask in expected.items():
+        assert codes.where(query).tolist() == mask.tolist(), query
+        assert len(codes[codes.where(query)]) == mask.sum()
+
+
+@pytest.mark.parametrize(
+    "query", ["", "3 +", "a & 1", "1 + 2", "__import__('os')", "True", "1.5", "-1", "1 and 2", "9"]
+)
+def test_where_refuses_what_is_no_query(query):
+    with pytest.raises(UsageError) as error:
+        Codes.from_bits(np.eye(4)).where(query)
+    assert "\n" not in str(error.value)
+
+
+@given(bit_arrays.filter(len), st.data())
+def test_selection_follows_numpy(bits, data):
+    n, b = bits.shape
+    codes = Codes.from_bits(bits, labels=np.arange(n) % 3 - 1, classes=["x", "y"], logits=np.where(bits, 1.5, -2))
+    rows = data.draw(st.lists(st.integers(0, n - 1), max_size=6))
+    columns = data.draw(st.lists(st.integers(0, b - 1), min_size=1, max_size=6))
+    index = np.array(rows, dtype=int)
+    part = codes[index].select_bits(columns)
+    assert np.array_equal(part.to_bits(), bits[index][:, columns])
+    assert np.array_equal(part.labels, codes.labels[index])
+    assert np.array_equal(part.logits, codes.logits[index][:, columns])
+    assert part.items["id"].to_pylist() == [str(i) for i in rows]
+    assert np.array_equal(codes[1::2].packed, codes.packed[1::2])
+    assert np.array_equal(codes[bits[:, 0]].packed, codes.packed[bits[:, 0]])
+
+
+def test_labels_by_name_number_and_many():
+    bits = np.eye(3)
+    by_name = Codes.from_bits(bits, labels=["b", None, "a"])
+    assert by_name.classes == ("a", "b")
+    assert by_name.labels.tolist() == [1, -1, 0]
+    assert Codes.from_bits(bits).labels.tolist() == [-1, -1, -1]
+    assert not Codes.from_bits(bits).labelled
+    many = Codes.from_bits(bits, labels=np.array([[1, 1], [0, 0], [0, 1]], bool))
+    assert many.multilabel
+    assert many.labelled
+    assert many.classes == ("0", "1")
+
+
+def test_items_from_pandas_and_label_by():
+    frame = pd.DataFrame({"tone": ["dark", None, "light"], "split": ["a", "b", "a"]})
+    codes = Codes.from_bits(np.eye(3), items=frame)
+    assert codes.items.column_names == ["id", "tone", "split"]
+    assert codes.attributes == ["tone"]
+    by_tone = codes.label_by("tone")
+    assert by_tone.classes == ("dark", "light")
+    assert by_tone.labels.tolist() == [0, -1, 1]
+    assert codes.splits == ["a", "b"]
+    assert codes.split("a").items["id"].to_pylist() == ["0", "2"]
+    with pytest.raises(UsageError, match="tones"):
+        codes.label_by("tones")
+    with pytest.raises(UsageError, match="have a, b"):
+        codes.split("c")
+
+
+def test_from_logits_is_strictly_positive():
+    codes = Codes.from_logits(np.array([[0.0, 1e-9, -1.0, 7e4]]))
+    assert codes.code(0) == bitarray("0101")
+    assert codes.logits.dtype == np.float16
+    assert np.isfinite(codes.logits).all()
+
+
+def test_concat_puts_rows_in_order():
+    bits = np.random.default_rng(0).random((20, 11)) > 0.5
+    codes = Codes.from_bits(bits, labels=np.arange(20) % 4, features=bits.astype(float))
+    whole = Codes.concat([codes[:7], codes[7:7], codes[7:]])
+    assert whole.sha256 == codes.sha256
+    assert np.array_equal(whole.features, codes.features)
+    assert whole.items.equals(codes.items)
+    with pytest.raises(DataError, match="part 1 has bits 10"):
+        Codes.concat([codes, codes.select_bits(range(10))])
+
+
+def test_the_hash_sees_every_part_that_matters():
+    bits = np.eye(4, 9)
+    base = Codes.from_bits(bits, labels=[0, 1, 0, 1])
+    same = Codes.from_bits(bits, labels=[0, 1, 0, 1], items={"id": list("abcd")})
+    assert base.sha256 == same.sha256
+    others = [
+        Codes.from_bits(bits[::-1], labels=[0, 1, 0, 1]),
+        Codes.from_bits(bits, labels=[0, 1, 1, 1]),
+        Codes.from_bits(bits, labels=[0, 1, 0, 1], classes=["x", "y"]),
+        Codes.from_bits(np.eye(4, 10), labels=[0, 1, 0, 1]),
+    ]
+    assert len({base.sha256, *(c.sha256 for c in others)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: pack_bits(np.array([[0, 2]])), "row 0, bit 1 is 2"),
+        (lambda: pack_bits(np.array([[0, np.nan]])), "row 0, bit 1 is nan"),
+        (lambda: pack_bits(np.zeros(3)), r"shape \[3\]"),
+        (lambda: pack_bits(np.zeros((3, 0))), r"shape \[3, 0\]"),
+        (lambda: pack_bits(np.array([["a"]])), "dtype <U1"),
+        (lambda: unpack_bits(np.zeros((2, 2), np.uint8), 17), r"\[N, 3\] for 17 bits"),
+        (lambda: Codes(np.array([[1]], np.uint8), 7), "row 0 has pad bits set past bit 6"),
+        (lambda: Codes(np.zeros((1, 1), np.int64), 8), "found int64"),
+        (lambda: Codes.from_bits(np.eye(2), labels=[0]), "found 1, expected one for each of 2"),
+        (lambda: Codes.from_bits(np.eye(2), labels=[0, -2]), "row 1 is -2"),
+        (lambda: Codes.from_bits(np.eye(2), labels=[0, 5], classes=["a"]), "row 1 is 5"),
+        (lambda: Codes.from_bits(np.eye(2), labels=[0.5, 1]), "found float64"),
+        (lambda: Codes.from_bits(np.eye(2), labels=["a", "z"], classes=["a"]), "row 1 is 'z'"),
+        (lambda: Codes.from_bits(np.eye(2), logits=np.ones((2, 3))), "found 3 columns"),
+        (lambda: Codes.from_bits(np.eye(2), logits=[[1, 1], [1, np.nan]]), "row 1, column 1 is nan"),
+        (lambda: Codes.from_logits(np.array([[1, np.inf]])), "row 0, column 1 is inf"),
+        (lambda: Codes.from_bits(np.eye(2), features=[[np.nan], [1]]), "row 0, column 0 is nan"),
+        (lambda: Codes.from_bits(np.eye(2), items={"id": ["a"]}), "found 1 rows"),
+        (lambda: Codes.concat([]), "no codes"),
+    ],
+)
+def test_bad_input_is_one_exact_line(make, message):
+    with pytest.raises(DataError, match=message) as error:
+        make()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda c: c.code(3), lambda c: c.column(3), lambda c: c.select_bits([0, 3]), lambda c: c.select_bits([])],
+)
+def test_what_is_not_there_is_named(use):
+    with pytest.raises(UsageError):
+        use(Codes.from_bits(np.eye(3)))
+
+
+def test_an_empty_set_of_codes_is_codes():
+    empty = Codes.from_bits(np.zeros((0, 9)), items=pa.table({"id": pa.array([], pa.string())}))
+    assert len(empty) == 0
+    assert empty.column(8) == bitarray()
+    assert empty.where("~3") == bitarray()
+    assert len(empty[np.array([], int)]) == 0
