@@ -1,0 +1,231 @@
+"""Exact Hamming search: the nearest codes of a query, or every code within a radius."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codelab.codes import Codes
+from codelab.errors import DataError, UsageError
+from codelab.result import Result, Source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult(Result):
+    """Neighbours of every query, nearest first, the lower row first among equals.
+
+    `distances` and `indices` are `[Q, k]`. After `radius=` or `include_ties=True` queries have lists of different
+    lengths: both arrays are then flat and query q owns `offsets[q]` to `offsets[q + 1]`. `result[q]` gives the
+    distances and the rows of one query in either case.
+    """
+
+    distances: np.ndarray
+    indices: np.ndarray
+    offsets: np.ndarray | None = None
+    n: int
+    queries: int
+    bits: int
+    k: int | None = None
+    radius: float | None = None
+    distance: str = "Hamming"
+
+    def __len__(self) -> int:
+        return self.queries
+
+    def __getitem__(self, query: int) -> tuple[np.ndarray, np.ndarray]:
+        if not -self.queries <= query < self.queries:
+            raise IndexError(f"query {query}: there are {self.queries}")
+        query %= self.queries
+        if self.offsets is None:
+            return self.distances[query], self.indices[query]
+        part = slice(self.offsets[query], self.offsets[query + 1])
+        return self.distances[part], self.indices[part]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a neighbour: `query`, `rank` (from 1), `index`, `distance`."""
+        import pandas as pd
+
+        counts = np.full(self.queries, self.k) if self.offsets is None else np.diff(self.offsets)
+        starts = np.cumsum(counts) - counts
+        rank = np.arange(int(counts.sum())) - np.repeat(starts, counts) + 1
+        query = np.repeat(np.arange(self.queries), counts)
+        return pd.DataFrame(
+            {"query": query, "rank": rank, "index": self.indices.ravel(), "distance": self.distances.ravel()}
+        )
+
+    def __str__(self) -> str:
+        what = f"top {self.k}" if self.radius is None else f"all within distance {self.radius:g}"
+        ties = ", with everything tied at the last place" if self.radius is None and self.offsets is not None else ""
+        return (
+            f"{what}{ties} of {self.queries:,} queries among N = {self.n:,} codes of {self.bits} bits, "
+            f"{self.distance} distance, exact, in order of (distance, row)"
+        )
+
+
+def search(
+    codes: Codes,
+    queries: Codes | np.ndarray,
+    *,
+    k: int | None = None,
+    radius: float | None = None,
+    mask: np.ndarray | Sequence[int] | None = None,
+    weights: np.ndarray | None = None,
+    asymmetric: bool = False,
+    include_ties: bool = False,
+    threads: int | None = None,
+    device: str = "cpu",
+) -> SearchResult:
+    """The codes nearest to each query by Hamming distance, exactly, in order of (distance, row).
+
+    Args:
+        codes: the database, N codes of B bits.
+        queries: Codes; or packed uint8 `[Q, ceil(B/8)]`; or, with `asymmetric`, real logits `[Q, B]`.
+        k: how many neighbours (default 10).
+        radius: instead of `k`: every code at this distance or nearer (FAISS' `range_search` means strictly nearer).
+        mask: the bits that count: bool `[B]`, or bit numbers. Default: all.
+        weights: `[B]`, what a differing bit adds to the distance (>= 0). Default: 1.
+        asymmetric: a differing bit adds the size of the query's logit, so that bits the query is sure of count more.
+        include_ties: return also everything that is as near as the k-th neighbour.
+        threads: default: the cores this process may use.
+        device: `cpu`, or a torch device such as `cuda`.
+
+    Returns:
+        SearchResult with `distances` and `indices` `[Q, k]`, or flat with `offsets` for `radius` and `include_ties`.
+
+    Raises:
+        UsageError: k > N, both k and radius, a mask or weights that do not fit B.
+        DataError: queries of another width, no logits for `asymmetric`.
+
+    Example:
+        >>> codes = Codes.from_bits([[0, 0, 0], [0, 0, 1], [1, 1, 1], [1, 0, 0]])
+        >>> found = search(codes, codes[[0]], k=2)
+        >>> found.distances.tolist(), found.indices.tolist()  # rows 1 and 3 tie: the lower row first
+        ([[0, 1]], [[0, 1]])
+        >>> search(codes, codes[[0]], k=2, include_ties=True)[0][1].tolist()
+        [0, 1, 3]
+        >>> search(codes, codes[[0]], radius=0)[0][1].tolist()
+        [0]
+    """
+    n, bits = len(codes), codes.bits
+    packed, logits = _queries(codes, queries, asymmetric)
+    q = len(packed) if logits is None else len(logits)
+    if k is not None and radius is not None:
+        raise UsageError("search: give k or radius, not both")
+    if radius is None:
+        k = 10 if k is None else k
+        if k < 1 or k > n:
+            raise UsageError(f"k={k}: the database has {n} codes, expected 1 to {n}")
+    elif include_ties:
+        raise UsageError("include_ties: goes with k; a radius has no last place")
+    elif not radius >= 0:
+        raise UsageError(f"radius={radius}: expected 0 or more")
+    keep = bit_mask(mask, bits)
+    cost = _weights(weights, bits)
+    parts_d, parts_i, counts = [], [], []
+    for start in range(0, q, 16):
+        rows = slice(start, start + 16)
+        distances = _distances(codes, packed[rows], None if logits is None else logits[rows], keep, cost)
+        order = np.argsort(distances, axis=1, kind="stable")
+        ordered = np.take_along_axis(distances, order, 1)
+        if k is not None and not include_ties:
+            parts_d.append(ordered[:, :k])
+            parts_i.append(order[:, :k])
+            continue
+        for row_d, row_i in zip(ordered, order, strict=True):
+            size = int((row_d <= (radius if k is None else row_d[k - 1])).sum())
+            counts.append(size)
+            parts_d.append(row_d[:size])
+            parts_i.append(row_i[:size])
+    ragged = k is None or include_ties
+    dtype = np.int32 if weights is None and not asymmetric else np.float32
+    empty = np.zeros(0 if ragged else (0, k or 0), dtype)
+    return SearchResult(
+        source=Source.of(codes),
+        distances=np.concatenate([*parts_d, empty]).astype(dtype),
+        indices=np.concatenate([*parts_i, empty]).astype(np.int64),
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64) if ragged else None,
+        n=n,
+        queries=q,
+        bits=bits if mask is None else int(keep.sum()),
+        k=k,
+        radius=radius,
+        distance="asymmetric" if asymmetric else "Hamming" if weights is None else "weighted Hamming",
+    )
+
+
+def bit_mask(mask: np.ndarray | Sequence[int] | None, bits: int) -> np.ndarray:
+    """A choice of bits as bool `[B]`: None is all of them, otherwise bool `[B]` or bit numbers."""
+    if mask is None:
+        return np.ones(bits, bool)
+    given = np.asarray(mask)
+    if given.dtype == bool:
+        if given.shape != (bits,):
+            raise UsageError(f"mask: expected {bits} values, one a bit, found shape {list(given.shape)}")
+        keep = given
+    else:
+        if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+            raise UsageError(f"mask: expected bool [{bits}] or bit numbers, found {given.dtype} {list(given.shape)}")
+        wrong = given[(given < 0) | (given >= bits)]
+        if wrong.size:
+            raise UsageError(f"mask: bit {wrong[0]}: this code has bits 0 to {bits - 1}")
+        keep = np.zeros(bits, bool)
+        keep[given.astype(np.int64)] = True
+    if not keep.any():
+        raise UsageError("mask: no bit is chosen")
+    return keep
+
+
+def _queries(codes: Codes, queries: Any, asymmetric: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    bits = codes.bits
+    if isinstance(queries, Codes):
+        if queries.bits != bits:
+            raise DataError(f"queries: found codes of {queries.bits} bits, the database has {bits}")
+        if asymmetric and queries.logits is None:
+            raise DataError("queries: asymmetric search needs their logits, and they have none")
+        return queries.packed, np.asarray(queries.logits, np.float32) if asymmetric else None
+    array = np.asarray(queries)
+    width = bits if asymmetric else (bits + 7) // 8
+    if (
+        array.ndim != 2
+        or array.shape[1] != width
+        or (array.dtype.kind not in "fiu" if asymmetric else array.dtype != np.uint8)
+    ):
+        raise DataError(
+            f"queries: expected {'logits' if asymmetric else 'uint8'} [Q, {width}] for codes of {bits} bits, "
+            f"found {array.dtype} {list(array.shape)}"
+        )
+    if not asymmetric:
+        return Codes(array, bits).packed, None
+    if not np.isfinite(array).all():
+        raise DataError("queries: a logit is NaN or infinite")
+    return np.zeros((len(array), 0), np.uint8), array.astype(np.float32)
+
+
+def _weights(weights: np.ndarray | None, bits: int) -> np.ndarray:
+    if weights is None:
+        return np.ones(bits, np.float32)
+    cost = np.asarray(weights)
+    if cost.shape != (bits,) or cost.dtype.kind not in "fiub":
+        raise UsageError(f"weights: expected {bits} numbers, one a bit, found {cost.dtype} {list(cost.shape)}")
+    if not (np.isfinite(cost) & (cost >= 0)).all():
+        raise UsageError("weights: expected finite numbers of 0 or more")
+    return cost.astype(np.float32)
+
+
+def _distances(
+    codes: Codes, packed: np.ndarray, logits: np.ndarray | None, keep: np.ndarray, cost: np.ndarray
+) -> np.ndarray:
+    cost = np.where(keep, cost, 0).astype(np.float64)
+    ones = codes.to_bits().astype(np.float64)
+    if logits is None:
+        mine = np.unpackbits(packed, axis=1, count=codes.bits).astype(np.float64)
+        return (mine * cost) @ (1 - ones).T + ((1 - mine) * cost) @ ones.T
+    size = np.abs(logits) * cost
+    positive = logits > 0
+    return (size * positive) @ (1 - ones).T + (size * ~positive) @ ones.T
