@@ -146,7 +146,7 @@ def open_images(data: str | Path, *, labels_csv: str | Path | None = None, split
 
 def _from_folder(root: Path) -> ImageSet:
     files = []
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, followlinks=True):
         folders.sort()
         files += [Path(folder, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
     relative = [file.relative_to(root) for file in files]
