@@ -123,7 +123,8 @@ def degrees_of_freedom(codes: Codes | PairCounts, *, resamples: int = 200, seed:
         # an item is no pair with itself or with its copies in the resample: they leave the number of pairs
         _, _, one = _distance_moments(drawn, float(weights @ sizes), float(weights**2 @ sizes), counts.bits)
         values.append(one)
-    low, high = np.quantile(values, [0.025, 0.975])
+    # values themselves, not between two: a resample of a few items may have one distance only, and dof inf
+    low, high = np.quantile(values, 0.025, method="lower"), np.quantile(values, 0.975, method="higher")
     corrected, plugin = _participation(counts.pairs, n)
     return DegreesOfFreedom(
         source=counts.source,
