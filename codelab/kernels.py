@@ -1,0 +1,208 @@
+"""Popcount kernels on packed codes: counts per bit, class and pair, Hamming distances, histograms and nearest rows.
+
+These functions check shapes, lay the codes out for the processor and share the work among threads. The loops
+themselves are compiled by numba when first used (`kernels_columns.py`, `kernels_scan.py`) and kept on disk. Threads
+sleep when there is nothing to do, and small work stays on the calling thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from codelab.errors import UsageError
+
+BLOCK = 1 << 16
+"""Rows a thread takes at a time where codes must first be padded to whole words."""
+
+
+def column_counts(packed: np.ndarray, bits: int, *, threads: int | None = None) -> np.ndarray:
+    """Ones of each bit.
+
+    Args:
+        packed: uint8 `[N, ceil(B/8)]`.
+        bits: B.
+        threads: default: the cores this process may use.
+
+    Returns:
+        int64 `[B]`.
+
+    Example:
+        >>> column_counts(np.array([[0b10100000], [0b10000000]], dtype=np.uint8), 3).tolist()
+        [2, 0, 1]
+    """
+    return class_counts(packed, bits, np.zeros(len(packed), np.int32), 1, threads=threads)[0]
+
+
+def class_counts(
+    packed: np.ndarray, bits: int, labels: np.ndarray, n_classes: int, *, threads: int | None = None
+) -> np.ndarray:
+    """Ones of each bit among the items of each class.
+
+    Args:
+        packed: uint8 `[N, ceil(B/8)]`.
+        bits: B.
+        labels: integers `[N]`, below `n_classes`; an item with a negative label is not counted.
+        n_classes: C.
+        threads: default: the cores this process may use.
+
+    Returns:
+        int64 `[C, B]`.
+
+    Raises:
+        UsageError: a label is `n_classes` or more.
+
+    Example:
+        >>> packed = np.array([[0b10100000], [0b10000000], [0b01000000]], dtype=np.uint8)
+        >>> class_counts(packed, 3, np.array([1, 0, 1]), 2).tolist()
+        [[1, 0, 0], [1, 1, 1]]
+    """
+    labels = np.ascontiguousarray(labels, dtype=np.int32)
+    if len(labels) != len(packed):
+        raise UsageError(f"class_counts: found {len(labels)} labels for {len(packed)} codes")
+    if labels.size and int(labels.max()) >= n_classes:
+        raise UsageError(f"class_counts: found label {int(labels.max())}, expected less than {n_classes}")
+    loops = compiled("kernels_columns")
+    width = (bits + 63) // 64
+
+    def count(part: slice) -> np.ndarray:
+        lanes = np.zeros((n_classes, 8 * width), np.uint64)
+        filled = np.zeros(n_classes, np.int64)
+        out = np.zeros((n_classes, 64 * width), np.int64)
+        words = as_words(packed[part])
+        loops.count_by_class(words, labels[part], lanes, lanes.view(np.uint8), filled, out)
+        return out
+
+    return _sum_of_parts(count, len(packed), (n_classes, 64 * width), threads)[:, :bits]
+
+
+def pair_counts(packed: np.ndarray, bits: int, *, threads: int | None = None) -> np.ndarray:
+    """Items where both bits are 1; the diagonal holds the ones of each bit.
+
+    Args:
+        packed: uint8 `[N, ceil(B/8)]`.
+        bits: B.
+        threads: default: the cores this process may use.
+
+    Returns:
+        int64 `[B, B]`, symmetric.
+
+    Example:
+        >>> pair_counts(np.array([[0b11000000], [0b10100000]], dtype=np.uint8), 3).tolist()
+        [[2, 1, 1], [1, 1, 0], [1, 0, 1]]
+    """
+    loops = compiled("kernels_columns")
+    width = (bits + 63) // 64
+    length = max(8, min(256, (1 << 19) // (512 * width)))  # columns of a block fill half a megabyte of cache
+
+    def count(part: slice) -> np.ndarray:
+        out = np.zeros((64 * width, 64 * width), np.int64)
+        loops.count_pairs(as_words(packed[part]), np.empty((64 * width, length), np.uint64), out)
+        return out
+
+    upper = np.triu(_sum_of_parts(count, len(packed), (64 * width, 64 * width), threads)[:bits, :bits])
+    return upper + np.triu(upper, 1).T
+
+
+def bit_columns(packed: np.ndarray, bits: int, *, threads: int | None = None) -> np.ndarray:
+    """Codes turned on their side: one packed row for each bit.
+
+    Args:
+        packed: uint8 `[N, ceil(B/8)]`.
+        bits: B.
+        threads: default: the cores this process may use.
+
+    Returns:
+        uint8 `[B, 8 * ceil(N/64)]`, item 0 the most significant bit of byte 0, pad bits zero.
+
+    Example:
+        >>> bit_columns(np.array([[0b11000000], [0b10100000]], dtype=np.uint8), 3)[:, 0].tolist()
+        [192, 128, 64]
+    """
+    loops = compiled("kernels_columns")
+    width = (bits + 63) // 64
+    out = np.empty((64 * width, (len(packed) + 63) // 64), np.uint64)
+
+    def turn(start: int) -> None:
+        loops.transpose(as_words(packed[start : start + BLOCK]), out, start // 64)
+
+    run(turn, range(0, len(packed), BLOCK), threads)
+    return out.view(np.uint8).reshape(64 * width, -1)[:bits]
+
+
+def as_words(packed: np.ndarray) -> np.ndarray:
+    """Packed bytes as uint64 `[N, W]`, padded with zeros; a view where the bytes already fill whole words."""
+    packed = np.ascontiguousarray(packed)
+    n, width = packed.shape
+    if width % 8 == 0 and packed.flags.aligned and packed.ctypes.data % 8 == 0 and packed.flags.writeable:
+        return packed.view(np.uint64)
+    words = np.zeros((n, (width + 7) // 8), np.uint64)
+    words.view(np.uint8).reshape(n, -1)[:, :width] = packed
+    return words
+
+
+# -- threads and compilation --------------------------------------------------------------------------------------
+
+
+def thread_count(threads: int | None) -> int:
+    """How many threads to use: those asked for, or the cores this process may use."""
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads < 1:
+        raise UsageError(f"threads={threads}: expected 1 or more")
+    return threads
+
+
+def run(work: Callable[[Any], Any], parts: Iterable[Any], threads: int | None) -> list[Any]:
+    """`work` on each part, in order, on up to `threads` threads."""
+    parts = list(parts)
+    workers = min(thread_count(threads), len(parts))
+    if workers <= 1:
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(work, parts))
+
+
+def _sum_of_parts(
+    count: Callable[[slice], np.ndarray], n: int, shape: tuple[int, ...], threads: int | None
+) -> np.ndarray:
+    """The sum of `count` over parts of the rows, one part a thread and at least `BLOCK` rows each."""
+    workers = max(1, min(thread_count(threads), n // BLOCK))
+    edges = [n * i // workers for i in range(workers + 1)]
+    parts = [slice(a, b) for a, b in pairwise(edges) if b > a]
+    return sum(run(count, parts, workers), np.zeros(shape, np.int64))
+
+
+@functools.cache
+def compiled(module: str) -> Any:
+    """A module of compiled loops, imported when first needed (numba alone takes half a second to import)."""
+    _announce_compilation()
+    return import_module(f"codelab.{module}")
+
+
+@functools.cache
+def _announce_compilation() -> None:
+    """Say so, once, when loops are compiled and not just loaded from disk: a silent pause looks like a fault."""
+    from numba.core import event
+
+    class Announce(event.Listener):
+        said = False
+
+        def on_start(self, event: Any) -> None:
+            ours = event.data["dispatcher"].py_func.__module__.startswith("codelab.")
+            if ours and not Announce.said:
+                Announce.said = True
+                print("codelab: compiling its kernels for this machine, once (some seconds)", file=sys.stderr)
+
+        def on_end(self, event: Any) -> None:
+            """Nothing to say."""
+
+    event.register("numba:compile", Announce())
