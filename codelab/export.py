@@ -61,7 +61,7 @@ def export(
     workers: int = 4,
     device: str | None = None,
     progress: bool = True,
-    meta: dict[str, Any] | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Exported:
     """Encode every image and write the codes to `out`, as one Parquet file (`….parquet`) or as a folder of parts.
 
@@ -80,7 +80,7 @@ def export(
         workers: threads that read and decode.
         device: where to run; default CUDA when there is one.
         progress: show a bar on stderr.
-        meta: more provenance, for instance the checkpoint's path.
+        checkpoint: where the encoder was loaded from, for the provenance.
 
     Raises:
         UsageError: the output folder is not empty.
@@ -96,11 +96,14 @@ def export(
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     encoder = encoder.to(where).eval()
     options = {"logits": logits, "features": features, "thumbnails": thumbnails, "batch": BATCH}
-    about = {
-        "encoder": {"name": encoder.config.backbone, "sha256": encoder.sha256},
+    about: dict[str, Any] = {
+        "encoder": {
+            "name": encoder.config.backbone,
+            "sha256": encoder.sha256,
+            "path": str(Path(checkpoint).resolve()) if checkpoint else None,
+        },
         "transform": {name: getattr(encoder.config, name) for name in TRANSFORM},
-        "data": {"name": images.name},
-        **(meta or {}),
+        "data": {"name": images.name, **({"attribution": images.attribution} if images.attribution else {})},
     }
     part_rows = max(BATCH, part_rows // BATCH * BATCH)
     starts = range(0, len(images), part_rows)

@@ -135,6 +135,13 @@ def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
     return parts, first
 
 
+def find_checkpoint(codes: Codes, path: str | Path) -> Path | None:
+    """The checkpoint that made codes: where their provenance says, else `encoder.safetensors` beside their file."""
+    recorded = (codes.meta.get("encoder") or {}).get("path")
+    beside = Path(path).parent / "encoder.safetensors"
+    return next((p for p in (recorded and Path(recorded), beside) if p and p.is_file()), None)
+
+
 def codes_table(codes: Codes) -> pa.Table:
     """The Arrow table that stands for codes in a file."""
     clash = [name for name in codes.items.column_names if name in COLUMNS]

@@ -37,6 +37,7 @@ class ImageSet:
         labels: int32 `[N]`, -1 = none.
         classes: C names.
         read: the encoded bytes of image i.
+        attribution: whom to name where the images are shown.
     """
 
     name: str
@@ -44,6 +45,7 @@ class ImageSet:
     labels: np.ndarray
     classes: tuple[str, ...]
     read: Callable[[int], bytes]
+    attribution: str = ""
 
     def __len__(self) -> int:
         return self.items.num_rows

@@ -67,6 +67,7 @@ def demo_images() -> ImageSet:
         labels=np.array([number[c] for c in categories], dtype=np.int32),
         classes=classes,
         read=lambda i: drawings[i].as_py(),
+        attribution=ATTRIBUTION,
     )
 
 

@@ -1,0 +1,361 @@
+"""The `codelab` command: results to stdout, progress and warnings to stderr; 0 done, 1 failed, 2 the call is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from codelab import __version__
+from codelab.errors import CodelabError, DataError, UsageError
+
+if TYPE_CHECKING:
+    from codelab.codes import Codes
+    from codelab.encoder import Encoder
+
+EXPLORER_SCRIPT = Path(__file__).parents[1] / "app" / "main.py"
+DEMO_CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser(train_flags=words[:1] == ["train"]).parse_args(words)
+    try:
+        options.run(options)
+    except CodelabError as error:
+        for line in error.details:
+            print(f"  {line}", file=sys.stderr)
+        print(f"codelab: {error}", file=sys.stderr)
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        extra = {"torch": "models", "torchvision": "models", "timm": "models", "safetensors": "models"}
+        package = (error.name or "").split(".")[0]
+        if package not in extra:
+            raise
+        print(f"codelab: this command needs {package}: pip install 'codelab[{extra[package]}]'", file=sys.stderr)
+        return UsageError.exit_code
+    except KeyboardInterrupt:
+        print("codelab: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `codelab … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from codelab import demo
+    from training import fit, load_config
+
+    out = Path(options.out)
+    config = load_config(DEMO_CONFIG, {"run": str(out), "seed": options.seed})
+    fit(config, resume=True)
+    comparison = demo.measure(out, seed=config.seed)
+    _table(comparison.HEADINGS, comparison.rows(), title=comparison.title())
+    print(f"\n{out}/: encoder.safetensors, codes.parquet, results.json, report.html")
+    if options.serve:
+        _serve(out / "codes.parquet", options.port)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from training import fit, load_config
+    from training.config import flags_given
+
+    config = load_config(options.config, flags_given(options))
+    print(fit(config, resume=options.resume))
+
+
+def _export(options: argparse.Namespace) -> None:
+    from codelab.export import export
+    from codelab.images import open_images
+
+    encoder = _encoder(options, options.ckpt)
+    images = open_images(options.data, labels_csv=options.labels, split=options.split)
+    done = export(
+        encoder,
+        images,
+        options.out,
+        logits=options.logits,
+        features=options.features,
+        thumbnails=options.thumbnails,
+        skip_bad=options.skip_bad,
+        workers=options.workers,
+        device=options.device,
+        checkpoint=None if options.ckpt.startswith("timm:") else options.ckpt,
+    )
+    for line in done.bad:
+        print(f"  skipped {line}", file=sys.stderr)
+    skipped = f", {len(done.bad)} skipped" if done.bad else ""
+    print(f"{done.path}: {done.rows} codes of {encoder.config.bits} bits{skipped}")
+
+
+def _analyze(options: argparse.Namespace) -> None:
+    from codelab.analyze import analyze
+    from codelab.atomic import atomic_path
+
+    codes = _codes(options)
+    results = analyze(codes, permutations=options.permutations, seed=options.seed)
+    report = {name: result.to_dict() for name, result in results.items()}
+    text = json.dumps(report, indent=1, allow_nan=False)
+    if options.out:
+        with atomic_path(options.out) as part:
+            part.write_text(text + "\n")
+    if options.json:
+        print(text)
+        return
+    from codelab.verdict import verdicts
+
+    print(codes)
+    signs = {"good": "ok", "watch": "look", "bad": "BAD", "note": ""}
+    lines = [(signs[line.level], line.title, line.figure, line.text) for line in verdicts(results)]
+    _table(("", "question", "figure", "what it means"), lines)
+    information = results["class_information"]
+    if hasattr(information, "information"):
+        frame = information.to_frame().sort_values("information", ascending=False).head(10)
+        columns = ["bit", "information", "plugin", "p_value", "q_value", "uncertainty"]
+        rows = [(f"{int(row[0])}", *(f"{v:.4g}" for v in row[1:])) for row in frame[columns].itertuples(index=False)]
+        _table(columns, rows, title="the 10 bits that say most about the class (bits of information)")
+
+
+def _search(options: argparse.Namespace) -> None:
+    from codelab.codes import Codes
+    from codelab.files import find_checkpoint
+    from codelab.images import decode
+    from codelab.retrieval import search
+
+    codes = _codes(options)
+    if (options.query is None) == (options.id is None):
+        raise UsageError("search: give one of --query IMAGE and --id ID")
+    if options.id is not None:
+        ids = codes.items["id"].to_pylist()
+        if options.id not in ids:
+            raise UsageError(f"search: no item has the id {options.id!r}")
+        query = codes[[ids.index(options.id)]]
+    else:
+        image = Path(options.query)
+        if not image.is_file():
+            raise UsageError(f"{image}: no such file")
+        checkpoint = options.ckpt or find_checkpoint(codes, options.codes)
+        if checkpoint is None:
+            raise UsageError(f"search: no checkpoint beside {options.codes}; name the one that made it with --ckpt")
+        encoder = _encoder(options, str(checkpoint))
+        if encoder.config.bits != codes.bits:
+            raise DataError(f"{checkpoint}: gives {encoder.config.bits} bits, {options.codes} has {codes.bits}")
+        if encoder.sha256 != codes.meta.get("encoder", {}).get("sha256", encoder.sha256):
+            raise DataError(f"{checkpoint}: not the encoder that made {options.codes} (another SHA-256)")
+        _, logits = encoder.encode(encoder.transform(decode(image.read_bytes(), str(image)))[None])
+        query = Codes.from_logits(logits)
+    found = search(codes, query, k=min(options.k, len(codes)))
+    rows = []
+    for place, (distance, row) in enumerate(zip(found.distances[0].tolist(), found.indices[0].tolist(), strict=True)):
+        label = "" if codes.multilabel or codes.labels[row] < 0 else codes.classes[codes.labels[row]]
+        rows.append((place + 1, distance, codes.items["id"][row].as_py(), label, codes.code(row) ^ query.code(0)))
+    if options.json:
+        named = ("place", "distance", "id", "label")
+        hits = [dict(zip(named, r[:4], strict=True)) | {"differing_bits": list(r[4].search(1))} for r in rows]
+        print(json.dumps(hits))
+        return
+    shown = [(*map(str, r[:4]), " ".join(map(str, r[4].search(1))) or "none") for r in rows]
+    _table(("", "distance", "id", "label", "differing bits"), shown)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from codelab.report import write_report
+
+    codes = _codes(options)
+    write_report(codes, options.out, title=options.title or Path(options.codes).name)
+    print(options.out)
+
+
+def _explore(options: argparse.Namespace) -> None:
+    _serve(Path(options.codes), options.port)
+
+
+# -- shared by commands -----------------------------------------------------------------------------------------------
+
+
+def _codes(options: argparse.Namespace) -> Codes:
+    from codelab.files import load
+
+    codes = load(options.codes)
+    if options.split:
+        codes = codes.split(options.split)
+    return codes.label_by(options.by) if options.by else codes
+
+
+def _encoder(options: argparse.Namespace, checkpoint: str) -> Encoder:
+    from codelab.encoder import Encoder
+
+    if checkpoint.startswith("timm:"):
+        name = checkpoint.removeprefix("timm:")
+        return Encoder.from_timm(name, bits=options.bits, pretrained=not options.random_weights)
+    return Encoder.load(checkpoint)
+
+
+def _serve(codes: Path, port: int) -> None:
+    """Replace this process by Streamlit's server, so that Ctrl-C and signals reach it."""
+    from importlib.util import find_spec
+
+    if find_spec("streamlit") is None:
+        raise UsageError("the explorer needs streamlit: pip install 'codelab[app]'")
+    if not codes.exists():
+        raise UsageError(f"{codes}: no such file or folder")
+    command = [sys.executable, "-m", "streamlit", "run", str(EXPLORER_SCRIPT), "--server.port", str(port)]
+    command += ["--browser.gatherUsageStats", "false", "--", "--codes", str(codes.resolve())]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)  # noqa: S606
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))  # Text: names of classes and files are not markup
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+# -- the parser -------------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """One exact line for a wrong call, instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(UsageError.exit_code, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="codelab",
+        description="Turn images into packed bit codes, and see what every bit means, carries and retrieves.",
+        epilog="example: codelab demo --no-serve",
+    )
+    parser.add_argument("--version", action="version", version=f"codelab {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def command(name: str, run: Any, what: str, *examples: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=what,
+            description=what[0].upper() + what[1:] + ".",
+            epilog="examples:\n" + "\n".join(f"  codelab {name} {example}" for example in examples),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command(
+        "demo", _demo, "train a small encoder on OpenMoji, export, measure, report, explore", "", "--no-serve"
+    )
+    sub.add_argument("--out", default="runs/demo", help="the run folder (default: %(default)s)")
+    sub.add_argument("--seed", type=int, help="of weights, batches and crops (default: the config's)")
+    sub.add_argument("--no-serve", dest="serve", action="store_false", help="stop before the explorer is served")
+    _port(sub)
+
+    sub = command(
+        "train", _train, "train an encoder on images, without labels", "my.yaml", "my.yaml --beta 0.2 --run runs/b02"
+    )
+    sub.add_argument("config", help="a YAML file; every key of it is also a flag")
+    sub.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    if train_flags:  # only then is it worth importing what describes them
+        from training.config import add_flags
+
+        add_flags(sub)
+
+    sub = command(
+        "export",
+        _export,
+        "turn images into packed bit codes",
+        "--ckpt runs/demo/encoder.safetensors --data photos/ --out codes.parquet --thumbnails",
+        "--ckpt timm:vit_small_patch14_dinov2 --bits 256 --data photos/ --labels labels.csv --out codes.parquet",
+        "--ckpt runs/demo/encoder.safetensors --data demo --split test --logits --out codes.parquet",
+    )
+    sub.add_argument("--ckpt", required=True, help="an encoder.safetensors, or timm:NAME (its head is random)")
+    sub.add_argument("--data", required=True, help="a folder of images, a .parquet data set, or 'demo'")
+    sub.add_argument("--out", required=True, help="a name ending in .parquet, or a new folder for parts")
+    sub.add_argument("--labels", metavar="CSV", help="columns path, label, optional split and attributes")
+    sub.add_argument("--split", help="only the images of this split")
+    sub.add_argument("--logits", action="store_true", help="keep the logits: how sure each bit is")
+    sub.add_argument("--features", action="store_true", help="keep the backbone's features")
+    sub.add_argument("--thumbnails", action="store_true", help="keep a small picture of each image")
+    sub.add_argument("--skip-bad", action="store_true", help="leave unreadable images out instead of failing")
+    sub.add_argument("--workers", type=_positive, default=4, help="threads that decode images (default: %(default)s)")
+    sub.add_argument("--device", help="cpu, cuda, … (default: cuda when there is one)")
+    _timm_options(sub)
+
+    sub = command(
+        "analyze",
+        _analyze,
+        "measure codes: usage, entropy, information, reuse, geometry",
+        "runs/demo/codes.parquet",
+        "runs/demo/codes.parquet --by tone --json",
+    )
+    _codes_options(sub)
+    sub.add_argument("--permutations", type=_positive, default=200, help="behind every p-value (default: %(default)s)")
+    sub.add_argument("--seed", type=int, default=0, help="of all chance (default: %(default)s)")
+    sub.add_argument("--json", action="store_true", help="all results as JSON on stdout")
+    sub.add_argument("--out", metavar="JSON", help="also write all results to this file")
+
+    sub = command(
+        "search",
+        _search,
+        "nearest codes to an image, and the bits that differ",
+        "runs/demo/codes.parquet --query cat.png",
+        "runs/demo/codes.parquet --id 1F600 -k 20 --json",
+    )
+    _codes_options(sub)
+    sub.add_argument("--query", metavar="IMAGE", help="an image file; it is encoded by the codes' own checkpoint")
+    sub.add_argument("--id", help="an item of the codes, as the query")
+    sub.add_argument("-k", type=_positive, default=10, help="how many (default: %(default)s)")
+    sub.add_argument("--ckpt", help="the checkpoint, where it no longer lies where the codes say")
+    sub.add_argument("--json", action="store_true", help="JSON on stdout")
+    _timm_options(sub)
+
+    sub = command(
+        "report", _report, "one static HTML file that shares it all", "runs/demo/codes.parquet --out report.html"
+    )
+    _codes_options(sub)
+    sub.add_argument("--out", required=True, help="the HTML file")
+    sub.add_argument("--title", help="its heading (default: the file's name)")
+
+    sub = command("explore", _explore, "open the explorer in a browser", "runs/demo/codes.parquet --port 8600")
+    sub.add_argument("codes", help="a codes file")
+    _port(sub)
+    return parser
+
+
+def _codes_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("codes", help="a codes file (.parquet, .npy, .npz) or folder")
+    sub.add_argument("--split", help="only the items of this split")
+    sub.add_argument("--by", metavar="ATTRIBUTE", help="use this item column as the label")
+
+
+def _timm_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--bits", type=_positive, default=256, help="with timm:NAME, bits of the head (default: 256)")
+    sub.add_argument("--random-weights", action="store_true", help="with timm:NAME, do not load pretrained weights")
+
+
+def _port(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--port", type=_positive, default=8501, help="of the explorer (default: %(default)s)")
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, found {text!r}")
+    return value

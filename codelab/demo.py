@@ -1,0 +1,158 @@
+"""The demo's last steps: export the held-out half, compare with what was not trained, write results and report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from codelab.analyze import analyze
+from codelab.atomic import atomic_path
+from codelab.codes import Codes
+from codelab.encoder import Encoder
+from codelab.export import export
+from codelab.files import load
+from codelab.images import ImageSet, open_images
+from codelab.report import write_report
+from codelab.result import Result
+from codelab.retrieval import knn_accuracy, retrieval_map
+from codelab.usage import bit_usage, degrees_of_freedom
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PIXELS = 16
+NEIGHBOURS = 10
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scores:
+    """One row of the comparison; NaN where a thing does not exist (pixels have no bits)."""
+
+    name: str
+    code_map: float
+    feature_map: float
+    code_knn: float
+    feature_knn: float
+    entropy: float
+    dof: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison(Result):
+    """Trained codes beside the same architecture untrained, and beside pixels, on the held-out half."""
+
+    scores: tuple[Scores, ...]
+    n: int
+    bits: int
+
+    HEADINGS: ClassVar = (
+        "",
+        "code mAP",
+        "feature mAP",
+        f"code {NEIGHBOURS}-NN",
+        f"feature {NEIGHBOURS}-NN",
+        "bit entropy",
+        "dof",
+    )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a model."""
+        import pandas as pd
+
+        return pd.DataFrame([dataclasses.asdict(row) for row in self.scores])
+
+    def title(self) -> str:
+        """What was measured, for the table's heading."""
+        return (
+            f"{self.n} held-out drawings, {self.bits} bits; mAP@ALL (expected ties) and k-NN averaged over classes; "
+            "an emoji's own skin tones are left out of its ranking"
+        )
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table's cells as text."""
+        return [
+            (row.name, *("–" if np.isnan(v) else f"{v:.3f}" if v < 2 else f"{v:.1f}" for v in _numbers(row)))
+            for row in self.scores
+        ]
+
+
+def measure(run: Path, *, seed: int = 0) -> Comparison:
+    """Export, compare and report what a demo run trained: `encoder.safetensors` and `untrained.safetensors` in `run`.
+
+    Writes `codes.parquet` (the held-out half, with logits, features and thumbnails), `results.json`, `report.html`.
+    """
+    images = open_images("demo", split="test")
+    trained = _exported(run / "encoder.safetensors", images, run / "codes.parquet", thumbnails=True)
+    untrained = _exported(run / "untrained.safetensors", images, run / "untrained.parquet")
+    comparison = Comparison(
+        scores=(
+            _score("trained", trained, seed),
+            _score("untrained", untrained, seed),
+            _score(
+                f"{PIXELS}x{PIXELS} pixels", dataclasses.replace(trained, features=pixels(images)), seed, bits=False
+            ),
+        ),
+        n=len(trained),
+        bits=trained.bits,
+        seed=seed,
+    )
+    analysis = analyze(trained, seed=seed)
+    results = {
+        "comparison": comparison.to_dict(),
+        "analysis": {name: result.to_dict() for name, result in analysis.items()},
+        "codes": {"sha256": trained.sha256, **trained.meta},
+    }
+    with atomic_path(run / "results.json") as part:
+        part.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+    write_report(
+        trained,
+        run / "report.html",
+        results=analysis,
+        title="Codes of OpenMoji drawings",
+        extra_tables={comparison.title(): comparison.to_frame()},
+    )
+    return comparison
+
+
+def pixels(images: ImageSet) -> np.ndarray:
+    """The baseline without any model: each picture at 16x16, its mean colour over the set taken off, `[N, 768]`."""
+    from PIL import Image
+
+    small = [np.asarray(images.image(i).resize((PIXELS, PIXELS), Image.Resampling.BOX)) for i in range(len(images))]
+    flat = np.stack(small).reshape(len(images), -1).astype(np.float32) / 255
+    return flat - flat.mean(axis=0)
+
+
+def _exported(checkpoint: Path, images: ImageSet, out: Path, *, thumbnails: bool = False) -> Codes:
+    encoder = Encoder.load(checkpoint)
+    export(encoder, images, out, logits=True, features=True, thumbnails=thumbnails, checkpoint=checkpoint)
+    return load(out)
+
+
+def _score(name: str, codes: Codes, seed: int, *, bits: bool = True) -> Scores:
+    def both(by: str) -> tuple[float, float]:
+        if by == "codes" and not bits:
+            return np.nan, np.nan
+        ranking = retrieval_map(codes, groups="emoji", by=by, average="class", seed=seed)
+        votes = knn_accuracy(codes, k=NEIGHBOURS, groups="emoji", by=by, average="class", seed=seed)
+        return ranking.value, votes.value
+
+    code_map, code_knn = both("codes")
+    feature_map, feature_knn = both("features")
+    return Scores(
+        name=name,
+        code_map=code_map,
+        feature_map=feature_map,
+        code_knn=code_knn,
+        feature_knn=feature_knn,
+        entropy=bit_usage(codes).value if bits else np.nan,
+        dof=degrees_of_freedom(codes, seed=seed).value if bits else np.nan,
+    )
+
+
+def _numbers(row: Scores) -> tuple[float, ...]:
+    return (row.code_map, row.feature_map, row.code_knn, row.feature_knn, row.entropy, row.dof)
