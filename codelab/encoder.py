@@ -1,0 +1,346 @@
+"""Encoder: a backbone and a head that turn images into logits, and the one safe file that holds them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from difflib import get_close_matches
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from codelab import __version__
+from codelab.atomic import atomic_path
+from codelab.errors import DataError, UsageError
+
+FORMAT = 1
+"""Version of the checkpoint file; another version is refused."""
+
+_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """Everything needed to build an encoder again and to prepare images for it.
+
+    Args:
+        backbone: `conv` (four small convolutional blocks, for images of 16 to 64 pixels) or any timm name.
+        bits: B, the number of logits.
+        image_size: side of the square image it sees, in pixels.
+        width: channels of the first block of `conv`; the others have 2, 4 and 8 times as many.
+        hidden: width of the two hidden layers of the head.
+        head_norm: `none`, or `batch`: a BatchNorm without scale and shift after the last layer, which keeps bits
+            balanced where data and batches are small.
+        mean, std: normalisation of RGB values in 0..1.
+        crop: share of the shorter side kept by the centre crop.
+        interpolation: `bilinear` or `bicubic`.
+        training: the config it was trained with; empty for an encoder that was not trained here.
+        version: the codelab version that made it.
+    """
+
+    backbone: str = "conv"
+    bits: int = 256
+    image_size: int = 224
+    width: int = 32
+    hidden: int = 2048
+    head_norm: str = "none"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    crop: float = 1.0
+    interpolation: str = "bicubic"
+    training: Mapping[str, Any] = field(default_factory=dict)
+    version: str = __version__
+
+    def __post_init__(self) -> None:
+        for name in ("bits", "image_size", "width", "hidden"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"encoder: {name} is {getattr(self, name)}, expected 1 or more")
+        if self.head_norm not in ("none", "batch"):
+            raise UsageError(f"encoder: head_norm is {self.head_norm!r}, expected 'none' or 'batch'")
+        if self.interpolation not in _RESAMPLING:
+            raise UsageError(f"encoder: interpolation is {self.interpolation!r}, expected 'bilinear' or 'bicubic'")
+        if not 0 < self.crop <= 1:
+            raise UsageError(f"encoder: crop is {self.crop}, expected a share above 0 and at most 1")
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+
+
+class Encoder(nn.Module):
+    """Backbone + head: images `[n, 3, S, S]` to features `[n, d]` and logits `[n, B]`; a bit is 1 where its logit > 0.
+
+    Args:
+        config: architecture and preparation.
+        seed: draws the initial weights; the global random state is left as it was.
+        pretrained: load timm's weights into the backbone (they are downloaded on first use).
+
+    Raises:
+        UsageError: the backbone is not `conv` and timm does not know it.
+
+    Example:
+        >>> encoder = Encoder(EncoderConfig(bits=16, image_size=32, width=8, hidden=32))
+        >>> features, logits = encoder(torch.zeros(2, 3, 32, 32))
+        >>> list(features.shape), list(logits.shape)
+        ([2, 64], [2, 16])
+    """
+
+    def __init__(self, config: EncoderConfig, *, seed: int = 0, pretrained: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.backbone = _backbone(config, pretrained)
+            self.head = Head(self.features, config.hidden, config.bits, norm=config.head_norm == "batch")
+        self.head.draw(seed)
+
+    @property
+    def features(self) -> int:
+        """d, the number of features the backbone gives."""
+        return int(self.backbone.num_features)  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.backbone(images)
+        return features, self.head(features)
+
+    def transform(self, image: Image.Image) -> Tensor:
+        """One image as the encoder wants it when codes are made: float32 `[3, S, S]`, cropped, resized, normalised."""
+        size = self.config.image_size
+        pixels = np.array(fit_square(image, size, crop=self.config.crop, interpolation=self.config.interpolation))
+        return self.normalise(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0]
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """RGB `[n, 3, S, S]`, uint8 or float in 0..1, to what `forward` takes."""
+        mean = torch.tensor(self.config.mean, device=pixels.device).view(3, 1, 1)
+        std = torch.tensor(self.config.std, device=pixels.device).view(3, 1, 1)
+        return ((pixels / 255 if pixels.dtype == torch.uint8 else pixels) - mean) / std
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, *, batch: int = 256) -> tuple[np.ndarray, np.ndarray]:
+        """Features and logits of prepared images, on the encoder's device, in evaluation mode.
+
+        Args:
+            images: uint8 `[N, 3, S, S]`, or float as `transform` gives it.
+            batch: images at a time.
+
+        Returns:
+            float32 `[N, d]` and `[N, B]`.
+        """
+        device = next(self.parameters()).device
+        was_training = self.training
+        self.eval()
+        outputs = []
+        for part in images.split(batch):
+            part = part.to(device)
+            features, logits = self(self.normalise(part) if part.dtype == torch.uint8 else part)
+            outputs.append((features.float().cpu().numpy(), logits.float().cpu().numpy()))
+        self.train(was_training)
+        if not outputs:
+            return np.empty((0, self.features), np.float32), np.empty((0, self.config.bits), np.float32)
+        return np.concatenate([f for f, _ in outputs]), np.concatenate([a for _, a in outputs])
+
+    @property
+    def sha256(self) -> str:
+        """Content hash of the config and every weight: the name of this encoder in provenance."""
+        digest = hashlib.sha256(_config_json(self.config).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(f"{name}{tensor.dtype}{list(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file, atomically: the weights, and the config as JSON under the key `codelab`."""
+        header = {"format": FORMAT, "kind": "encoder", "config": json.loads(_config_json(self.config))}
+        write_tensors(path, self.state_dict(), header)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Encoder:
+        """The encoder a file holds, in evaluation mode, on the CPU.
+
+        Raises:
+            UsageError: there is no such file.
+            DataError: the file is truncated or foreign, of another format version, or its tensors do not fit.
+        """
+        header, tensors = read_tensors(path, kind="encoder")
+        known = {f.name for f in fields(EncoderConfig)}
+        try:
+            config = EncoderConfig(**{k: v for k, v in header["config"].items() if k in known})
+            encoder = cls(config)
+        except (KeyError, AttributeError, TypeError, UsageError) as error:
+            raise DataError(f"{path}: the encoder's config cannot be used ({error})") from None
+        load_state(encoder, tensors, path)
+        return encoder.eval()
+
+    @classmethod
+    def from_timm(cls, name: str, bits: int = 256, *, pretrained: bool = False, seed: int = 0) -> Encoder:
+        """A timm backbone with a fresh head, and the input size and normalisation timm records for it.
+
+        Raises:
+            UsageError: timm has no model of that name; the nearest names are given.
+
+        Example:
+            >>> encoder = Encoder.from_timm("test_vit", bits=32)
+            >>> encoder.config.image_size, encoder.config.mean
+            (160, (0.5, 0.5, 0.5))
+        """
+        import timm
+        from timm.data.config import resolve_data_config
+
+        _check_timm_name(name)
+        recorded = timm.get_pretrained_cfg(name)
+        data = resolve_data_config(pretrained_cfg=recorded.to_dict() if recorded else {})
+        config = EncoderConfig(
+            backbone=name,
+            bits=bits,
+            image_size=data["input_size"][1],
+            mean=data["mean"],
+            std=data["std"],
+            crop=min(data["crop_pct"], 1.0),
+            interpolation=data["interpolation"] if data["interpolation"] in _RESAMPLING else "bicubic",
+        )
+        return cls(config, seed=seed, pretrained=pretrained)
+
+
+class Head(nn.Sequential):
+    """Linear, GELU, Linear, GELU, Linear, and a BatchNorm without scale and shift where `norm` is set.
+
+    Source: METHOD of BITS (arXiv 2602.09764): three layers, truncated normal weights of 0.02, zero bias.
+    """
+
+    def __init__(self, features: int, hidden: int, bits: int, *, norm: bool) -> None:
+        layers = [nn.Linear(features, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU()]
+        layers.append(nn.Linear(hidden, bits))
+        if norm:
+            layers.append(nn.BatchNorm1d(bits, affine=False))
+        super().__init__(*layers)
+
+    def draw(self, seed: int) -> None:
+        """Draw all weights anew from `seed`, the same on every device, and forget the BatchNorm statistics."""
+        generator = torch.Generator().manual_seed(seed)
+        for layer in self:
+            if isinstance(layer, nn.Linear):
+                weights = torch.empty(layer.weight.shape)
+                nn.init.trunc_normal_(weights, std=0.02, generator=generator)
+                with torch.no_grad():
+                    layer.weight.copy_(weights)
+                    layer.bias.zero_()
+            elif isinstance(layer, nn.BatchNorm1d):
+                layer.reset_running_stats()
+
+
+class ConvBackbone(nn.Sequential):
+    """Four blocks of 3x3 convolution, BatchNorm, ReLU and 2x2 max pooling, then the mean over places."""
+
+    def __init__(self, width: int) -> None:
+        widths = [3, width, 2 * width, 4 * width, 8 * width]
+        blocks = [_block(a, b, pool=b != widths[-1]) for a, b in pairwise(widths)]
+        super().__init__(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.num_features = widths[-1]
+
+
+def _block(inputs: int, outputs: int, *, pool: bool) -> nn.Sequential:
+    layers = [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, *([nn.MaxPool2d(2)] if pool else []))
+
+
+def _backbone(config: EncoderConfig, pretrained: bool) -> nn.Module:
+    if config.backbone == "conv":
+        if pretrained:
+            raise UsageError("encoder: there are no pretrained weights for the backbone 'conv'")
+        return ConvBackbone(config.width)
+    import timm
+
+    _check_timm_name(config.backbone)
+    # transformers take an image size, and other sizes for local crops; convolutional nets take any size unasked
+    sizes: dict[str, Any] = {"img_size": config.image_size, "dynamic_img_size": True}
+    try:
+        return timm.create_model(config.backbone, pretrained=pretrained, num_classes=0, **sizes)
+    except TypeError:
+        return timm.create_model(config.backbone, pretrained=pretrained, num_classes=0)
+
+
+def _check_timm_name(name: str) -> None:
+    import timm
+
+    if not timm.is_model(name):
+        near = get_close_matches(name.split(".")[0], timm.list_models(), n=3, cutoff=0.4)
+        raise UsageError(f"backbone {name!r}: expected 'conv' or a timm model; the nearest are {', '.join(near)}")
+
+
+def fit_square(image: Image.Image, size: int, *, crop: float = 1.0, interpolation: str = "bicubic") -> Image.Image:
+    """The central square of `crop` times the shorter side, resized with antialiasing to `size` pixels."""
+    side = min(image.size) * crop
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    box = (left, top, left + side, top + side)
+    return image.resize((size, size), _RESAMPLING[interpolation], box=box)
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """One safetensors file with `header` as JSON under the metadata key `codelab`; it appears whole or not at all."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as part:
+        save_file(plain, part, metadata={"codelab": json.dumps(header)})
+
+
+def read_tensors(path: str | Path, *, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What `write_tensors` wrote, checked.
+
+    Raises:
+        UsageError: there is no such file.
+        DataError: the file is not safetensors, is truncated, or was not written by this format version as this kind.
+    """
+    if not Path(path).is_file():
+        raise UsageError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("codelab", "null"))
+            if not isinstance(header, dict):
+                raise DataError(f"{path}: a safetensors file, but not a codelab {kind}")
+            if header.get("format") != FORMAT:
+                raise DataError(f"{path}: checkpoint format {header.get('format')}, expected {FORMAT}")
+            if header.get("kind") != kind:
+                raise DataError(f"{path}: holds a {header.get('kind')}, expected a {kind}")
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
+    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise DataError(f"{path}: not a whole safetensors file ({str(error).splitlines()[0]})") from None
+
+
+def load_state(module: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
+    """Copy tensors into a module whose names and shapes must be just these.
+
+    Raises:
+        DataError: tensors are missing, left over or of another shape; the message names them.
+    """
+    wanted = module.state_dict()
+    problems = {
+        "missing": [name for name in wanted if name not in tensors],
+        "unexpected": [name for name in tensors if name not in wanted],
+        "misshapen": [
+            f"{name} {list(tensors[name].shape)} for {list(tensor.shape)}"
+            for name, tensor in wanted.items()
+            if name in tensors and tensors[name].shape != tensor.shape
+        ],
+    }
+    texts = [f"{kind} {_some(names)}" for kind, names in problems.items() if names]
+    if texts:
+        raise DataError(f"{path}: the tensors do not fit: {'; '.join(texts)}")
+    for name in wanted:
+        if not torch.isfinite(tensors[name]).all():
+            raise DataError(f"{path}: tensor {name} has values that are not finite")
+    module.load_state_dict(dict(tensors))
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _config_json(config: EncoderConfig) -> str:
+    return json.dumps(asdict(config), sort_keys=True)

@@ -1,0 +1,276 @@
+"""The training config: typed fields, each with its documentation under it, from a YAML file and from flags."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from difflib import get_close_matches
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import yaml
+
+from codelab.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything a training run depends on; the defaults are the recipe of the paper for ViT-B/16 on ImageNet."""
+
+    data: str = "demo"
+    """Images to train on: demo, a folder, or a Parquet file or folder. Labels are not used."""
+    split: str = ""
+    """Train on this split of the data only; empty for all of it."""
+    run: str = "runs/train"
+    """Folder of the run: checkpoint, metrics, encoder."""
+    control: bool = False
+    """Also write untrained.safetensors: the same architecture and seed at initialisation."""
+
+    backbone: str = "vit_base_patch16_224"
+    """conv (a small network for small images) or any timm model."""
+    pretrained: bool = False
+    """Start from timm's weights."""
+    width: int = 32
+    """Channels of the first block of the conv backbone."""
+    bits: int = 256
+    """B, the length of the code."""
+    hidden: int = 2048
+    """Width of the head's hidden layers."""
+    head_norm: str = "none"
+    """none, or batch: a BatchNorm at the end of the head, for small data and batches."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """Normalisation: mean of R, G, B."""
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """Normalisation: standard deviation of R, G, B."""
+
+    image_size: int = 224
+    """Side of the global views and of the images the encoder codes, in pixels."""
+    store_size: int = 256
+    """Side at which images are kept in memory, in pixels."""
+    memory_gb: float = 8.0
+    """Refuse data that would take more memory than this."""
+    global_scale: tuple[float, float] = (0.4, 1.0)
+    """Share of the image's area in the two global views: smallest, largest."""
+    local_views: int = 8
+    """Local views an image, seen by the student alone."""
+    local_size: int = 96
+    """Side of the local views in pixels."""
+    local_scale: tuple[float, float] = (0.05, 0.4)
+    """Share of the image's area in the local views: smallest, largest."""
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.2, 0.1)
+    """Strength of the colour jitter: brightness, contrast, saturation, hue."""
+    jitter_p: float = 0.8
+    """Probability of the colour jitter."""
+    grey: float = 0.2
+    """Probability of greyscale."""
+    blur: tuple[float, float, float] = (1.0, 0.1, 0.5)
+    """Probability of blur: first global view, second global view, local views."""
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    """Sigma of the blur in pixels of the view: smallest, largest."""
+    solarise: float = 0.2
+    """Probability of solarisation of the second global view."""
+
+    beta: float = 0.1
+    """Weight of the coding rate (Eq. 10)."""
+    eps2: float = 0.05
+    """What divides B in the coding rate (Eq. 9); tune it together with beta."""
+    centred: bool = False
+    """Take the covariance in place of the second moment in the coding rate."""
+    reset_every: int = 10
+    """Re-draw the head every n epochs, never in the last n; 0 for never."""
+
+    epochs: int = 100
+    """Passes over the data."""
+    batch: int = 256
+    """Images a step."""
+    lr: float = 5e-4
+    """Peak learning rate for a batch of 256; other batches scale it."""
+    min_lr: float = 5e-5
+    """Learning rate at the end of the cosine."""
+    warmup_epochs: float = 10.0
+    """Epochs of linear warm-up."""
+    weight_decay: float = 0.04
+    """Weight decay at the start of its cosine; none on biases and other 1-D parameters."""
+    weight_decay_end: float = 0.4
+    """Weight decay at the end of its cosine."""
+    clip: float = 1.0
+    """Largest norm of a gradient; 0 for no limit."""
+    clip_by: str = "tensor"
+    """What the limit holds for: tensor (each parameter apart) or global (all together)."""
+    ema: float = 0.996
+    """Momentum of the teacher at the start of its cosine."""
+    ema_end: float = 1.0
+    """Momentum of the teacher at the end."""
+
+    seed: int = 0
+    """Draws weights, batches and crops."""
+    device: str = "auto"
+    """auto (cuda if there is one), cpu or cuda."""
+    precision: str = "auto"
+    """auto (bf16 where the hardware has it), fp32 or bf16."""
+    log_every: int = 10
+    """Steps between two readings of the metrics."""
+    save_every: int = 1
+    """Epochs between two checkpoints."""
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(TrainConfig).items():
+            object.__setattr__(self, name, _coerce(name, kind, getattr(self, name)))
+        at_least = {
+            0: ("local_views", "reset_every", "lr", "min_lr", "warmup_epochs", "weight_decay", "weight_decay_end"),
+            1: ("bits", "hidden", "width", "epochs", "log_every", "save_every"),
+            2: ("batch", "image_size", "store_size", "local_size"),
+        }
+        for least, names in at_least.items():
+            for name in names:
+                self._require(name, getattr(self, name) >= least, f"{least} or more")
+        for name in ("beta", "clip", "seed"):
+            self._require(name, getattr(self, name) >= 0, "0 or more")
+        for name in ("eps2", "memory_gb"):
+            self._require(name, getattr(self, name) > 0, "more than 0")
+        for name in ("flip", "jitter_p", "grey", "solarise", "ema", "ema_end"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
+        self._require("blur", all(0 <= p <= 1 for p in self.blur), "numbers from 0 to 1")
+        self._require("jitter", all(0 <= s <= 1 for s in self.jitter) and self.jitter[3] <= 0.5, "0 to 1, hue to 0.5")
+        self._require("std", min(self.std) > 0, "numbers above 0")
+        self._require("blur_sigma", 0 <= self.blur_sigma[0] <= self.blur_sigma[1], "smallest, largest, in pixels")
+        for name in ("global_scale", "local_scale"):
+            low, high = getattr(self, name)
+            self._require(name, 0 < low <= high <= 1, "smallest, largest, above 0 and at most 1")
+        for name, choices in _CHOICES.items():
+            self._require(name, getattr(self, name) in choices, " or ".join(choices))
+
+    def _require(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise UsageError(f"config: {name} is {_text(getattr(self, name))}, expected {expected}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON and YAML."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+_CHOICES = {
+    "head_norm": ("none", "batch"),
+    "clip_by": ("tensor", "global"),
+    "device": ("auto", "cpu", "cuda"),
+    "precision": ("auto", "fp32", "bf16"),
+}
+
+
+def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
+    """A config from a YAML file, with some of its values replaced.
+
+    Args:
+        path: the file, or None for the defaults alone.
+        overrides: values by name, as text or typed; None values are left out.
+
+    Raises:
+        UsageError: no such file, no mapping in it, an unknown key (the nearest is named), an ill-typed value.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror or error}") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+        if loaded is not None and not isinstance(loaded, dict):
+            raise UsageError(f"{path}: expected a mapping of config keys, found {type(loaded).__name__}")
+        values |= _known(loaded or {}, str(path))
+    values |= _known({k: v for k, v in (overrides or {}).items() if v is not None}, "config")
+    return TrainConfig(**values)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """One flag for each field, `--local-views` for `local_views`, documented by the string under the field.
+
+    Their values are text, or None where the flag was not given: hand them to `load_config` as overrides.
+    """
+    group = parser.add_argument_group("config fields (they override the file)")
+    for name, (kind, default) in _schema().items():
+        text = f"{field_docs()[name]} [{_text(default)}]".replace("%", "%%")
+        group.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar=_type_name(kind), help=text)
+
+
+def flags_given(arguments: argparse.Namespace) -> dict[str, str]:
+    """The config fields set by flags that `add_flags` made."""
+    return {name: value for name in _schema() if (value := getattr(arguments, name, None)) is not None}
+
+
+@cache
+def field_docs() -> dict[str, str]:
+    """The documentation of each field: the string under it in the source."""
+    docs = {}
+    for body in (
+        node.body for node in ast.parse(inspect.getsource(TrainConfig)).body if isinstance(node, ast.ClassDef)
+    ):
+        for pair in pairwise(body):
+            match pair:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    docs[name] = text
+    return docs
+
+
+def _schema() -> dict[str, tuple[Any, Any]]:
+    hints = get_type_hints(TrainConfig)
+    return {f.name: (hints[f.name], None if f.default is MISSING else f.default) for f in fields(TrainConfig)}
+
+
+def _known(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    schema = _schema()
+    known = {}
+    for key, value in values.items():
+        name = str(key).replace("-", "_")
+        if name not in schema:
+            near = get_close_matches(name, schema, n=1, cutoff=0.0)
+            raise UsageError(f"{where}: unknown key {str(key)!r}; the nearest is {near[0]!r}")
+        known[name] = value
+    return known
+
+
+def _coerce(name: str, kind: Any, value: Any) -> Any:
+    """`value` as the field's type: typed as YAML or Python gives it, or text as a flag gives it."""
+    try:
+        if get_origin(kind) is tuple:
+            parts = value.strip("()[] ").split(",") if isinstance(value, str) else list(value)
+            if len(parts) != len(get_args(kind)):
+                raise ValueError
+            return tuple(_scalar(k, v) for k, v in zip(get_args(kind), parts, strict=True))
+        return _scalar(kind, value)
+    except (TypeError, ValueError):
+        raise UsageError(f"config: {name} is {_text(value)}, expected {_type_name(kind)}") from None
+
+
+def _scalar(kind: type, value: Any) -> Any:
+    if kind is str and isinstance(value, str):
+        return value
+    if kind is bool:
+        if isinstance(value, str):
+            value = {"true": True, "yes": True, "false": False, "no": False}.get(value.strip().lower())
+        if isinstance(value, bool):
+            return value
+    elif kind in (int, float) and not isinstance(value, bool):
+        number = kind(value)
+        if number == float(value) and abs(number) != float("inf"):  # NaN is not equal to itself
+            return number
+    raise ValueError
+
+
+def _type_name(kind: Any) -> str:
+    if get_origin(kind) is tuple:
+        return ",".join(k.__name__ for k in get_args(kind))
+    return {bool: "true|false", str: "text"}.get(kind, kind.__name__)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(f"{v}" for v in value) if isinstance(value, (tuple, list)) else str(value) or "''"

@@ -1,0 +1,55 @@
+"""What a person sees while a run goes on: a bar with the health line on a terminal, lines in a pipe; on stderr."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+_LINES = 20  # health lines a whole run prints into a pipe
+
+
+class Display:
+    """A context manager around the run.
+
+    Args:
+        done, total: steps.
+        show: False for silence; warnings are still recorded in the metrics.
+    """
+
+    def __init__(self, done: int, total: int, *, show: bool) -> None:
+        self.show = show
+        self.total = total
+        self.console = Console(stderr=True)
+        columns = (
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=20),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[line]}"),
+        )
+        self.bar = Progress(*columns, console=self.console, disable=not (show and self.console.is_terminal))
+        self.task = self.bar.add_task("", total=total, completed=done, epoch="", line="")
+        self._lines = done * _LINES // total
+
+    def __enter__(self) -> Display:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def update(self, step: int, epoch: str, line: str) -> None:
+        """Show a new health line."""
+        self.bar.update(self.task, completed=step, epoch=epoch, line=line)
+        due = step * _LINES // self.total
+        if self.show and not self.console.is_terminal and due > self._lines:
+            self._lines = due
+            self.console.print(f"epoch {epoch}  {line}", highlight=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Say that something is wrong, and keep it on the screen."""
+        if self.show:
+            self.console.print(f"warning: {text}", style="yellow", highlight=False, soft_wrap=True)

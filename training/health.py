@@ -1,0 +1,102 @@
+"""Is the run healthy: running metrics read without holding up the device, a line for a person, alarms in words."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import torch
+from torch import Tensor
+
+_ROWS = 1024  # recent codes kept: enough for entropy and dof, little enough for all pairs of them
+
+
+class Monitor:
+    """Keeps the metrics and codes of recent steps on the device; `read` fetches them in one go.
+
+    Args:
+        rate_max: the largest coding rate a batch can have.
+    """
+
+    def __init__(self, rate_max: float) -> None:
+        self.rate_max = rate_max
+        self._steps: list[Tensor] = []
+        self._codes: deque[Tensor] = deque()
+
+    def record(self, loss: Tensor, bce: Tensor, rate: Tensor, student: Tensor, teacher: Tensor) -> None:
+        """Note one step: scalars, and logits `[T, n, B]` of the first two views of student and teacher."""
+        self._steps.append(torch.stack([loss.detach(), bce.detach(), rate.detach()]))
+        self._codes.append(torch.stack([student[0].detach() > 0, teacher[-1] > 0]))
+        while sum(c.shape[1] for c in self._codes) - self._codes[0].shape[1] >= _ROWS:
+            self._codes.popleft()
+
+    def forget_codes(self) -> None:
+        """Drop the codes of before a head reset: they are of another code."""
+        self._codes.clear()
+
+    def read(self) -> dict[str, float]:
+        """Means over the steps since the last reading; entropy, agreement and dof over the recent codes."""
+        loss, bce, rate = torch.stack(self._steps).mean(0).tolist()
+        self._steps.clear()
+        heard, sent = torch.cat(list(self._codes), dim=1).float()
+        return {
+            "loss": loss,
+            "bce": bce,
+            "rate": rate,
+            "rate_share": rate / self.rate_max,
+            "entropy": mean_entropy(sent),
+            "agreement": agreement_above_chance(heard, sent),
+            "dof": degrees_of_freedom(sent),
+        }
+
+
+def mean_entropy(codes: Tensor) -> float:
+    """Mean over bits of the entropy of one bit, in bits, of 0/1 codes `[n, B]`."""
+    p = codes.mean(0).double()
+    q = 1 - p
+    return float(-(torch.xlogy(p, p) + torch.xlogy(q, q)).mean() / math.log(2))
+
+
+def agreement_above_chance(a: Tensor, b: Tensor) -> float:
+    """Cohen's kappa over all bits of two views' codes `[n, B]`: 1 always agree, 0 as often as by chance.
+
+    Codes that never change have nothing to agree about: 0.
+    """
+    p, q = a.mean(0), b.mean(0)
+    chance = float((p * q + (1 - p) * (1 - q)).mean())
+    agree = float((a == b).float().mean())
+    return (agree - chance) / (1 - chance) if chance < 1 else 0.0
+
+
+def degrees_of_freedom(codes: Tensor) -> float:
+    """How many independent coins 0/1 codes `[n, B]` are worth: m (1 - m) / s^2 of the normalised Hamming distances of
+    all pairs; 0 where all codes are the same (Daugman, 2003)."""
+    signs = 2 * codes - 1
+    n, bits = codes.shape
+    first, second = torch.triu_indices(n, n, 1, device=codes.device)
+    distances = (bits - signs @ signs.T)[first, second] / (2 * bits)
+    mean, variance = float(distances.mean()), float(distances.var())
+    return mean * (1 - mean) / variance if variance > 0 else 0.0
+
+
+def warning(values: dict[str, float]) -> str | None:
+    """What is wrong, in words, with a run that had time to settle; None where nothing is."""
+    if values["entropy"] < 0.2:
+        return (
+            f"the bits are dying: mean bit entropy {values['entropy']:.2f} of 1; nearly every image gets the same "
+            "code. Raise beta, or set head_norm to batch"
+        )
+    if values["bce"] > 0.98 * math.log(2):
+        return (
+            f"the views do not agree: BCE {values['bce']:.3f} stays at ln 2 = 0.693, as good as coin flips. "
+            "Lower beta, raise the learning rate, or soften the crops"
+        )
+    return None
+
+
+def health_line(values: dict[str, float], images_per_second: float) -> str:
+    """The metrics as a person reads them while waiting."""
+    return (
+        f"loss {values['loss']:.3f}  agree {values['agreement']:+.2f}  entropy {values['entropy']:.2f}  "
+        f"dof {values['dof']:.0f}  R/Rmax {values['rate_share']:.2f}  {images_per_second:.0f} img/s"
+    )
