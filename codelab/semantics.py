@@ -33,8 +33,8 @@ class Exemplars(Result):
     `one` and `zero` are the surest of each side, surest first; `threshold` the least sure, from the 0 side to the 1
     side; `quantiles` evenly spaced ranks over the whole range, from the surest 0 to the surest 1. Without logits the
     sides are drawn at random and the last two are empty. `contrasts` are classes with images on both sides, those
-    most evenly split first. `margins` is the logit of every item, float32 `[N]`, or None. `chosen` says in words how
-    the images were chosen.
+    most evenly split first. `counts` `[K]` is the histogram of the logit over all items, `edges` `[K + 1]` its bins,
+    with a border at the threshold 0; both None without logits. `chosen` says in words how the images were chosen.
     """
 
     bit: int
@@ -43,7 +43,8 @@ class Exemplars(Result):
     threshold: np.ndarray
     quantiles: np.ndarray
     contrasts: tuple[Contrast, ...]
-    margins: np.ndarray | None
+    counts: np.ndarray | None
+    edges: np.ndarray | None
     chosen: str
 
     def to_frame(self) -> pd.DataFrame:
@@ -88,7 +89,7 @@ def exemplars(
     values = np.frombuffer(codes.column(bit).unpack(), dtype=bool)
     keys = _group_keys(codes, group)
     generator = np.random.default_rng(seed)
-    margins = threshold = spread = None
+    threshold = spread = counts = edges = None
     if codes.logits is None:
         ranked = generator.permutation(len(codes))  # a place in a random order, in place of a margin
         chosen = f"drawn at random (seed {seed}): these codes have no logits to rank by"
@@ -99,6 +100,7 @@ def exemplars(
         near = _first(np.argsort(np.abs(margins), kind="stable"), keys, count)
         threshold = near[np.argsort(margins[near], kind="stable")]
         spread = _spread(up, keys, count)
+        counts, edges = _histogram(margins)
         chosen = "ranked by logit, how far the image lies from the bit's threshold"
     if group is not None:
         chosen += f"; at most one image for each {group}"
@@ -106,14 +108,15 @@ def exemplars(
     none = np.empty(0, dtype=np.int64)
     return Exemplars(
         source=Source.of(codes),
-        seed=seed if margins is None else None,
+        seed=seed if codes.logits is None else None,
         bit=bit,
         one=_first(down[values[down]], keys, count),
         zero=_first(up[~values[up]], keys, count),
         threshold=none if threshold is None else threshold,
         quantiles=none if spread is None else spread,
         contrasts=_contrasts(codes, values, up, keys, max(1, count // 2), classes) if codes.labelled else (),
-        margins=margins,
+        counts=counts,
+        edges=edges,
         chosen=chosen,
     )
 
@@ -145,6 +148,16 @@ def _spread(order: np.ndarray, keys: np.ndarray | None, count: int) -> np.ndarra
         order = _first(order, keys, len(order))
     places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(np.int64)
     return order[places]
+
+
+def _histogram(margins: np.ndarray, bins: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Counts and edges of about `bins` equal bins, with an edge at 0."""
+    low, high = min(float(margins.min(initial=0)), 0.0), max(float(margins.max(initial=0)), 0.0)
+    size = max(high - low, 1e-6) / bins
+    edges = np.arange(np.floor(low / size), np.ceil(high / size) + 1) * size
+    # bins are (edge, next edge], as a bit is 1 where its logit is > 0 and not at 0
+    place = np.clip(np.searchsorted(edges, margins, side="left") - 1, 0, len(edges) - 2)
+    return np.bincount(place, minlength=len(edges) - 1), edges
 
 
 def _contrasts(
