@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"codelab: this command needs {package}: pip install 'codelab[{extra[package]}]'", file=sys.stderr)
         return UsageError.exit_code
-    except KeyboardInterrupt:
-        print("codelab: interrupted; the same command goes on where it stopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"codelab: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `codelab … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _demo(options: argparse.Namespace) -> None:
     from codelab import demo
-    from training import fit, load_config
+    from training import fit
+    from training.config import load_config
 
     out = Path(options.out)
     config = load_config(DEMO_CONFIG, {"run": str(out), "seed": options.seed})
@@ -65,11 +66,10 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from training import fit, load_config
-    from training.config import flags_given
+    from training import fit
+    from training.config import flags_given, load_config
 
-    config = load_config(options.config, flags_given(options))
-    print(fit(config, resume=options.resume))
+    print(fit(load_config(options.config, flags_given(options)), resume=options.resume, fresh=options.fresh))
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -269,6 +269,7 @@ def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
     )
     sub.add_argument("config", help="a YAML file; every key of it is also a flag")
     sub.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    sub.add_argument("--fresh", action="store_true", help="throw away an earlier run in the same folder")
     if train_flags:  # only then is it worth importing what describes them
         from training.config import add_flags
 
