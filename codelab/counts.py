@@ -17,8 +17,10 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from codelab.attributes import Labelling
 from codelab.codes import Codes, unpack_bits
 from codelab.errors import DataError, UsageError
+from codelab.kernels import class_counts, column_counts, pair_counts
 from codelab.result import Source
 
 GROUPS = 64
@@ -117,11 +119,35 @@ class ClassCounts(Counts):
             bit_ones = column_counts(codes.packed, codes.bits)
             ones = _multilabel_counts(codes.packed, codes.bits, codes.labels)
             return cls(Source.of(codes), codes.bits, len(codes), class_n, ones, bit_ones, codes.classes, True)
-        kept = codes.labels >= 0
-        packed, labels = (codes.packed, codes.labels) if kept.all() else (codes.packed[kept], codes.labels[kept])
-        class_n = np.bincount(labels, minlength=n_classes).astype(np.int64)
-        ones = class_counts(packed, codes.bits, labels, n_classes)
-        return cls(Source.of(codes), codes.bits, len(labels), class_n, ones, ones.sum(axis=0), codes.classes)
+        class_n = np.bincount(codes.labels[codes.labels >= 0], minlength=n_classes)
+        ones = class_counts(codes.packed, codes.bits, codes.labels, n_classes)
+        return cls(Source.of(codes), codes.bits, int(class_n.sum()), class_n, ones, ones.sum(axis=0), codes.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class StrataCounts(Counts):
+    """How often each bit is 1 in each class, apart for each stratum; items without a class or stratum are left out.
+
+    `class_n` int64 `[S, C]` items, `ones` int64 `[S, C, B]`. Class and stratum are any two label columns.
+    """
+
+    class_n: np.ndarray
+    ones: np.ndarray
+    classes: tuple[str, ...]
+    strata: tuple[str, ...]
+
+    ADD = ("n", "class_n", "ones")
+    SAME = ("bits", "classes", "strata")
+
+    @classmethod
+    def of(cls, codes: Codes, classes: Labelling, strata: Labelling) -> StrataCounts:
+        kept = (classes.labels >= 0) & (strata.labels >= 0)
+        shape = (len(strata.names), len(classes.names))
+        joint = np.where(kept, strata.labels * shape[1] + classes.labels, -1)
+        class_n = np.bincount(joint[kept], minlength=shape[0] * shape[1]).reshape(shape)
+        ones = class_counts(codes.packed, codes.bits, joint, shape[0] * shape[1]).reshape(*shape, codes.bits)
+        n = int(np.count_nonzero(kept))
+        return cls(Source.of(codes), codes.bits, n, class_n, ones, classes.names, strata.names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,37 +204,6 @@ class CellCounts(Counts):
                 values = bits[:, block] @ weights
                 cells[k] += np.bincount(values, minlength=1 << width)
         return cls(Source.of(codes), codes.bits, len(codes), blocks, cells)
-
-
-def column_counts(packed: np.ndarray, bits: int) -> np.ndarray:
-    """Ones per bit: int64 `[B]`."""
-    out = np.zeros(bits, dtype=np.int64)
-    for start in range(0, len(packed), ROWS):
-        out += unpack_bits(packed[start : start + ROWS], bits).sum(axis=0, dtype=np.int64)
-    return out
-
-
-def class_counts(packed: np.ndarray, bits: int, labels: np.ndarray, n_classes: int) -> np.ndarray:
-    """Ones per class and bit: int64 `[C, B]`; labels are 0 to C - 1."""
-    from scipy import sparse
-
-    out = np.zeros((n_classes, bits), dtype=np.int64)
-    for start in range(0, len(packed), ROWS):
-        rows = unpack_bits(packed[start : start + ROWS], bits).astype(np.int32)
-        part = labels[start : start + ROWS]
-        ones = np.ones(len(part), dtype=np.int32)
-        one_hot = sparse.csr_matrix((ones, (part, np.arange(len(part)))), shape=(n_classes, len(part)))
-        out += np.asarray(one_hot @ rows)
-    return out
-
-
-def pair_counts(packed: np.ndarray, bits: int) -> np.ndarray:
-    """Items where both bits are 1: int64 `[B, B]`."""
-    out = np.zeros((bits, bits), dtype=np.int64)
-    for start in range(0, len(packed), ROWS):
-        rows = unpack_bits(packed[start : start + ROWS], bits).astype(np.float32)
-        out += (rows.T @ rows).astype(np.int64)  # exact: float32 holds integers to 2**24
-    return out
 
 
 def _multilabel_counts(packed: np.ndarray, bits: int, labels: np.ndarray) -> np.ndarray:

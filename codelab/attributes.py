@@ -1,0 +1,78 @@
+"""Labels from any column of the items: names as they are, numbers in stated bins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from codelab.codes import Codes
+from codelab.errors import DataError, UsageError
+
+CLASS = "class"
+"""The name that means the labels of the codes themselves."""
+
+MANY_VALUES = 20
+"""Whole numbers with more different values than this are binned, as all fractions are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labelling:
+    """One label an item: `labels` int32 `[N]`, -1 = none, the `names` they stand for, and in words what they are."""
+
+    labels: np.ndarray
+    names: tuple[str, ...]
+    text: str
+
+
+def labelling(codes: Codes, name: str = CLASS, *, bins: int = 8) -> Labelling:
+    """The labels that a column gives.
+
+    Args:
+        codes: codes `[N, B]`.
+        name: `class` for the labels of the codes, or an item column. Text, bool and whole numbers of few values are
+            labels as they are; other numbers go into quantile bins.
+        bins: how many quantile bins; equal values stay together, so there may be fewer.
+
+    Returns:
+        Labelling; missing and empty values have no label.
+
+    Raises:
+        UsageError: no such column, or fewer than 2 bins.
+        DataError: `class` of multi-label codes.
+
+    Example:
+        >>> codes = Codes.from_bits(np.eye(4), items={"size": [0.5, 1.5, 2.5, 3.5], "shape": ["o", "x", None, "o"]})
+        >>> labelling(codes, "shape").labels.tolist()
+        [0, 1, -1, 0]
+        >>> found = labelling(codes, "size", bins=2)
+        >>> found.labels.tolist(), found.names, found.text
+        ([0, 0, 1, 1], ('0.5 to 2', '2 to 3.5'), 'size in 2 quantile bins')
+    """
+    if name == CLASS and CLASS not in codes.items.column_names:
+        if codes.multilabel:
+            raise DataError(f"{name}: needs one label an image, found multi-label data")
+        return Labelling(codes.labels, codes.classes, "class")
+    if bins < 2:
+        raise UsageError(f"bins {bins}: expected at least 2")
+    if name in codes.items.column_names:
+        kind = codes.items.schema.field(name).type
+        if pa.types.is_floating(kind) or pa.types.is_integer(kind):
+            values = codes.items[name].to_numpy().astype(np.float64)
+            finite = np.isfinite(values)
+            if pa.types.is_floating(kind) or len(np.unique(values[finite])) > MANY_VALUES:
+                return _binned(name, values, finite, bins)
+    labelled = codes.label_by(name)
+    return Labelling(labelled.labels, labelled.classes, name)
+
+
+def _binned(name: str, values: np.ndarray, finite: np.ndarray, bins: int) -> Labelling:
+    labels = np.full(len(values), -1, dtype=np.int32)
+    if not finite.any():
+        return Labelling(labels, (), name)
+    edges = np.unique(np.quantile(values[finite], np.linspace(0, 1, bins + 1)))
+    labels[finite] = np.clip(np.searchsorted(edges, values[finite], side="right") - 1, 0, max(len(edges) - 2, 0))
+    names = tuple(f"{a:.4g} to {b:.4g}" for a, b in pairwise(edges)) or (f"{edges[0]:.4g}",)
+    return Labelling(labels, names, f"{name} in {len(names)} quantile bins")
