@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codelab.codes import Codes
-from codelab.counts import column_counts
 from codelab.errors import DataError, UsageError
+from codelab.kernels import column_counts
 from codelab.result import Result, Source
 
 if TYPE_CHECKING:
