@@ -24,7 +24,7 @@ from codelab.kernels import class_counts, column_counts, pair_counts
 from codelab.result import Source
 
 GROUPS = 64
-"""Items are dealt to this many groups by row number; resampling whole groups gives the intervals."""
+"""Items are dealt to this many groups; resampling or holding out whole groups gives intervals and tests."""
 
 ROWS = 1 << 15
 """Rows unpacked at a time: 32 MB for 256 bits in float32."""
@@ -154,8 +154,7 @@ class StrataCounts(Counts):
 class PairCounts(Counts):
     """How often two bits are both 1, for each of `GROUPS` groups of items.
 
-    `group_n` int64 `[G]`, `both` int64 `[G, B, B]`; the diagonal counts the ones. A row belongs to the group
-    `row % G` of its part, so that sorted codes spread over all groups.
+    `group_n` int64 `[G]`, `both` int64 `[G, B, B]`; the diagonal counts the ones. See `group_of`.
     """
 
     group_n: np.ndarray
@@ -164,13 +163,16 @@ class PairCounts(Counts):
     ADD = ("n", "group_n", "both")
 
     @classmethod
-    def of(cls, codes: Codes | PairCounts) -> PairCounts:
+    def of(cls, codes: Codes | PairCounts, first_row: int = 0) -> PairCounts:
+        """Counts of a part that starts at `first_row` of the whole: which group an item is in depends on its row."""
         if isinstance(codes, PairCounts):
             return codes
         _need_codes(codes, cls)
-        groups = [np.ascontiguousarray(codes.packed[g::GROUPS]) for g in range(GROUPS)]
-        both = np.stack([pair_counts(group, codes.bits) for group in groups])
-        sizes = np.array([len(group) for group in groups], dtype=np.int64)
+        groups = group_of(np.arange(first_row, first_row + len(codes)))
+        order = np.argsort(groups, kind="stable")
+        sizes = np.bincount(groups, minlength=GROUPS)
+        parts = np.split(codes.packed[order], np.cumsum(sizes)[:-1])
+        both = np.stack([pair_counts(part, codes.bits) for part in parts])
         return cls(Source.of(codes), codes.bits, len(codes), sizes, both)
 
     @property
@@ -204,6 +206,17 @@ class CellCounts(Counts):
                 values = bits[:, block] @ weights
                 cells[k] += np.bincount(values, minlength=1 << width)
         return cls(Source.of(codes), codes.bits, len(codes), blocks, cells)
+
+
+_DEAL = np.random.default_rng(0).permuted(np.tile(np.arange(GROUPS), (256, 1)), axis=1)
+
+
+def group_of(rows: np.ndarray) -> np.ndarray:
+    """The group of each row: every run of `GROUPS` rows is dealt to all groups, in an order that looks random.
+
+    So neither sorted codes nor codes in turn (views, vendors, one image of each class) end in groups of their own.
+    """
+    return _DEAL[rows // GROUPS % len(_DEAL), rows % GROUPS]
 
 
 def _multilabel_counts(packed: np.ndarray, bits: int, labels: np.ndarray) -> np.ndarray:
