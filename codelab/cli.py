@@ -57,7 +57,7 @@ def _demo(options: argparse.Namespace) -> None:
 
     out = Path(options.out)
     config = load_config(DEMO_CONFIG, {"run": str(out), "seed": options.seed})
-    fit(config, resume=True)
+    fit(config, resume=True, fresh=options.fresh)
     comparison = demo.measure(out, seed=config.seed)
     _table(comparison.HEADINGS, comparison.rows(), title=comparison.title())
     print(f"\n{out}/: encoder.safetensors, codes.parquet, results.json, report.html")
@@ -261,6 +261,7 @@ def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
     )
     sub.add_argument("--out", default="runs/demo", help="the run folder (default: %(default)s)")
     sub.add_argument("--seed", type=int, help="of weights, batches and crops (default: the config's)")
+    sub.add_argument("--fresh", action="store_true", help="throw away an earlier run in the same folder")
     sub.add_argument("--no-serve", dest="serve", action="store_false", help="stop before the explorer is served")
     _port(sub)
 

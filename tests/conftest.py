@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+ROOT = Path(__file__).parents[1]
+
 
 def draw(kind: str, seed: int, size: int = 24) -> Image.Image:
     """A disc or a bar in a colour of its own on white: two classes that a code can tell apart."""
