@@ -21,19 +21,26 @@ ONE, ZERO, SAME, DIFFERENT = BLUE, ORANGE, GREEN, VERMILLION
 LEVELS = {"good": GREEN, "watch": ORANGE, "bad": VERMILLION, "note": GREY}
 """The colour of a verdict."""
 
-FONT = "Inter, 'Source Sans Pro', 'Segoe UI', Helvetica, Arial, sans-serif"
+FONT = "'Source Sans', 'Source Sans Pro', 'Segoe UI', Helvetica, Arial, sans-serif"
 
 TEMPLATE = go.layout.Template(
     layout={
-        "font": {"family": FONT, "size": 13, "color": INK},
+        "font": {"family": FONT, "size": 12, "color": INK},
         "colorway": [BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION],
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "margin": {"l": 56, "r": 16, "t": 30, "b": 44},
         "hoverlabel": {"bgcolor": "white", "bordercolor": "#D5DAE1", "font": {"family": FONT, "color": INK}},
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "title": {"text": ""}},
-        "xaxis": {"showgrid": False, "zeroline": False, "linecolor": "#C3CAD4", "ticks": "outside", "ticklen": 4},
-        "yaxis": {"gridcolor": "#E8EBEF", "zeroline": False, "automargin": True},
+        "xaxis": {
+            "showgrid": False,
+            "zeroline": False,
+            "linecolor": "#C3CAD4",
+            "ticks": "outside",
+            "ticklen": 4,
+            "title": {"font": {"size": 12}},
+        },
+        "yaxis": {"gridcolor": "#E8EBEF", "zeroline": False, "automargin": True, "title": {"font": {"size": 12}}},
         "bargap": 0.25,
     }
 )
@@ -45,7 +52,7 @@ def bit_usage(usage: BitUsage) -> go.Figure:
     order = np.argsort(usage.p, kind="stable")
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
-    figure = _figure("bits, from the most seldom 1 to the most often 1", "share of images with bit = 1", height=300)
+    figure = _figure("bits, in order of their share", "share of ones", height=300)
     for low, high in ((0, RARE), (1 - RARE, 1)):
         figure.add_hrect(low, high, fillcolor=VERMILLION, opacity=0.08, line_width=0)
     figure.add_hline(0.5, line={"color": GREY, "width": 1, "dash": "dot"})
@@ -71,6 +78,7 @@ def bit_usage(usage: BitUsage) -> go.Figure:
             )
     figure.update_xaxes(showticklabels=False, ticks="")
     figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%")
+    figure.update_layout(showlegend=True)
     return figure
 
 
@@ -112,7 +120,7 @@ def distance_histogram(distances: PairDistances) -> go.Figure:
 def information_ranking(information: ClassInformation, alpha: float = 0.05) -> go.Figure:
     """Corrected information of every bit about the class, most first; bits no better than chance are grey."""
     order = np.argsort(-information.information, kind="stable")
-    figure = _figure("bits, from the most informative", "information about the class (bits)", height=300)
+    figure = _figure("bits, from the most informative", "information (bits)", height=300)
     sure = information.q_value[order] < alpha
     for chosen, colour, name in ((sure, BLUE, f"q < {alpha}"), (~sure, GREY, f"no better than chance (q ≥ {alpha})")):
         places = np.flatnonzero(chosen)
@@ -135,14 +143,14 @@ def information_ranking(information: ClassInformation, alpha: float = 0.05) -> g
 def block_entropies(*results: BlockEntropy) -> go.Figure:
     """Entropy of each block, one colour an arrangement, with the plug-in value as an open circle."""
     width = results[0].width
-    figure = _figure("block", f"entropy of a block (of {width} bits)", height=300)
+    figure = _figure("block", f"entropy of a block of {width} bits", height=300)
     for number, (blocks, colour) in enumerate(zip(results, (BLUE, ORANGE, PURPLE), strict=False)):
         x = np.arange(1, len(blocks.entropy) + 1)
         names = [" ".join(map(str, block)) for block in blocks.members.tolist()]
         figure.add_bar(
             x=x,
             y=blocks.entropy,
-            name=f"{blocks.blocks}, {blocks.estimator} (mean {blocks.value:.2f})",
+            name=f"{blocks.blocks} ({blocks.value:.2f})",
             marker_color=colour,
             customdata=names,
             hovertemplate="bits %{customdata}<br>%{y:.2f} bits<extra></extra>",
@@ -178,10 +186,7 @@ def class_shares(shares: ClassShares, most: int = 40) -> go.Figure:
         marker_color=ONE,
         error_x={"array": high - share, "arrayminus": share - low, "color": INK, "thickness": 1.2, "width": 3},
         customdata=np.column_stack([shares.n[keep], low, high]),
-        text=[f"{value:.0%}" for value in share],
-        textposition="inside",
-        insidetextanchor="start",
-        hovertemplate="%{x:.1%} of %{customdata[0]:d} images<br>95 % interval %{customdata[1]:.1%} to "
+        hovertemplate="%{x:.1%} of %{customdata[0]:d} images<br>95% interval %{customdata[1]:.1%} to "
         "%{customdata[2]:.1%}<extra></extra>",
     )
     figure.add_vline(
@@ -189,9 +194,9 @@ def class_shares(shares: ClassShares, most: int = 40) -> go.Figure:
         line={"color": GREY, "width": 1.5, "dash": "dot"},
         annotation={"text": f"all {shares.overall:.0%}", "font": {"size": 11, "color": INK}, "yanchor": "bottom"},
     )
-    names = [_short(shares.classes[i]) for i in keep]
+    names = [f"{_short(shares.classes[i])}  {shares.share[i]:.0%} " for i in keep]
     figure.update_yaxes(tickvals=np.arange(len(keep)), ticktext=names, showgrid=False, ticks="")
-    figure.update_xaxes(range=[0, 1], tickformat=".0%", showgrid=True, gridcolor="#E8EBEF")
+    figure.update_xaxes(range=[0, 1.005], tickformat=".0%", showgrid=True, gridcolor="#E8EBEF")
     figure.update_layout(showlegend=False)
     return figure
 

@@ -15,7 +15,7 @@ from codelab.classes import ClassInformation
 from codelab.distances import PairDistances
 from codelab.entropy import BlockEntropy
 from codelab.result import Result
-from codelab.usage import BitUsage, DegreesOfFreedom
+from codelab.usage import RARE, BitUsage, DegreesOfFreedom
 
 Level = Literal["good", "watch", "bad", "note"]
 
@@ -65,15 +65,15 @@ def verdicts(results: Mapping[str, Result]) -> list[Verdict]:
         >>> coins = Codes.from_bits(np.random.default_rng(0).integers(0, 2, (500, 8)))
         >>> line = verdicts({"bit_usage": bit_usage(coins)})[0]
         >>> line.level, line.title, line.figure
-        ('good', 'Bits are balanced', '1.00 bit')
+        ('good', 'Bit balance', '1.00 bit')
     """
     judges = (
-        ("bit_usage", "Bits are balanced", _balance),
-        ("bit_usage", "Bits are in use", _use),
-        ("degrees_of_freedom", "Bits are independent", _freedom),
-        ("block_entropy_contiguous", "Blocks of bits are full", _blocks),
-        ("class_information", "Bits know the class", _classes),
-        ("pair_distances", "Distances know the class", _distances),
+        ("bit_usage", "Bit balance", _balance),
+        ("bit_usage", "Bits in use", _use),
+        ("degrees_of_freedom", "Independent bits", _freedom),
+        ("block_entropy_contiguous", "Block entropy", _blocks),
+        ("class_information", "Class in single bits", _classes),
+        ("pair_distances", "Class in distances", _distances),
     )
     lines = []
     for section, title, judge in judges:
@@ -132,12 +132,17 @@ def _use(title: str, usage: BitUsage, results: Mapping[str, Result]) -> Verdict:
     dead, rare = int((usage.state == "dead").sum()), int((usage.state == "rare").sum())
     share = (dead + rare) / bits
     level: Level = "good" if share <= UNUSED[0] else "watch" if share <= UNUSED[1] else "bad"
+    text = (
+        f"{_count(dead, 'bit')} never {'changes' if dead == 1 else 'change'} (dead); {_count(rare, 'bit').lower()} "
+        f"{'has' if rare == 1 else 'have'} one value in fewer than {RARE:.0%} of the images (rare)."
+    )
+    if dead + rare == 0:
+        text = f"Every bit takes both its values in at least {RARE:.0%} of the images: none is dead, none is rare."
     return Verdict(
         level,
         title,
         f"{bits - dead - rare} of {bits}",
-        f"{_count(dead, 'bit')} never {'changes' if dead == 1 else 'change'} (dead) and {_count(rare, 'bit')} "
-        f"{'has' if rare == 1 else 'have'} one value in fewer than 5 % of the images (rare).",
+        text,
         f"good up to {UNUSED[0]:.0%} dead or rare, bad above {UNUSED[1]:.0%}",
     )
 
@@ -148,7 +153,7 @@ def _freedom(title: str, freedom: DegreesOfFreedom, results: Mapping[str, Result
         _level(freedom.value / max(bits, 1), FREEDOM),
         title,
         f"{freedom.value:.1f} dof",
-        f"The {bits} bits vary like {freedom.value:.1f} independent coins (95 % interval {freedom.low:.1f} to "
+        f"The {bits} bits vary like {freedom.value:.1f} independent coins (95% interval {freedom.low:.1f} to "
         f"{freedom.high:.1f}); the participation ratio of their correlations is {freedom.participation_ratio:.1f}.",
         f"good from {FREEDOM[0]:.0%} of B, bad below {FREEDOM[1]:.0%}",
     )
@@ -171,10 +176,10 @@ def _blocks(title: str, blocks: BlockEntropy, results: Mapping[str, Result]) -> 
 def _classes(title: str, information: ClassInformation, results: Mapping[str, Result]) -> Verdict:
     found = information.q_value < ALPHA
     bits = len(found)
-    best = ", ".join(f"{b} ({information.information[b]:.2f} bit)" for b in best_bits(information, 3) if found[b])
+    best = ", ".join(f"bit {b} ({information.information[b]:.3f})" for b in best_bits(information, 3) if found[b])
     text = f"{_count(int(found.sum()), 'bit')} of {bits} {'says' if found.sum() == 1 else 'say'} something about the "
     text += f"{information.classes} classes (q < {ALPHA})"
-    text += f"; most of all bits {best}." if best else ": no single bit beats shuffled labels."
+    text += f"; the most, in bits of information: {best}." if best else ": no single bit beats shuffled labels."
     return Verdict(
         _level(float(found.mean()), INFORMATIVE),
         title,
@@ -193,7 +198,7 @@ def _distances(title: str, distances: PairDistances, results: Mapping[str, Resul
         _level(value, NEARER),
         title,
         f"{value:.0%}",
-        f"Two images of one class are nearer than two of different classes {value:.0%} of the time (chance 50 %).",
+        f"Two images of one class are nearer than two of different classes {value:.0%} of the time (chance 50%).",
         f"good from {NEARER[0]:.0%}, bad below {NEARER[1]:.0%}",
     )
 

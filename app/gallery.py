@@ -1,0 +1,111 @@
+"""A gallery of images one can click: `st.image` says nothing of clicks, so this is a small component of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from codelab.cards import Card
+
+_CSS = """
+.gallery { display: grid; gap: 8px; font-family: var(--st-font); }
+button { all: unset; box-sizing: border-box; min-width: 0; cursor: pointer; border: 1px solid var(--st-border-color);
+  border-radius: 8px; padding: 5px; background: #fff; display: flex; flex-direction: column; gap: 3px;
+  transition: box-shadow .12s, transform .12s; }
+button:hover { box-shadow: 0 2px 10px rgba(31, 41, 51, .16); transform: translateY(-1px); }
+button:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 1px; }
+img, .missing { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; border-radius: 4px;
+  background: #fff; }
+.missing { display: flex; align-items: center; justify-content: center; text-align: center; font-size: 11px;
+  line-height: 1.25; color: #6b7280; background: var(--st-secondary-background-color); }
+.caption { font-size: 11px; line-height: 1.25; color: #4b5563; text-align: center; overflow: hidden;
+  white-space: nowrap; text-overflow: ellipsis; }
+.note { font-size: 11px; line-height: 1.25; text-align: center; font-weight: 600; color: var(--st-text-color); }
+.same { border-bottom: 3px solid #009E73; } .same .note { color: #00775a; }
+.one { border-bottom: 3px solid #0072B2; } .zero { border-bottom: 3px solid #E69F00; }
+.different { border-bottom: 3px solid #D55E00; } .different .note { color: #b04c00; }
+"""
+
+_JS = """
+export default function ({ parentElement, data, setTriggerValue }) {
+  const box = document.createElement("div");
+  box.className = "gallery";
+  box.style.gridTemplateColumns = `repeat(auto-fill, minmax(${data.size}px, 1fr))`;
+  for (const card of data.cards) {
+    const button = document.createElement("button");
+    button.title = card.details;
+    button.dataset.row = card.row;
+    if (card.mark) button.classList.add(card.mark);
+    let picture;
+    if (card.picture) {
+      picture = document.createElement("img");
+      picture.src = card.picture;
+      picture.alt = card.caption;
+    } else {
+      picture = document.createElement("div");
+      picture.className = "missing";
+      picture.textContent = card.missing;
+    }
+    button.append(picture);
+    for (const name of ["note", "caption"]) {
+      if (!card[name]) continue;
+      const line = document.createElement("div");
+      line.className = name;
+      line.textContent = card[name];
+      button.append(line);
+    }
+    button.onclick = () => setTriggerValue("clicked", card.row);
+    box.append(button);
+  }
+  parentElement.querySelector(".gallery")?.remove();
+  parentElement.append(box);
+}
+"""
+
+_component = st.components.v2.component("codelab_gallery", css=_CSS, js=_JS)
+
+
+def gallery(
+    cards: Sequence[Card],
+    key: str,
+    *,
+    notes: Sequence[str] = (),
+    marks: Sequence[str] = (),
+    size: int = 76,
+    on_click: Callable[[int], None] | None = None,
+) -> int | None:
+    """Show images one can click.
+
+    Args:
+        cards: the images.
+        key: unique on the page.
+        notes: a short line under each image.
+        marks: `same`, `different`, `one`, `zero` or empty for each image: the colour under it.
+        size: the least width of an image, in pixels.
+        on_click: called with the row of a clicked image before the page runs again: the place to set a widget.
+
+    Returns:
+        The row of the image that was clicked just now, or None.
+    """
+    shown: list[dict[str, Any]] = [
+        {
+            "row": card.row,
+            "picture": card.picture,
+            "caption": card.caption,
+            "details": card.details,
+            "missing": card.missing,
+            "note": notes[i] if notes else "",
+            "mark": marks[i] if marks else "",
+        }
+        for i, card in enumerate(cards)
+    ]
+
+    def clicked() -> None:
+        row = st.session_state[key].clicked
+        if on_click is not None and row is not None:
+            on_click(int(row))
+
+    result = _component(data={"cards": shown, "size": size}, key=key, on_clicked_change=clicked)
+    return None if result.clicked is None else int(result.clicked)

@@ -1,0 +1,146 @@
+"""The explorer: `streamlit run app/main.py`, or with another file `streamlit run app/main.py -- --codes PATH`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from app import bits, overview, retrieval
+from app.parts import PAGES, style, text
+from app.state import (
+    NO_LABELS,
+    View,
+    group_default,
+    label_choices,
+    open_codes,
+    relabelled,
+    stamp,
+)
+from codelab.codes import Codes
+from codelab.errors import CodelabError
+
+DEFAULT = "runs/demo/codes.parquet"
+
+HOW_TO = """
+### There are no codes here yet
+
+Make the demo's codes (a few minutes, nothing to download):
+
+```
+make demo
+```
+
+or the codes of your own images, with any encoder:
+
+```
+codelab export --ckpt runs/demo/encoder.safetensors --data photos/ --out codes.parquet --logits --thumbnails
+```
+
+or bring codes you already have: a `.npy` file with 0/1 values `[N, B]`, or an `.npz` with `codes` and `labels`.
+Then name the file in the sidebar.
+"""
+
+
+def main() -> None:
+    st.set_page_config(page_title="codelab explorer", page_icon=_icon(), layout="wide")
+    style()
+    view = _sidebar()
+    rooms = {"overview": (overview.show, "monitor_heart"), "bits": (bits.show, "grid_view")}
+    rooms["retrieval"] = (retrieval.show, "image_search")
+    pages = {
+        name: st.Page(
+            partial(_page, show, view),
+            title=name.capitalize(),
+            icon=f":material/{icon}:",
+            url_path=name,
+            default=name == "overview",
+        )
+        for name, (show, icon) in rooms.items()
+    }
+    st.session_state[PAGES] = pages
+    st.navigation(list(pages.values())).run()
+
+
+def _icon() -> Image.Image:
+    """A small picture of bits for the browser's tab; a named icon would be fetched from the network."""
+    bits = np.array([[1, 0, 1, 1], [0, 1, 0, 1], [1, 1, 0, 0], [0, 1, 1, 0]])
+    colours = np.array([[230, 159, 0], [0, 114, 178]], dtype=np.uint8)  # the colours of 0 and of 1
+    return Image.fromarray(colours[bits]).resize((32, 32), Image.Resampling.NEAREST)
+
+
+def _page(show, view: View | str | None) -> None:  # type: ignore[no-untyped-def]
+    """A page over the opened codes; where there are none, why, and how to make some."""
+    if isinstance(view, View):
+        try:
+            show(view)
+        except CodelabError as error:
+            st.error(text(str(error)), icon=":material/error:")
+        return
+    if view:
+        st.error(text(view), icon=":material/error:")
+    st.markdown(HOW_TO)
+
+
+def _sidebar() -> View | str | None:
+    """What to look at; a line of text where the file cannot be opened, None where there is none."""
+    with st.sidebar:
+        named = st.text_input(
+            "Codes", _named_on_command_line(), key="codes", bind="query-params", help="A file or folder of codes."
+        )
+        path = Path((named or DEFAULT).strip()).expanduser()
+        if not path.exists():
+            return None if path == Path(DEFAULT) else f"{path}: no such file or folder"
+        key = stamp(path)
+        try:
+            codes = open_codes(path, key)
+        except CodelabError as error:
+            return str(error)
+        choices = label_choices(codes, key)
+        label = st.selectbox(
+            "Labels",
+            choices,
+            key="labels",
+            bind="query-params",
+            help="What counts as the class of an image: the labels in the file, or any attribute.",
+        )
+        label = label or choices[0]
+        groups = [NO_LABELS, *codes.attributes]
+        default = group_default(codes)
+        group = st.selectbox(
+            "Near copies share",
+            groups,
+            index=groups.index(default) if default else 0,
+            key="group",
+            bind="query-params",
+            help="Images with the same value show one thing (the skin tones of one emoji, the frames of one video). "
+            "Rankings leave the query's own group out, and galleries show one image of each.",
+        )
+        _summary(codes, path)
+    labelled = relabelled(codes, (key, label), label)
+    return View(path, (key, label), labelled, label, None if group in (None, NO_LABELS) else group)
+
+
+def _summary(codes: Codes, path: Path) -> None:
+    splits = f" · {' + '.join(codes.splits)} split" if codes.splits else ""
+    kept = [name for name in ("logits", "features") if getattr(codes, name) is not None]
+    if "thumbnail" in codes.items.column_names:
+        kept.append("thumbnails")
+    st.caption(f"**{len(codes):,} images · {codes.bits} bits**{splits}  \nwith {', '.join(kept) or 'codes only'}")
+    attribution = (codes.meta.get("data") or {}).get("attribution")
+    if attribution:
+        st.caption(attribution)
+
+
+def _named_on_command_line() -> str:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--codes", default=DEFAULT)
+    return str(parser.parse_known_args(sys.argv[1:])[0].codes)
+
+
+main()

@@ -1,0 +1,80 @@
+"""Overview: is the code healthy?"""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from app.parts import chart, open_bit, reason, text
+from app.state import View
+from codelab import figures
+from codelab.classes import ClassInformation
+from codelab.distances import PairDistances
+from codelab.entropy import BlockEntropy
+from codelab.usage import BitUsage
+from codelab.verdict import Verdict, overall, verdicts
+
+_ICONS = {"good": "check_circle", "watch": "visibility", "bad": "error", "note": "info"}
+_COLOURS = {"good": "green", "watch": "orange", "bad": "red", "note": "gray"}
+
+
+def show(view: View) -> None:
+    results = view.results
+    lines = verdicts(results)
+    st.title("Is the code healthy?")
+    answer = overall(lines)
+    box = {"good": st.success, "watch": st.warning, "bad": st.error, "note": st.info}[answer.level]
+    box(f"**{answer.title}.** {text(answer.text)}", icon=f":material/{_ICONS[answer.level]}:")
+    _lines(lines)
+
+    left, right = st.columns(2, gap="large")
+    usage = results.get("bit_usage")
+    distances = results.get("pair_distances")
+    information = results.get("class_information")
+    with left:
+        st.markdown("#### How often each bit is 1")
+        if isinstance(usage, BitUsage):
+            _bit_chart(figures.bit_usage(usage), "usage")
+        st.markdown("#### What each bit says about the class")
+        if isinstance(information, ClassInformation):
+            _bit_chart(figures.information_ranking(information), "information")
+        else:
+            reason(information)
+    with right:
+        st.markdown("#### How far apart codes lie")
+        if isinstance(distances, PairDistances):
+            chart(figures.distance_histogram(distances), "distances")
+        else:
+            reason(distances)
+        st.markdown("#### How full blocks of bits are")
+        found = [results.get(f"block_entropy_{name}") for name in ("contiguous", "random", "dependent")]
+        blocks = [result for result in found if isinstance(result, BlockEntropy)]
+        if blocks:
+            chart(figures.block_entropies(*blocks), "blocks")
+        else:
+            reason(found[0])
+
+    with st.expander("Where these codes come from", icon=":material/receipt_long:"):
+        st.json({"file": str(view.path), "sha256": view.codes.sha256, **view.codes.meta})
+
+
+def _bit_chart(figure: go.Figure, key: str) -> None:
+    """A chart whose points are bits: a click opens the bit's page."""
+    picked = chart(figure, key, on_select="rerun", selection_mode="points")
+    points = picked.selection.points
+    if points:
+        trace = figure.data[points[0]["curve_number"]]
+        open_bit(int(trace.customdata[points[0]["point_index"]][0]))
+    st.caption("Click a bit to open its page.")
+
+
+def _lines(lines: list[Verdict]) -> None:
+    for start in range(0, len(lines), 3):
+        for column, line in zip(st.columns(3), lines[start : start + 3], strict=False):
+            with column.container(border=True, height="stretch", gap="xsmall"):
+                st.markdown(f":{_COLOURS[line.level]}[:material/{_ICONS[line.level]}:] **{line.title}**")
+                if line.figure:
+                    st.markdown(f"### {line.figure}")
+                st.markdown(text(line.text))
+                if line.limits:
+                    st.caption(text(line.limits))

@@ -1,0 +1,59 @@
+"""Pieces that several pages show."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+PAGES = "pages"
+"""Where the session keeps its pages, by name, so that one page can open another."""
+
+
+_STYLE = """<style>
+.stMainBlockContainer { padding: 2.6rem 3rem 3rem; }
+[data-testid="stSidebarHeader"] { height: 1.5rem; }
+h1 { font-size: 2rem !important; } h3 { font-size: 1.5rem !important; } h4 { font-size: 1.15rem !important; }
+</style>"""
+
+
+def style() -> None:
+    """Less air above the page and calmer headings than Streamlit's own."""
+    st.html(_STYLE)
+
+
+def chart(figure: go.Figure, key: str, **options: Any) -> Any:
+    """A figure in its own colours, without the tool bar that covers it."""
+    return st.plotly_chart(figure, key=key, theme=None, config={"displayModeBar": False}, **options)
+
+
+def open_bit(bit: int) -> None:
+    """Go to a bit's own page."""
+    st.switch_page(st.session_state[PAGES]["bits"], query_params={"bit": str(bit)})
+
+
+def open_item(item: str) -> None:
+    """Go to what lies near an image."""
+    st.switch_page(st.session_state[PAGES]["retrieval"], query_params={"item": item})
+
+
+def bit_links(bits: list[int], most: int = 24) -> None:
+    """A row of links to bits' own pages."""
+    with st.container(horizontal=True, gap="small"):
+        for bit in bits[:most]:
+            page = st.session_state[PAGES]["bits"]
+            st.page_link(page, label=f"bit {bit}", query_params={"bit": str(bit)}, width="content")
+        if len(bits) > most:
+            st.markdown(f"and {len(bits) - most} more", width="content")
+
+
+def reason(result: Any) -> None:
+    """Why something was not measured."""
+    st.info(text(getattr(result, "reason", "not measured")), icon=":material/info:")
+
+
+def text(words: str) -> str:
+    """Words that markdown shows as they are: names of classes and files are data, not formatting."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~<>$:])", r"\\\1", words)

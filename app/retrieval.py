@@ -1,0 +1,230 @@
+"""Retrieval: what lies near an image, and which bits differ."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+import streamlit as st
+
+from app.gallery import gallery
+from app.parts import bit_links, text
+from app.state import View
+from codelab.cards import Card, card, label_text, picture_uri
+from codelab.codes import Codes
+from codelab.errors import CodelabError, DataError
+from codelab.images import decode
+from codelab.retrieval import retrieval_map, search
+
+CHOICE = 24
+"""Images to choose a query from."""
+UPLOADS = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is searched for: its code, how it looks, and the row it has among the codes, if any."""
+
+    code: Codes
+    card: Card
+    row: int | None
+
+
+def show(view: View) -> None:
+    st.title("What lies near an image?")
+    if len(view.codes) == 0:
+        raise DataError("there are no codes in this set")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        source = st.segmented_control(
+            "Query", ["from the codes", "an image of yours"], default="from the codes", required=True, key="source"
+        )
+        k = st.segmented_control("Neighbours", [12, 24, 48], default=24, required=True, key="k", bind="query-params")
+        left_out = False
+        if view.group is not None:
+            left_out = st.toggle(
+                f"Leave out the same {view.group}",
+                True,
+                key="leave_out",
+                bind="query-params",
+                help="Near copies of the query say little about a code.",
+            )
+    query = _chosen(view) if source == "from the codes" else _uploaded(view)
+    if query is not None:
+        _neighbours(view, query, int(k), view.group if left_out else None)
+    if source == "from the codes":
+        _choose(view)
+
+
+def _chosen(view: View) -> Query | None:
+    """The item named by its id."""
+    ids = view.codes.items["id"]
+
+    def random_item() -> None:
+        st.session_state["item"] = str(ids[random.randrange(len(ids))].as_py())
+
+    if "item" not in st.session_state and "item" not in st.query_params:
+        st.session_state["item"] = str(ids[0].as_py())
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input("Id of the image", key="item", bind="query-params", width=320)
+        st.button("Random", icon=":material/shuffle:", on_click=random_item)
+    row = pc.index(ids, name).as_py() if name else -1
+    if row < 0:
+        st.warning(text(f"No image has the id {name!r}. Choose one below."), icon=":material/search_off:")
+        return None
+    return Query(view.codes[[row]], card(view.codes, row), row)
+
+
+def _uploaded(view: View) -> Query | None:
+    """The code of an image a person brings."""
+    encoder = view.encoder()
+    blocked = isinstance(encoder, str)
+    file = st.file_uploader("An image", UPLOADS, disabled=blocked, key="upload")
+    if isinstance(encoder, str):
+        st.info(text(encoder), icon=":material/info:")
+        return None
+    if file is None:
+        return None
+    data = file.getvalue()
+    try:
+        image = decode(data, file.name)
+        picture = picture_uri(data, file.name)
+    except DataError as error:
+        st.error(text(str(error)), icon=":material/error:")
+        return None
+    _, logits = encoder.encode(encoder.transform(image)[None])
+    shown = Card(-1, file.name, picture, file.name, "", file.name)
+    return Query(Codes.from_logits(logits), shown, None)
+
+
+def _neighbours(view: View, query: Query, k: int, group: str | None) -> None:
+    keep = _database(view.codes, query.row, group)
+    rows = np.flatnonzero(keep)
+    left, right = st.columns([2, 9], gap="medium")
+    with left:
+        st.markdown("**Query**")
+        gallery([query.card], "query", size=120)
+        if query.card.label:
+            st.caption(text(f"class: {query.card.label}"))
+        if query.row is not None and len(rows):
+            _average_precision(view.codes, query, view.codes[rows])
+    with right:
+        if not len(rows):
+            st.info("There is no other image to compare with.", icon=":material/info:")
+            return
+        found = search(view.codes[rows], query.code, k=min(k, len(rows)))
+        near, distances = rows[found.indices[0]], found.distances[0]
+        st.markdown(f"**The {len(near)} nearest of {len(rows):,}** by Hamming distance")
+        same = [_same_class(view.codes, query.row, int(row)) for row in near]
+        signs = {True: "✓", False: "✗", None: ""}
+        words = {True: "same", False: "different", None: ""}
+        cards = [card(view.codes, int(row)) for row in near]
+
+        def choose(row: int) -> None:
+            st.session_state["source"] = "from the codes"
+            st.session_state["item"] = str(view.codes.items["id"][row].as_py())
+
+        notes = [f"{d} {signs[s]}" for d, s in zip(distances.tolist(), same, strict=True)]
+        gallery(cards, "near", notes=notes, marks=[words[s] for s in same], size=84, on_click=choose)
+        if query.card.label:
+            st.caption("The number is the distance; ✓ shares the query's class, ✗ does not. Click an image to go on.")
+        else:
+            st.caption("The number is the distance: how many bits differ. Click an image to go on.")
+    _differences(view, query, near, distances, [signs[s] for s in same])
+
+
+def _database(codes: Codes, row: int | None, group: str | None) -> np.ndarray:
+    """Whom the query is compared with: not itself, and not its own group."""
+    keep = np.ones(len(codes), dtype=bool)
+    if row is None:
+        return keep
+    keep[row] = False
+    own = codes.items[group][row].as_py() if group is not None else None
+    if own is not None:
+        keep &= ~pc.fill_null(pc.equal(codes.items[group], own), False).to_numpy(zero_copy_only=False).astype(bool)
+    return keep
+
+
+def _same_class(codes: Codes, query: int | None, row: int) -> bool | None:
+    """Whether two items share a class; None where one of them has none."""
+    if query is None or not label_text(codes, query) or not label_text(codes, row):
+        return None
+    if codes.multilabel:
+        return bool((codes.labels[query] & codes.labels[row]).any())
+    return bool(codes.labels[query] == codes.labels[row])
+
+
+def _average_precision(codes: Codes, query: Query, database: Codes) -> None:
+    if not query.card.label:
+        return
+    try:
+        values = [
+            retrieval_map(query.code, database, ties=ties, bootstrap=1).value
+            for ties in ("expected", "pessimistic", "optimistic")
+        ]
+    except CodelabError as error:
+        st.caption(text(f"No average precision: {error}."))
+        return
+    expected, low, high = values
+    with st.container(gap=None):
+        st.caption("Average precision", help="Over all other images; 1 if the whole class came first.")
+        st.markdown(f"### {expected:.3f}")
+        st.caption(f"{low:.3f} to {high:.3f} as ties fall")
+
+
+def _differences(view: View, query: Query, near: np.ndarray, distances: np.ndarray, signs: list[str]) -> None:
+    st.markdown("#### Which bits differ")
+    mine = query.code.code(0)
+    differing = [list((view.codes.code(int(row)) ^ mine).search(1)) for row in near]
+    frame = pd.DataFrame(
+        {
+            "place": range(1, len(near) + 1),
+            "id": [view.codes.items["id"][int(row)].as_py() for row in near],
+            "class": [label_text(view.codes, int(row)) for row in near],
+            "same": signs,
+            "distance": distances,
+            "differing bits": [" ".join(map(str, bits)) or "none" for bits in differing],
+        }
+    )
+    if not frame["class"].any():
+        frame = frame.drop(columns=["class", "same"])
+    picked = st.dataframe(
+        frame,
+        hide_index=True,
+        height=min(290, 38 + 35 * len(frame)),
+        key="differences",
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "place": st.column_config.NumberColumn(width=50),
+            "same": st.column_config.TextColumn("✓", width=35),
+            "distance": st.column_config.NumberColumn(width=70),
+            "differing bits": st.column_config.TextColumn(width="large"),
+        },
+    )
+    chosen = picked.selection.rows[0] if picked.selection.rows else 0
+    if chosen < len(differing) and differing[chosen]:
+        st.markdown(f"Bits in which place {chosen + 1} differs from the query; open one:")
+        bit_links(differing[chosen])
+
+
+def _choose(view: View) -> None:
+    """A gallery to choose the query from."""
+    st.markdown("#### Choose another image")
+    codes = view.codes
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        of = "all"
+        if codes.labelled and not codes.multilabel:
+            of = st.selectbox("Class", ["all", *codes.classes], key="choose_class", width=260)
+        if st.button("Others", icon=":material/refresh:"):
+            st.session_state["draw"] = st.session_state.get("draw", 0) + 1
+    rows = np.arange(len(codes)) if of == "all" else np.flatnonzero(codes.labels == codes.classes.index(of))
+    draw = np.random.default_rng(st.session_state.get("draw", 0))
+    rows = np.sort(draw.choice(rows, min(CHOICE, len(rows)), replace=False))
+
+    def choose(row: int) -> None:
+        st.session_state["item"] = str(codes.items["id"][row].as_py())
+
+    gallery([card(codes, int(row)) for row in rows], "choose", size=74, on_click=choose)

@@ -1,0 +1,137 @@
+"""What all pages share: the opened codes, what was measured on them, and how one gets from page to page."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.compute as pc
+import streamlit as st
+
+from codelab.analyze import Skipped, analyze
+from codelab.codes import Codes
+from codelab.distances import pair_distances
+from codelab.errors import CodelabError
+from codelab.files import load
+from codelab.result import Result
+
+if TYPE_CHECKING:
+    from codelab.encoder import Encoder
+
+FILE_LABELS = "the file's own"
+NO_LABELS = "none"
+SAME_THING = ("emoji", "group", "identity")
+"""Attribute names that usually say which images show one and the same thing."""
+MOST_CLASSES = 2000
+
+
+@dataclass(frozen=True)
+class View:
+    """The codes as the sidebar asks for them.
+
+    Args:
+        path: where they were opened.
+        key: changes whenever the file or the choice of labels does; what caches go by.
+        codes: with the chosen labels.
+        label: what the labels are, in a word.
+        group: the attribute whose values count as one thing, or None.
+    """
+
+    path: Path
+    key: Hashable
+    codes: Codes
+    label: str
+    group: str | None
+
+    @property
+    def results(self) -> dict[str, Result]:
+        """Everything `analyze` measures, and the distances of pairs."""
+        return _measured(self.key, self.codes)
+
+    def encoder(self) -> Encoder | str:
+        """The encoder that made these codes, or why there is none."""
+        from codelab.files import find_checkpoint
+
+        path = find_checkpoint(self.codes, self.path)
+        if path is None:
+            return (
+                "Uploading needs the encoder that made these codes: put its checkpoint beside them "
+                "as `encoder.safetensors`."
+            )
+        try:
+            encoder = _encoder(str(path), path.stat().st_mtime_ns)
+        except CodelabError as error:
+            return f"Uploading needs the encoder that made these codes. {error}"
+        except ModuleNotFoundError as error:
+            return f"Uploading needs {error.name}: `pip install 'codelab[models]'`."
+        if encoder.config.bits != self.codes.bits:
+            return f"{path} gives {encoder.config.bits} bits; these codes have {self.codes.bits}."
+        made_by = (self.codes.meta.get("encoder") or {}).get("sha256", encoder.sha256)
+        if made_by != encoder.sha256:
+            return f"{path} is not the encoder that made these codes: its SHA-256 is another."
+        return encoder
+
+
+def stamp(path: Path) -> Hashable:
+    """Changes when the file, or a file of the folder, is written anew."""
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    return (str(path.resolve()), *((f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in files if f.exists()))
+
+
+@st.cache_resource(show_spinner="Opening the codes …", max_entries=4)
+def open_codes(_path: Path, key: Hashable) -> Codes:
+    """The codes in a file; kept until the file changes.
+
+    Raises:
+        UsageError, DataError: as `codelab.load`.
+    """
+    return load(_path)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def relabelled(_codes: Codes, key: Hashable, choice: str) -> Codes:
+    """The codes with the labels chosen in the sidebar."""
+    if choice == FILE_LABELS:
+        return _codes
+    if choice == NO_LABELS:
+        return replace(_codes, labels=np.full(len(_codes), -1, dtype=np.int32), classes=())
+    return _codes.label_by(choice)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def label_choices(_codes: Codes, key: Hashable) -> list[str]:
+    """What the sidebar offers as labels: the file's own, and attributes with few enough values to be classes."""
+    choices = [FILE_LABELS] if _codes.labelled else []
+    for name in _codes.attributes:
+        column = _codes.items[name]
+        try:
+            values = len(pc.drop_null(pc.unique(column)))
+        except NotImplementedError:  # nested columns have no unique values
+            continue
+        if 2 <= values <= min(MOST_CLASSES, max(2, len(_codes) // 2)):
+            choices.append(name)
+    return [*choices, NO_LABELS]
+
+
+def group_default(codes: Codes) -> str | None:
+    return next((name for name in SAME_THING if name in codes.attributes), None)
+
+
+@st.cache_resource(show_spinner="Measuring …", max_entries=8)
+def _measured(key: Hashable, _codes: Codes) -> dict[str, Result]:
+    results: dict[str, Result] = dict(analyze(_codes))
+    try:
+        results["pair_distances"] = pair_distances(_codes)
+    except CodelabError as error:
+        results["pair_distances"] = Skipped(reason=str(error))
+    return results
+
+
+@st.cache_resource(show_spinner="Loading the encoder …", max_entries=2)
+def _encoder(path: str, changed: int) -> Encoder:
+    from codelab.encoder import Encoder
+
+    return Encoder.load(path)
