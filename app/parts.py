@@ -8,6 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from codelab.verdict import plain_reason
+
 PAGES = "pages"
 """Where the session keeps its pages, by name, so that one page can open another."""
 
@@ -51,7 +53,7 @@ def bit_links(bits: list[int], most: int = 24) -> None:
 
 def reason(result: Any) -> None:
     """Why something was not measured."""
-    st.info(text(getattr(result, "reason", "not measured")), icon=":material/info:")
+    st.info(text(plain_reason(getattr(result, "reason", "not measured"))), icon=":material/info:")
 
 
 def text(words: str) -> str:

@@ -78,9 +78,9 @@ def verdicts(results: Mapping[str, Result]) -> list[Verdict]:
     lines = []
     for section, title, judge in judges:
         result = results.get(section)
-        reason = "not measured" if result is None else getattr(result, "reason", None)
+        reason = "no such section" if result is None else getattr(result, "reason", None)
         if reason is not None:
-            lines.append(Verdict("note", title, "", f"Not measured: {_plain_reason(reason)}."))
+            lines.append(Verdict("note", title, "", f"Not measured. {plain_reason(reason)}"))
         else:
             lines.append(judge(title, cast(Any, result), results))
     return lines
@@ -109,6 +109,13 @@ def ordinal(rank: int) -> str:
     """1 -> '1st', 2 -> '2nd', 11 -> '11th'."""
     ending = "th" if 10 <= rank % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
     return f"{rank}{ending}"
+
+
+def plain_reason(reason: str) -> str:
+    """A reason that begins with the name of the function that gave it, as a sentence without that name."""
+    head, _, tail = reason.partition(": ")
+    words = tail if tail and " " not in head else reason
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}." if words else ""
 
 
 def _balance(title: str, usage: BitUsage, results: Mapping[str, Result]) -> Verdict:
@@ -206,12 +213,6 @@ def _distances(title: str, distances: PairDistances, results: Mapping[str, Resul
 def _level(value: float, limits: tuple[float, float]) -> Level:
     good, bad = limits
     return "good" if value >= good else "watch" if value >= bad else "bad"
-
-
-def _plain_reason(reason: str) -> str:
-    """The reason without the name of the function that gave it."""
-    head, _, tail = reason.partition(": ")
-    return (tail if tail and " " not in head else reason).rstrip(".")
 
 
 def _count(number: int, noun: str) -> str:
