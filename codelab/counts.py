@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -20,11 +21,14 @@ import numpy as np
 from codelab.attributes import Labelling
 from codelab.codes import Codes, unpack_bits
 from codelab.errors import DataError, UsageError
-from codelab.kernels import class_counts, column_counts, pair_counts
+from codelab.kernels import class_counts, column_counts, compiled, pair_counts, run, thread_count
 from codelab.result import Source
 
 GROUPS = 64
 """Items are dealt to this many groups; resampling or holding out whole groups gives intervals and tests."""
+
+MOST_PAIRS = 1 << 28
+"""Largest table of pairs within classes: 1 GB, which 256 bits reach at 8,000 classes."""
 
 ROWS = 1 << 15
 """Rows unpacked at a time: 32 MB for 256 bits in float32."""
@@ -182,6 +186,41 @@ class PairCounts(Counts):
 
 
 @dataclass(frozen=True, eq=False)
+class ClassPairCounts(Counts):
+    """How often two bits are both 1 in each class; items without a label are left out.
+
+    `class_n` int64 `[C]`, `both` int32 `[C, B (B + 1) / 2]`, the upper triangle of bits with its diagonal, row by row.
+    """
+
+    class_n: np.ndarray
+    both: np.ndarray
+    classes: tuple[str, ...]
+
+    ADD = ("n", "class_n", "both")
+    SAME = ("bits", "classes")
+
+    @classmethod
+    def of(cls, codes: Codes) -> ClassPairCounts:
+        if codes.multilabel:
+            raise DataError("pairs within classes: needs one label an image, found multi-label data")
+        n_classes, upper = len(codes.classes), np.triu_indices(codes.bits)
+        if n_classes * len(upper[0]) > MOST_PAIRS:
+            raise DataError(
+                f"pairs within classes: {n_classes} classes of {len(upper[0])} pairs of bits are too many to keep, "
+                f"expected at most {MOST_PAIRS} in all"
+            )
+        both = np.zeros((n_classes, len(upper[0])), dtype=np.int32)
+        order = np.argsort(codes.labels, kind="stable")
+        edges = np.searchsorted(codes.labels[order], np.arange(n_classes + 1))
+        for c in range(n_classes):
+            rows = codes.packed[order[edges[c] : edges[c + 1]]]
+            if len(rows):
+                both[c] = pair_counts(rows, codes.bits)[upper]
+        class_n = np.diff(edges).astype(np.int64)
+        return cls(Source.of(codes), codes.bits, int(class_n.sum()), class_n, both, codes.classes)
+
+
+@dataclass(frozen=True, eq=False)
 class CellCounts(Counts):
     """How often each value of a block of bits occurs: `blocks` int `[K, width]`, `cells` int64 `[K, 2**width]`.
 
@@ -198,13 +237,16 @@ class CellCounts(Counts):
     def of(cls, codes: Codes, blocks: Sequence[Sequence[int]] | np.ndarray) -> CellCounts:
         blocks = np.asarray(blocks, dtype=np.int64)
         width = blocks.shape[1]
-        cells = np.zeros((len(blocks), 1 << width), dtype=np.int64)
-        weights = 1 << np.arange(width - 1, -1, -1, dtype=np.int32)
-        for start in range(0, len(codes), ROWS):
-            bits = unpack_bits(codes.packed[start : start + ROWS], codes.bits).view(np.uint8)
-            for k, block in enumerate(blocks):
-                values = bits[:, block] @ weights
-                cells[k] += np.bincount(values, minlength=1 << width)
+        byte, shift = blocks // 8, 7 - blocks % 8
+        loops = compiled("kernels_cells")
+
+        def count(part: slice) -> np.ndarray:
+            cells = np.zeros((len(blocks), 1 << width), dtype=np.int64)
+            loops.count_cells(codes.packed[part], byte, shift, cells)
+            return cells
+
+        edges = np.linspace(0, len(codes), max(1, min(thread_count(None), len(codes) // ROWS)) + 1).astype(int)
+        cells = sum(run(count, [slice(a, b) for a, b in pairwise(edges)], None))
         return cls(Source.of(codes), codes.bits, len(codes), blocks, cells)
 
 

@@ -112,6 +112,7 @@ def block_entropy(
     estimator: Estimator = "grassberger",
     blocks: Blocks = "contiguous",
     seed: int = 0,
+    pairs: PairCounts | None = None,
 ) -> BlockEntropy:
     """Joint entropy of blocks of bits. High values do *not* show that the whole code is rich: see degrees of freedom.
 
@@ -122,6 +123,7 @@ def block_entropy(
         blocks: `contiguous`; `random` (by `seed`); `dependent`, bits grouped so that each block shares the most
             information, the hardest case.
         seed: of the random blocks.
+        pairs: `PairCounts` of the codes, where they are at hand; dependent blocks need them.
 
     Returns:
         The entropy of each block and their mean, with the plug-in values beside them. Bits beyond the last whole
@@ -149,7 +151,7 @@ def block_entropy(
     if n < 10 * cells:
         note = f"block_entropy: {n} codes for {cells} cells, fewer than 10 each: the figure may be off"
         warnings.warn(note, UserWarning, stacklevel=2)
-    members = arrange_blocks(codes, width, blocks, seed)
+    members = arrange_blocks(pairs or codes, width, blocks, seed)
     counts = CellCounts.of(codes, members)
     entropy = entropy_of_counts(counts.cells, estimator)
     return BlockEntropy(

@@ -118,3 +118,66 @@ def two_by_two(n: int, k: np.ndarray, m: np.ndarray, both: np.ndarray) -> tuple[
 @numba.njit(cache=True)
 def _table(n: int, k: int, m: int, a: int) -> float:
     return _log2_times(a) + _log2_times(k - a) + _log2_times(m - a) + _log2_times(n - k - m + a)
+
+
+@numba.njit(cache=True)
+def _expected_pair(n: int, k: int, m: int) -> float:
+    """n times the mean information of two bits with k and m ones of n: exact where a cell is rare, else to 1 %."""
+    k, m = min(k, n - k), min(m, n - m)
+    if k == 0 or m == 0:
+        return 0.0
+    if k * m >= 5 * n:
+        # half a nat, and Williams' (1976) next order in 1 / expected cell
+        u, v = n * n / (1.0 * k * (n - k)), n * n / (1.0 * m * (n - m))
+        return (1 + (u - 1) * (v - 1) / (6.0 * n)) / (2 * math.log(2))
+    margins = _log2_times(k) + _log2_times(n - k) + _log2_times(m) + _log2_times(n - m) - _log2_times(n)
+    mode = min(max((k + 1) * (m + 1) // (n + 2), 0), min(k, m))
+    start = _mode_mass(n, k, m, mode)
+    mass, value, p = start, start * _table(n, k, m, mode), start
+    for a in range(mode, min(k, m)):
+        p *= (k - a) * (m - a) / ((a + 1.0) * (n - k - m + a + 1))
+        if p < TINY:
+            break
+        mass += p
+        value += p * _table(n, k, m, a + 1)
+    p = start
+    for a in range(mode, 0, -1):
+        p *= a * (n - k - m + a + 0.0) / ((k - a + 1.0) * (m - a + 1))
+        if p < TINY:
+            break
+        mass += p
+        value += p * _table(n, k, m, a - 1)
+    return value / mass - margins
+
+
+@numba.njit(cache=True)
+def pairs_in_classes(
+    both: np.ndarray, class_n: np.ndarray, first: np.ndarray, second: np.ndarray, bits: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum over classes of n times the information of two bits, and of its mean under independence within the class.
+
+    `both` `[C, P]` counts items of the class where both bits of pair p, `first[p] <= second[p]`, are 1; the pairs
+    are the upper triangle with its diagonal.
+    """
+    plugin, mean = np.zeros(len(first)), np.zeros(len(first))
+    ones, own = np.zeros(bits, np.int64), np.zeros(bits)
+    n_log_n = np.zeros(class_n.max() + 1)
+    for i in range(len(n_log_n)):
+        n_log_n[i] = _log2_times(i)
+    for c in range(len(class_n)):
+        n = class_n[c]
+        if n == 0:
+            continue
+        for p in range(len(first)):
+            if first[p] == second[p]:
+                b = first[p]
+                ones[b] = both[c, p]
+                own[b] = n_log_n[ones[b]] + n_log_n[n - ones[b]]
+        for p in range(len(first)):
+            k, m, a = ones[first[p]], ones[second[p]], both[c, p]
+            if k == 0 or m == 0 or k == n or m == n:
+                continue
+            cells = n_log_n[a] + n_log_n[k - a] + n_log_n[m - a] + n_log_n[n - k - m + a]
+            plugin[p] += max(cells - own[first[p]] - own[second[p]] + n_log_n[n], 0.0)
+            mean[p] += _expected_pair(n, k, m)
+    return plugin, mean

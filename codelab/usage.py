@@ -108,21 +108,18 @@ def degrees_of_freedom(codes: Codes | PairCounts, *, resamples: int = 200, seed:
     """
     counts = PairCounts.of(codes)
     n = need_items("degrees_of_freedom", counts.n, least=3)
-    mean, spread, value = _distance_moments(counts.pairs, n, float(n), counts.bits)
+    forms = _distance_forms(counts)
+    mean, spread, value = _distance_moments(forms, counts.group_n, np.ones(len(counts.group_n)), counts.bits)
     if np.isinf(value):
         raise DataError(
             f"degrees_of_freedom: every two of the {n} codes differ in the same number of bits, "
             "expected codes at more than one distance"
         )
     groups = np.flatnonzero(counts.group_n)
-    sizes, both = counts.group_n[groups], counts.both[groups].astype(np.float64)
+    weights = np.zeros((resamples, len(counts.group_n)))
     generator = np.random.default_rng(seed)
-    values = []
-    for weights in generator.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=resamples):
-        drawn = np.tensordot(weights.astype(np.float64), both, axes=1)
-        # an item is no pair with itself or with its copies in the resample: they leave the number of pairs
-        _, _, one = _distance_moments(drawn, float(weights @ sizes), float(weights**2 @ sizes), counts.bits)
-        values.append(one)
+    weights[:, groups] = generator.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=resamples)
+    values = [_distance_moments(forms, counts.group_n, w, counts.bits)[2] for w in weights]
     # values themselves, not between two: a resample of a few items may have one distance only, and dof inf
     low, high = np.quantile(values, 0.025, method="lower"), np.quantile(values, 0.975, method="higher")
     corrected, plugin = _participation(counts.pairs, n)
@@ -139,23 +136,36 @@ def degrees_of_freedom(codes: Codes | PairCounts, *, resamples: int = 200, seed:
     )
 
 
-def _distance_moments(pairs: np.ndarray, n: float, self_pairs: float, bits: int) -> tuple[float, float, float]:
-    """Mean, spread and dof of the normalised distance over ordered pairs of different items.
+def _distance_forms(counts: PairCounts) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices `[G, G]` of the sums, over ordered pairs of items from two groups, of distance and squared distance.
 
-    Items x, y differ in both bits i and j when x shows (1,1), (1,0), (0,1) or (0,0) there and y the opposite.
+    Two items differ in bit i for 2 ones (n - ones) ordered pairs, and in both i and j for 2 (n11 n00 + n10 n01), where
+    n00 = n - ones_i - ones_j + n11 and so on. Counts add over groups, so both are quadratic in the groups' weights.
     """
-    both = pairs.astype(np.float64)
-    ones = np.diagonal(both)
-    only_row = ones[:, None] - both
-    neither = n - ones[:, None] - ones[None, :] + both
-    differ = 2 * (both * neither + only_row * only_row.T)
-    number = n * n - self_pairs
+    n = counts.group_n.astype(np.float64)
+    both = counts.both.astype(np.float64)
+    ones = np.diagonal(both, axis1=1, axis2=2)
+    flat, with_any, all_ones = both.reshape(len(n), -1), both.sum(axis=2), ones.sum(axis=1)
+    distance = 2 * (np.outer(n, all_ones) - ones @ ones.T)
+    pairs = np.outer(n, with_any.sum(axis=1)) + 2 * flat @ flat.T - 4 * ones @ with_any.T
+    return distance, 2 * (pairs + np.outer(all_ones, all_ones))
+
+
+def _distance_moments(
+    forms: tuple[np.ndarray, np.ndarray], group_n: np.ndarray, weights: np.ndarray, bits: int
+) -> tuple[float, float, float]:
+    """Mean, spread and dof of the normalised distance over pairs of different items, each group taken `weights` times.
+
+    An item is no pair with itself or with its copies in a resample: at distance 0 they add nothing to the sums, and
+    they leave the number of pairs.
+    """
+    number = float((weights @ group_n) ** 2 - weights**2 @ group_n)
     if number <= 0:
         return 0.0, 0.0, 0.0
-    mean = float(np.trace(differ)) / number / bits
-    variance = float(differ.sum()) / number / bits**2 - mean**2
+    mean = float(weights @ forms[0] @ weights) / number / bits
     if mean == 0:
         return 0.0, 0.0, 0.0
+    variance = float(weights @ forms[1] @ weights) / number / bits**2 - mean**2
     if variance <= 1e-12:
         return mean, 0.0, float("inf")
     return mean, variance**0.5, mean * (1 - mean) / variance
