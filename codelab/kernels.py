@@ -145,7 +145,7 @@ def as_words(packed: np.ndarray) -> np.ndarray:
     if width % 8 == 0 and packed.flags.aligned and packed.ctypes.data % 8 == 0 and packed.flags.writeable:
         return packed.view(np.uint64)
     words = np.zeros((n, (width + 7) // 8), np.uint64)
-    words.view(np.uint8).reshape(n, -1)[:, :width] = packed
+    words.view(np.uint8)[:, :width] = packed
     return words
 
 

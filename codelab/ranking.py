@@ -7,16 +7,28 @@ distance. Histograms of two parts of a database add up to that of the whole.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from codelab import gains
 from codelab.codes import Codes
+from codelab.dense import cosine
 from codelab.errors import DataError, UsageError
+from codelab.hamming import LONG, Scan
+from codelab.kernels import compiled
+from codelab.progress import counter
 from codelab.search import bit_mask
 
 Groups = str | Sequence[Any] | np.ndarray | None
+
+
+CHUNK = 1 << 27
+"""Bytes of histograms, or of distances of features, held at a time."""
+
+STEP = 0.01
+"""Distances of features are counted in steps of this size where a curve needs steps."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +58,6 @@ class Ranking:
         """The rule by which an item is relevant to a query, in words."""
         return "share a label" if self.database.multilabel else "same label"
 
-    def grades(self, rows: slice) -> np.ndarray:
-        """How relevant each item is to each query: int `[q, N]`, the number of labels they share."""
-        mine, theirs = self.queries.labels[rows], self.database.labels
-        if self.database.multilabel:
-            return (mine.astype(np.float32) @ theirs.astype(np.float32).T).astype(np.int64)
-        return ((mine[:, None] == theirs) & (mine[:, None] >= 0)).astype(np.int64)
-
     def top_grade(self) -> int:
         """The highest grade an item can have."""
         return max(1, int(self.queries.labels.sum(axis=1).max())) if self.database.multilabel else 1
@@ -60,36 +65,154 @@ class Ranking:
     def histograms(self, top: int = 1) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of queries with, for each, how many items of grade 0 to `top` are in each group of equal distance.
 
+        The grade of an item is the number of labels it shares with the query, at most `top`.
+
         Yields:
             the rows of the block and int64 `[q, top + 1, G]`, nearest group first; for codes G = B + 1 and group d is
-            distance d. Items of a grade above `top` count as `top`.
+            distance d, for features groups at the end are empty.
         """
-        for rows, distances, out in self.distances():
-            grades = np.minimum(self.grades(rows), top)
-            if out is not None:
-                grades[out] = top + 1
-            q, n = distances.shape
-            size = self.database.bits + 1 if self.by == "codes" else n
-            if self.by == "features":
-                order = np.argsort(distances, axis=1, kind="stable")
-                ordered = np.take_along_axis(distances, order, 1)
-                grades = np.take_along_axis(grades, order, 1)
-                distances = np.zeros_like(order)
-                distances[:, 1:] = np.cumsum(ordered[:, 1:] != ordered[:, :-1], axis=1)
-            key = (np.arange(q)[:, None] * (top + 2) + grades) * size + distances
-            counts = np.bincount(key.ravel(), minlength=q * (top + 2) * size).reshape(q, top + 2, size)
-            yield rows, counts[:, : top + 1]
+        if self.by == "codes":
+            yield from self._code_histograms(top)
+            return
+        for rows, distances, grades, out in self._cosines(top):
+            tables = [_tie_groups(*row, top) for row in zip(distances, grades, out, strict=True)]
+            groups = max(table.shape[1] for table in tables)
+            counts = np.zeros((len(tables), top + 1, groups), np.int64)
+            for one, table in zip(counts, tables, strict=True):
+                one[:, : table.shape[1]] = table
+            yield rows, counts
 
-    def distances(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
-        """Blocks of queries with their integer distances `[q, N]` and which items are left out (bool, or None)."""
-        step = 16
-        source = _hamming(self, step) if self.by == "codes" else _cosine(self, step)
-        for start, values in zip(range(0, len(self.queries), step), source, strict=True):
-            rows = slice(start, start + len(values))
-            out = None
+    def within(self, radii: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Blocks of queries with how many items, and relevant items, are within each radius: `[q, len(radii)]`.
+
+        `radii` ascend; they are Hamming distances for codes and 1 - cosine for features.
+        """
+        if self.by == "codes":
+            at = np.minimum(radii, self.keep.sum()).astype(np.int64)
+            for rows, counts in self._code_histograms(1):
+                grown = counts.cumsum(axis=2)[:, :, at]
+                yield rows, grown.sum(axis=1), grown[:, 1]
+            return
+        for rows, distances, grades, out in self._cosines(1):
+            size = len(radii) + 1
+            step = np.searchsorted(radii, distances)  # the first radius that takes the item in
+            key = (np.arange(len(step))[:, None] * 2 + grades) * size + step
+            counts = np.bincount(key[~out], minlength=2 * len(step) * size).reshape(len(step), 2, size)
+            grown = counts.cumsum(axis=2)[:, :, :-1]
+            yield rows, grown.sum(axis=1), grown[:, 1]
+
+    def radii(self) -> np.ndarray:
+        """Every radius worth a point on a curve: each Hamming distance, or each `STEP` of 1 - cosine."""
+        return np.arange(self.keep.sum() + 1) if self.by == "codes" else np.arange(round(2 / STEP) + 1) * STEP
+
+    def votes(self, k: int, temperature: float | None) -> Iterator[tuple[slice, np.ndarray]]:
+        """Blocks of queries with the votes of their k nearest labelled items for each class, float64 `[q, C]`.
+
+        Items tied at the k-th place share the places left. A vote weighs exp((cosine - 1) / temperature), or 1.
+        """
+        ranking = self._labelled()
+        yield from ranking._code_votes(k, temperature) if self.by == "codes" else ranking._cosine_votes(k, temperature)
+
+    # -- codes --------------------------------------------------------------------------------------------------------
+
+    def _scan(self) -> Scan:
+        return Scan.of(self.database, keep=self.keep, owner=self.owner, threads=self.threads)
+
+    def _code_histograms(self, top: int) -> Iterator[tuple[slice, np.ndarray]]:
+        scan = self._scan()
+        for rows in self._chunks(8 * (top + 1) * (scan.bits + 1)):
+            owner = None if self.query_owner is None else self.query_owner[rows]
+            packed, labels = self.queries.packed[rows], self.queries.labels[rows]
+            yield rows, scan.histograms(packed, self.database.labels, labels, top=top, query_owner=owner)
+
+    def _code_votes(self, k: int, temperature: float | None) -> Iterator[tuple[slice, np.ndarray]]:
+        scan, classes = self._scan(), len(self.database.classes)
+        decay = 0.0 if temperature is None else 2 / (scan.bits * temperature)  # the cosine of two codes is 1 - 2 d / B
+        for rows in self._chunks(8 * (2 * k + 3 * classes)):
+            owner = None if self.query_owner is None else self.query_owner[rows]
+            packed = self.queries.packed[rows]
+            far, index = scan.nearest(packed, min(k, len(self.database)), owner)
+            found = far >= 0
+            last = far.max(axis=1, initial=-1)
+            ahead = found & (far < last[:, None])
+            tied = scan.votes(packed, last.astype(np.int64), self.database.labels, classes, owner)
+            names = np.arange(len(far))[:, None] * classes + self.database.labels[index]
+            votes = np.bincount(names[ahead], np.exp(-decay * far[ahead]), far.shape[0] * classes)
+            places = (found.sum(axis=1) - ahead.sum(axis=1)) * np.exp(-decay * last)
+            share = places / np.maximum(tied.sum(axis=1), 1)
+            yield rows, votes.reshape(len(far), classes) + tied * share[:, None]
+
+    # -- features -----------------------------------------------------------------------------------------------------
+
+    def _cosines(self, top: int) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+        """Blocks of queries with 1 - cosine, grade and whether an item is left out, each `[q, N]`."""
+        mine, theirs = self.queries.features, self.database.features
+        if mine is None or theirs is None:
+            raise DataError("by='features' needs features, and these codes have none")
+        distances = cosine(mine, theirs)
+        everything = slice(0, len(theirs))
+        for rows in self._chunks(32 * len(theirs)):
+            out = np.zeros((rows.stop - rows.start, len(theirs)), bool)
             if self.owner is not None and self.query_owner is not None:
                 out = self.query_owner[rows, None] == self.owner
-            yield rows, values, out
+            yield rows, distances(rows, everything), self._grades(rows, top), out
+
+    def _grades(self, rows: slice, top: int) -> np.ndarray:
+        mine, theirs = self.queries.labels[rows], self.database.labels
+        if self.database.multilabel:
+            return np.minimum(mine.astype(np.float32) @ theirs.astype(np.float32).T, top).astype(np.int64)
+        return ((mine[:, None] == theirs) & (mine[:, None] >= 0)).astype(np.int64)
+
+    def _cosine_votes(self, k: int, temperature: float | None) -> Iterator[tuple[slice, np.ndarray]]:
+        for rows, distances, _, out in self._cosines(1):
+            votes = np.zeros((len(distances), len(self.database.classes)))
+            for one, row, gone in zip(votes, distances, out, strict=True):
+                near, names = row[~gone], self.database.labels[~gone]
+                if not len(near):
+                    continue
+                places = min(k, len(near))
+                last = np.partition(near, places - 1)[places - 1]
+                ahead, tied = near < last, near == last
+                weight = ahead + tied * ((places - ahead.sum()) / tied.sum())
+                if temperature is not None:
+                    weight *= np.exp(-near / temperature)
+                one += np.bincount(names, weight, len(one))
+            yield rows, votes
+
+    # -- both ---------------------------------------------------------------------------------------------------------
+
+    def _labelled(self) -> Ranking:
+        """The same with only the items of the database that have a label."""
+        named = self.database.labels >= 0
+        if named.all():
+            return self
+        owner = None if self.owner is None else self.owner[named]
+        return replace(self, database=self.database[named], owner=owner)
+
+    def _chunks(self, row_bytes: int) -> Iterator[slice]:
+        """Blocks of queries whose tables, `row_bytes` a query, fit in `CHUNK`; long work gets a progress bar."""
+        q = len(self.queries)
+        step = max(1, CHUNK // row_bytes)
+        blocks = (slice(start, min(start + step, q)) for start in range(0, q, step))
+        width = 1 if self.by == "codes" else 64
+        if q * len(self.database) * width < LONG:
+            yield from blocks
+            return
+        with counter("ranking", q) as advance:
+            for rows in blocks:
+                yield rows
+                advance(rows.stop - rows.start)
+
+
+def _tie_groups(distances: np.ndarray, grades: np.ndarray, out: np.ndarray, top: int) -> np.ndarray:
+    """Items of each grade in each group of equal distance, nearest first: int64 `[top + 1, G]`."""
+    kept = ~out
+    order = np.argsort(distances[kept], kind="stable")
+    ordered = distances[kept][order]
+    group = np.zeros(len(ordered), np.int64)
+    group[1:] = np.cumsum(ordered[1:] != ordered[:-1])
+    size = int(group[-1]) + 1 if len(group) else 1
+    return np.bincount(grades[kept][order] * size + group, minlength=(top + 1) * size).reshape(top + 1, size)
 
 
 def rank(
@@ -134,6 +257,16 @@ def rank(
     if groups is not None:
         words.append(f"same {groups}" if isinstance(groups, str) else "same group")
     return Ranking(queries, base, by, query_owner, owner, " and ".join(words), bit_mask(mask, base.bits), threads)
+
+
+def average_precisions(ranking: Ranking, places: int, ties: str, normalise: str) -> np.ndarray:
+    """Average precision of each query at cut-off `places`: float64 `[Q]`, NaN where it has no relevant item."""
+    loops = compiled("average_precision")
+    how = gains.TIES.index(ties), gains.NORMALISE.index(normalise)
+    values = np.empty(len(ranking.queries))
+    for rows, counts in ranking.histograms():
+        values[rows] = loops.average_precision(counts.sum(axis=1), counts[:, 1].copy(), places, *how)
+    return values
 
 
 def _check_fit(queries: Codes, base: Codes, by: str) -> None:
@@ -200,36 +333,3 @@ def _column(codes: Codes, name: str, column: str) -> list[Any]:
     if column not in codes.items.column_names:
         raise UsageError(f"groups={column!r}: the {name} have {', '.join(codes.attributes) or 'no attributes'}")
     return codes.items[column].to_pylist()
-
-
-def _hamming(ranking: Ranking, step: int) -> Iterator[np.ndarray]:
-    ones = ranking.database.to_bits()[:, ranking.keep].astype(np.float32)
-    mine = ranking.queries.to_bits()[:, ranking.keep].astype(np.float32)
-    for start in range(0, len(mine), step):
-        part = mine[start : start + step]
-        yield (part @ (1 - ones).T + (1 - part) @ ones.T).astype(np.int64)
-
-
-def _cosine(ranking: Ranking, step: int) -> Iterator[np.ndarray]:
-    """Negated cosines as whole numbers: see `whole_directions` for why equal pairs give equal numbers."""
-    theirs = whole_directions(ranking.database.features, "database")
-    mine = whole_directions(ranking.queries.features, "queries")
-    for start in range(0, len(mine), step):
-        yield -(mine[start : start + step] @ theirs.T).astype(np.int64)
-
-
-SCALE = 1 << 26
-"""Unit vectors are rounded to multiples of 1 / SCALE; products of two stay below 2^53, where float64 is exact."""
-
-
-def whole_directions(features: np.ndarray | None, name: str) -> np.ndarray:
-    """Features as unit vectors times SCALE, rounded: float64 `[N, d]` of whole numbers.
-
-    Their products are exact in float64 in whatever order they are summed, so equal vectors tie exactly and the result
-    depends on no block size, thread or BLAS.
-    """
-    values = np.asarray(features, dtype=np.float64)
-    length = np.sqrt((values * values).sum(axis=1))
-    if not length.all():
-        raise DataError(f"{name}: features of row {int(np.argmin(length))} are all 0, and cosine needs a direction")
-    return np.rint(values / length[:, None] * SCALE)

@@ -2,77 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codelab import gains
+from codelab.budget import BudgetCurve, bit_budget_curve
 from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
-from codelab.ranking import Groups, Ranking, rank
+from codelab.ranking import Groups, Ranking, average_precisions, rank
 from codelab.result import Result, Source
+from codelab.retrieval_result import Averaging, RetrievalResult, check_choice, class_average, summarise
 from codelab.search import SearchResult, search
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RetrievalResult", "SearchResult", "knn_accuracy", "retrieval_map", "search"]
-
-TIES = ("expected", "optimistic", "pessimistic")
-NORMALISE = ("relevant", "min_k", "found")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetrievalResult(Result):
-    """One measure of retrieval, and everything a reader needs to compute it again; `print` gives a line to quote.
-
-    `source` is the database, `queries` the query set. `per_query` is `[Q]`, NaN where a query has no relevant item
-    (`skipped` of them; they are not in the average). `per_class` is `[C]`, NaN where no query has the class.
-    """
-
-    measure: str
-    value: float
-    interval: tuple[float, float]
-    confidence: float
-    per_query: np.ndarray = field(repr=False)
-    per_class: np.ndarray = field(repr=False)
-    classes: tuple[str, ...] = field(repr=False)
-    queries: Source
-    n: int
-    n_queries: int
-    skipped: int
-    bits: int | None
-    by: str
-    ties: str
-    normalise: str | None = None
-    relevance: str
-    left_out: str
-    average: str
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row: the value, its interval and how it was measured."""
-        import pandas as pd
-
-        names = ("measure", "value", "confidence", "n", "n_queries", "skipped", "bits", "by", "ties", "normalise")
-        row = {name: getattr(self, name) for name in (*names, "relevance", "left_out", "average", "seed")}
-        row["low"], row["high"] = self.interval
-        return pd.DataFrame([row])
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        what = f"{self.bits} bits, Hamming" if self.by == "codes" else "features, cosine"
-        parts = [
-            f"{self.n_queries:,} queries, N = {self.n:,}, {what}",
-            f"ties {self.ties}",
-            f"divided by {self.normalise}" if self.normalise else "",
-            f"relevant: {self.relevance}",
-            f"left out: {self.left_out}" if self.left_out else "",
-            f"average over {'queries' if self.average == 'query' else 'classes'}",
-            f"{self.skipped:,} queries without a relevant item not counted" if self.skipped else "",
-            f"seed {self.seed}",
-        ]
-        spread = f"[{low:.4f}, {high:.4f}] ({self.confidence:.0%} bootstrap; "
-        return f"{self.measure} = {self.value:.4f} {spread}{'; '.join(p for p in parts if p)})"
+__all__ = [
+    "BudgetCurve",
+    "PrecisionRecallCurve",
+    "RetrievalResult",
+    "SearchResult",
+    "bit_budget_curve",
+    "knn_accuracy",
+    "ndcg",
+    "precision_at_k",
+    "precision_recall_curve",
+    "precision_within_radius",
+    "recall_at_k",
+    "retrieval_map",
+    "search",
+]
 
 
 def retrieval_map(
@@ -94,7 +55,8 @@ def retrieval_map(
     """Mean average precision, exactly, from distance histograms: the expectation over random order of ties.
 
     Args:
-        queries: labelled Codes; an item is relevant when it has the query's label, or shares one of its labels.
+        queries: labelled Codes; an item is relevant when it has the query's label, or shares one of its labels. A
+            query without a label has no relevant item; an item without one is relevant to none.
         database: labelled Codes; None: the queries, each left out of its own ranking.
         k: how many places count (mAP@k); None for all.
         ties: `expected`; `optimistic` or `pessimistic` put the relevant items of a tie first or last.
@@ -127,26 +89,241 @@ def retrieval_map(
         [0.8333, 0.5833]
     """
     ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
-    _check(ties, TIES, "ties")
-    _check(normalise, NORMALISE, "normalise")
-    places = _check_k(k, ranking)
-    from codelab.average_precision import average_precision
+    averaging = Averaging(average, bootstrap, confidence, seed)
+    check_choice("ties", ties, gains.TIES)
+    check_choice("normalise", normalise, gains.NORMALISE)
+    places = _places(k, ranking)
+    values = average_precisions(ranking, places, ties, normalise)
+    measure = f"mAP@{'ALL' if k is None else k}"
+    return summarise(ranking, values, averaging, measure=measure, ties=ties, normalise=normalise)
 
-    values = np.empty(len(queries))
-    for rows, counts in ranking.histograms():
-        total = counts.sum(axis=1)
-        values[rows] = average_precision(total, counts[:, 1], places, TIES.index(ties), NORMALISE.index(normalise))
-    return _result(
-        ranking,
-        values,
-        measure=f"mAP@{'ALL' if k is None else k}",
-        ties=ties,
-        normalise=normalise,
+
+def precision_at_k(
+    queries: Codes,
+    database: Codes | None = None,
+    *,
+    k: int,
+    ties: str = "expected",
+    exclude_self: bool = False,
+    groups: Groups | tuple[Groups, Groups] = None,
+    by: str = "codes",
+    average: str = "query",
+    bootstrap: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    threads: int | None = None,
+) -> RetrievalResult:
+    """Share of relevant items among the k nearest; always divided by k.
+
+    Arguments, result and errors are those of `retrieval_map`.
+
+    Example:
+        >>> codes = Codes.from_bits([[0, 0], [0, 0], [0, 1], [1, 1]], labels=[0, 1, 0, 1])
+        >>> precision_at_k(codes[[0]], codes, k=1).value  # a relevant and another item tie at distance 0
+        0.5
+    """
+    ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
+    averaging = Averaging(average, bootstrap, confidence, seed)
+    check_choice("ties", ties, gains.TIES)
+    hits, relevant = _hits(ranking, _places(k, ranking), ties)
+    values = np.where(relevant > 0, hits / k, np.nan)
+    return summarise(ranking, values, averaging, measure=f"precision@{k}", ties=ties)
+
+
+def recall_at_k(
+    queries: Codes,
+    database: Codes | None = None,
+    *,
+    k: int,
+    ties: str = "expected",
+    exclude_self: bool = False,
+    groups: Groups | tuple[Groups, Groups] = None,
+    by: str = "codes",
+    average: str = "query",
+    bootstrap: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    threads: int | None = None,
+) -> RetrievalResult:
+    """Share of a query's relevant items that are among the k nearest.
+
+    Arguments, result and errors are those of `retrieval_map`.
+
+    Example:
+        >>> codes = Codes.from_bits([[0, 0], [0, 0], [0, 1], [1, 1]], labels=[0, 1, 0, 1])
+        >>> recall_at_k(codes[[0]], codes, k=3).value
+        1.0
+    """
+    ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
+    averaging = Averaging(average, bootstrap, confidence, seed)
+    check_choice("ties", ties, gains.TIES)
+    hits, relevant = _hits(ranking, _places(k, ranking), ties)
+    values = np.divide(hits, relevant, out=np.full(len(hits), np.nan), where=relevant > 0)
+    return summarise(ranking, values, averaging, measure=f"recall@{k}", ties=ties)
+
+
+def precision_within_radius(
+    queries: Codes,
+    database: Codes | None = None,
+    *,
+    radius: float = 2,
+    exclude_self: bool = False,
+    groups: Groups | tuple[Groups, Groups] = None,
+    by: str = "codes",
+    average: str = "query",
+    bootstrap: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    threads: int | None = None,
+) -> RetrievalResult:
+    """Share of relevant items among all at distance <= radius (hash lookup); no order matters, so there are no ties.
+
+    A query that finds nothing has precision 0, as in the hashing papers; the result says how many there are.
+    `radius` is a Hamming distance, or 1 - cosine for features; other arguments are those of `retrieval_map`.
+
+    Example:
+        >>> codes = Codes.from_bits([[0, 0], [0, 0], [0, 1], [1, 1]], labels=[0, 1, 0, 1])
+        >>> round(precision_within_radius(codes[[0]], codes, radius=1).value, 4)
+        0.6667
+    """
+    ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
+    averaging = Averaging(average, bootstrap, confidence, seed)
+    if not radius >= 0:
+        raise UsageError(f"radius={radius}: expected 0 or more")
+    values, nothing = np.full(len(queries), np.nan), 0
+    for rows, total, relevant in ranking.within(np.array([radius, np.inf])):
+        precision = relevant[:, 0] / np.maximum(total[:, 0], 1)
+        values[rows] = np.where(relevant[:, 1] > 0, precision, np.nan)
+        nothing += int(((total[:, 0] == 0) & (relevant[:, 1] > 0)).sum())
+    note = f"{nothing:,} queries found nothing and count as 0" if nothing else ""
+    return summarise(ranking, values, averaging, measure=f"precision within {radius:g}", ties=None, note=note)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionRecallCurve(Result):
+    """Precision and recall of everything within each radius, averaged over queries; one row a radius in `to_frame`.
+
+    `precision` is over the queries that find anything, `found` of them; radii at which none does are not listed.
+    """
+
+    radius: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    found: np.ndarray
+    queries: Source
+    n: int
+    n_queries: int
+    skipped: int
+    bits: int | None
+    by: str
+    relevance: str
+    left_out: str
+    average: str
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a radius: `radius`, `precision`, `recall`, `found`."""
+        import pandas as pd
+
+        return pd.DataFrame({name: getattr(self, name) for name in ("radius", "precision", "recall", "found")})
+
+
+def precision_recall_curve(
+    queries: Codes,
+    database: Codes | None = None,
+    *,
+    exclude_self: bool = False,
+    groups: Groups | tuple[Groups, Groups] = None,
+    by: str = "codes",
+    average: str = "query",
+    threads: int | None = None,
+) -> PrecisionRecallCurve:
+    """Precision and recall within each Hamming radius (for features: each hundredth of 1 - cosine).
+
+    Arguments and errors are those of `retrieval_map`.
+
+    Example:
+        >>> codes = Codes.from_bits([[0, 0], [0, 0], [0, 1], [1, 1]], labels=[0, 1, 0, 1])
+        >>> precision_recall_curve(codes[[0]], codes).to_frame().round(2).values.tolist()
+        [[0.0, 0.5, 0.5, 1.0], [1.0, 0.67, 1.0, 1.0], [2.0, 0.5, 1.0, 1.0]]
+    """
+    ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
+    check_choice("average", average, ("query", "class"))
+    radii = ranking.radii()
+    precision, recall = np.full((2, len(queries), len(radii)), np.nan)
+    for rows, total, relevant in ranking.within(radii):
+        everything = relevant[:, -1:]
+        usable = everything > 0
+        np.divide(relevant, total, out=precision[rows], where=usable & (total > 0))
+        np.divide(relevant, everything, out=recall[rows], where=usable)
+    skipped = int(np.isnan(recall[:, -1]).sum())
+    if skipped == len(queries):
+        raise DataError(f"precision_recall_curve: none of the {skipped} queries has a relevant item in the database")
+    found = (~np.isnan(precision)).sum(axis=0)
+    listed = np.flatnonzero(found)
+    return PrecisionRecallCurve(
+        source=Source.of(ranking.database),
+        radius=radii[listed],
+        precision=np.array([class_average(ranking, precision[:, i], average) for i in listed]),
+        recall=np.array([class_average(ranking, recall[:, i], average) for i in listed]),
+        found=found[listed],
+        queries=Source.of(queries),
+        n=len(ranking.database),
+        n_queries=len(queries),
+        skipped=skipped,
+        bits=int(ranking.keep.sum()) if by == "codes" else None,
+        by=by,
+        relevance=ranking.relevance,
+        left_out=ranking.left_out,
         average=average,
-        bootstrap=bootstrap,
-        confidence=confidence,
-        seed=seed,
     )
+
+
+def ndcg(
+    queries: Codes,
+    database: Codes | None = None,
+    *,
+    k: int | None = None,
+    gain: str = "exponential",
+    ties: str = "expected",
+    exclude_self: bool = False,
+    groups: Groups | tuple[Groups, Groups] = None,
+    by: str = "codes",
+    average: str = "query",
+    bootstrap: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    threads: int | None = None,
+) -> RetrievalResult:
+    """Normalised discounted cumulative gain; the grade of an item is how many labels it shares with the query.
+
+    An item at place i counts its gain / log2(i + 1); the sum is divided by that of the best possible order.
+
+    Args:
+        queries, database, k, ties, exclude_self, groups, by, average, bootstrap, confidence, seed, threads: as in
+            `retrieval_map`.
+        gain: `exponential` (2^grade - 1, as the hashing papers have it) or `linear` (the grade).
+
+    Source:
+        McSherry & Najork 2008, for ties.
+
+    Example:
+        >>> tags = np.array([[1, 1], [1, 0], [1, 1]], dtype=bool)
+        >>> codes = Codes.from_bits([[0, 0], [0, 1], [1, 1]], labels=tags)
+        >>> round(ndcg(codes[[0]], codes).value, 4)  # 3, 1, 3 where the best order is 3, 3, 1
+        0.9514
+    """
+    ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
+    averaging = Averaging(average, bootstrap, confidence, seed)
+    check_choice("ties", ties, gains.TIES)
+    check_choice("gain", gain, ("exponential", "linear"))
+    places = _places(k, ranking)
+    grades = np.arange(ranking.top_grade() + 1, dtype=np.float64)
+    worth = grades if gain == "linear" else 2**grades - 1
+    values = np.empty(len(queries))
+    for rows, counts in ranking.histograms(len(grades) - 1):
+        values[rows] = gains.normalised_gain(counts, worth, places, ties)
+    measure = f"nDCG@{'ALL' if k is None else k} ({gain} gain)"
+    return summarise(ranking, values, averaging, measure=measure, ties=ties)
 
 
 def knn_accuracy(
@@ -172,7 +349,8 @@ def knn_accuracy(
 
     Args:
         queries: Codes with one label an item; those without are not counted.
-        database: Codes with labels; None: the queries, each left out of its own ranking.
+        database: Codes with labels, items without one have no vote; None: the queries, each left out of its own
+            ranking.
         k: how many neighbours vote.
         weighted: a neighbour's vote weighs exp(cosine / temperature) (DINO's k-NN); the cosine of two codes of B bits
             at distance d is 1 - 2 d / B.
@@ -189,119 +367,34 @@ def knn_accuracy(
         0.5
     """
     ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
+    averaging = Averaging(average, bootstrap, confidence, seed)
     if ranking.database.multilabel:
         raise DataError("knn_accuracy: needs one label an item, these codes are multi-label")
-    places = _check_k(k, ranking)
     if not temperature > 0:
         raise UsageError(f"temperature={temperature}: expected more than 0")
-    labels, mine = ranking.database.labels, queries.labels
     values = np.full(len(queries), np.nan)
-    for rows, distances, out in ranking.distances():
-        for query, row in enumerate(distances):
-            true = mine[rows.start + query]
-            allowed = labels >= 0 if out is None else (labels >= 0) & ~out[query]
-            near, names = row[allowed], labels[allowed]
-            if true < 0 or not (names == true).any():
-                continue
-            votes = _votes(near, names, places, len(ranking.database.classes), weighted, temperature, ranking)
-            best = np.isclose(votes, votes.max(), rtol=1e-12, atol=0)
-            values[rows.start + query] = best[true] / best.sum()
-    return _result(
-        ranking,
-        values,
-        measure=f"{'weighted ' if weighted else ''}{k}-NN accuracy",
-        ties="expected",
-        normalise=None,
-        average=average,
-        bootstrap=bootstrap,
-        confidence=confidence,
-        seed=seed,
-    )
+    for rows, votes in ranking.votes(_places(k, ranking), temperature if weighted else None):
+        labels = queries.labels[rows]
+        most = votes.max(axis=1, keepdims=True)
+        best = np.isclose(votes, most, rtol=1e-12, atol=0)
+        answer = best[np.arange(len(votes)), labels] / best.sum(axis=1)
+        values[rows] = np.where((labels >= 0) & (most[:, 0] > 0), answer, np.nan)
+    note = f"votes weigh exp(cosine / {temperature:g})" if weighted else ""
+    measure = f"{'weighted ' if weighted else ''}{k}-NN accuracy"
+    return summarise(ranking, values, averaging, measure=measure, ties="expected", note=note)
 
 
-def _votes(
-    near: np.ndarray, names: np.ndarray, k: int, classes: int, weighted: bool, temperature: float, ranking: Ranking
-) -> np.ndarray:
-    k = min(k, len(near))
-    last = np.partition(near, k - 1)[k - 1]
-    ahead, tied = near < last, near == last
-    weight = ahead + tied * ((k - ahead.sum()) / tied.sum())
-    if weighted:
-        from codelab.ranking import SCALE
-
-        cosine = 1 - 2 * near / ranking.keep.sum() if ranking.by == "codes" else -near / SCALE**2
-        weight = weight * np.exp((cosine - 1) / temperature)
-    return np.bincount(names, weight, classes)
+def _hits(ranking: Ranking, places: int, ties: str) -> tuple[np.ndarray, np.ndarray]:
+    """Relevant items among the first places, and in all, of each query."""
+    hits, relevant = np.empty(len(ranking.queries)), np.empty(len(ranking.queries))
+    for rows, counts in ranking.histograms():
+        hits[rows] = gains.hits(counts.sum(axis=1), counts[:, 1], places, ties)
+        relevant[rows] = counts[:, 1].sum(axis=1)
+    return hits, relevant
 
 
-def _check(value: str, allowed: tuple[str, ...], name: str) -> None:
-    if value not in allowed:
-        raise UsageError(f"{name}={value!r}: expected {', '.join(allowed)}")
-
-
-def _check_k(k: int | None, ranking: Ranking) -> int:
+def _places(k: int | None, ranking: Ranking) -> int:
     n = len(ranking.database)
     if k is not None and not 1 <= k <= n:
         raise UsageError(f"k={k}: the database has {n} codes, expected 1 to {n}")
     return n if k is None else k
-
-
-def _result(
-    ranking: Ranking,
-    values: np.ndarray,
-    *,
-    measure: str,
-    ties: str,
-    normalise: str | None,
-    average: str,
-    bootstrap: int,
-    confidence: float,
-    seed: int,
-) -> RetrievalResult:
-    _check(average, ("query", "class"), "average")
-    counted = ~np.isnan(values)
-    if not counted.any():
-        raise DataError(f"{measure}: none of the {len(values)} queries has a relevant item in the database")
-    labels = ranking.queries.labels
-    if ranking.queries.multilabel:
-        member = labels[counted]
-    else:
-        member = labels[counted][:, None] == np.arange(len(ranking.queries.classes))
-    member = member.astype(np.float64)
-    kept = values[counted]
-    sizes = member.sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        per_class = (kept @ member) / sizes
-    rng = np.random.default_rng(seed)
-    draws = np.empty(bootstrap)
-    for i in range(bootstrap):
-        rows = rng.integers(0, len(kept), len(kept))
-        if average == "query":
-            draws[i] = kept[rows].mean()
-        else:
-            part = member[rows]
-            size = part.sum(axis=0)
-            draws[i] = ((kept[rows] @ part)[size > 0] / size[size > 0]).mean()
-    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return RetrievalResult(
-        source=Source.of(ranking.database),
-        seed=seed,
-        measure=measure,
-        value=float(kept.mean() if average == "query" else np.nanmean(per_class)),
-        interval=(float(low), float(high)),
-        confidence=confidence,
-        per_query=values,
-        per_class=per_class,
-        classes=ranking.queries.classes,
-        queries=Source.of(ranking.queries),
-        n=len(ranking.database),
-        n_queries=len(values),
-        skipped=int((~counted).sum()),
-        bits=int(ranking.keep.sum()) if ranking.by == "codes" else None,
-        by=ranking.by,
-        ties=ties,
-        normalise=normalise,
-        relevance=ranking.relevance,
-        left_out=ranking.left_out,
-        average=average,
-    )

@@ -117,45 +117,42 @@ def search(
     q = len(packed) if logits is None else len(logits)
     if k is not None and radius is not None:
         raise UsageError("search: give k or radius, not both")
+    places = 10 if k is None else k
     if radius is None:
-        k = 10 if k is None else k
-        if k < 1 or k > n:
-            raise UsageError(f"k={k}: the database has {n} codes, expected 1 to {n}")
+        if places < 1 or places > n:
+            raise UsageError(f"k={places}: the database has {n} codes, expected 1 to {n}")
     elif include_ties:
         raise UsageError("include_ties: goes with k; a radius has no last place")
     elif not radius >= 0:
         raise UsageError(f"radius={radius}: expected 0 or more")
     keep = bit_mask(mask, bits)
-    cost = _weights(weights, bits)
-    parts_d, parts_i, counts = [], [], []
-    for start in range(0, q, 16):
-        rows = slice(start, start + 16)
-        distances = _distances(codes, packed[rows], None if logits is None else logits[rows], keep, cost)
-        order = np.argsort(distances, axis=1, kind="stable")
-        ordered = np.take_along_axis(distances, order, 1)
-        if k is not None and not include_ties:
-            parts_d.append(ordered[:, :k])
-            parts_i.append(order[:, :k])
-            continue
-        for row_d, row_i in zip(ordered, order, strict=True):
-            size = int((row_d <= (radius if k is None else row_d[k - 1])).sum())
-            counts.append(size)
-            parts_d.append(row_d[:size])
-            parts_i.append(row_i[:size])
-    ragged = k is None or include_ties
-    dtype = np.int32 if weights is None and not asymmetric else np.float32
-    empty = np.zeros(0 if ragged else (0, k or 0), dtype)
+    cost = None if weights is None else _weights(weights, bits)
+    engine = _engine
+    if device != "cpu":
+        try:
+            from codelab.kernels_torch import engine
+        except ImportError:
+            raise UsageError(f"device={device!r}: needs torch, found none (pip install 'codelab[models]')") from None
+    nearest, within = engine(codes, packed, logits, keep, cost, threads, device)
+    offsets = None
+    if radius is not None:
+        distances, indices, offsets = within(np.full(q, radius))
+    else:
+        distances, indices = nearest(places)
+        if include_ties:
+            distances, indices, offsets = within(distances[:, -1])
+    real = logits is not None or cost is not None
     return SearchResult(
         source=Source.of(codes),
-        distances=np.concatenate([*parts_d, empty]).astype(dtype),
-        indices=np.concatenate([*parts_i, empty]).astype(np.int64),
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64) if ragged else None,
+        distances=distances.astype(np.float32 if real else np.int32, copy=False),
+        indices=indices,
+        offsets=offsets,
         n=n,
         queries=q,
-        bits=bits if mask is None else int(keep.sum()),
-        k=k,
+        bits=int(keep.sum()),
+        k=places if radius is None else None,
         radius=radius,
-        distance="asymmetric" if asymmetric else "Hamming" if weights is None else "weighted Hamming",
+        distance="asymmetric Hamming" if logits is not None else "weighted Hamming" if real else "Hamming",
     )
 
 
@@ -218,14 +215,39 @@ def _weights(weights: np.ndarray | None, bits: int) -> np.ndarray:
     return cost.astype(np.float32)
 
 
-def _distances(
-    codes: Codes, packed: np.ndarray, logits: np.ndarray | None, keep: np.ndarray, cost: np.ndarray
-) -> np.ndarray:
-    cost = np.where(keep, cost, 0).astype(np.float64)
-    ones = codes.to_bits().astype(np.float64)
-    if logits is None:
-        mine = np.unpackbits(packed, axis=1, count=codes.bits).astype(np.float64)
-        return (mine * cost) @ (1 - ones).T + ((1 - mine) * cost) @ ones.T
-    size = np.abs(logits) * cost
-    positive = logits > 0
-    return (size * positive) @ (1 - ones).T + (size * ~positive) @ ones.T
+def bit_costs(
+    bits: int, packed: np.ndarray, logits: np.ndarray | None, keep: np.ndarray, cost: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a bit of an item adds to each query's distance where it is 1, and where it is 0: float32 `[Q, B]` twice."""
+    each = np.where(keep, 1 if cost is None else cost, 0).astype(np.float32)
+    mine = np.unpackbits(packed, axis=1, count=bits).view(bool) if logits is None else logits > 0
+    size = each if logits is None else np.abs(logits) * each
+    return np.where(mine, 0, size).astype(np.float32), np.where(mine, size, 0).astype(np.float32)
+
+
+def _engine(
+    codes: Codes,
+    packed: np.ndarray,
+    logits: np.ndarray | None,
+    keep: np.ndarray,
+    cost: np.ndarray | None,
+    threads: int | None,
+    device: str,
+) -> tuple[Any, Any]:
+    """The two kinds of search, `nearest(k)` and `within(radius [Q])`, on the processor."""
+    if logits is None and cost is None:
+        from codelab.hamming import Scan
+
+        scan = Scan.of(codes, keep=keep, threads=threads)
+        return (lambda k: scan.nearest(packed, k)), (
+            lambda r: scan.within(packed, np.minimum(r, scan.bits).astype(np.int64))
+        )
+    from codelab import dense
+
+    ones, zeros = bit_costs(codes.bits, packed, logits, keep, cost)
+    source = dense.costs_by_bit(ones, zeros, codes.packed)
+    q, n = len(ones), len(codes)
+    return (
+        lambda k: dense.nearest(source, q, n, k, threads),
+        lambda r: dense.within(source, q, n, r, threads),
+    )

@@ -1,0 +1,203 @@
+"""What a measure of retrieval returns: the number, its spread, and the sentence that says what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from codelab.errors import DataError, UsageError
+from codelab.ranking import Ranking
+from codelab.result import Result, Source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DRAWS = 1 << 22
+"""Resampled values held at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalResult(Result):
+    """One measure of retrieval, and everything a reader needs to compute it again; `print` gives a line to quote.
+
+    `source` is the database, `queries` the query set. `per_query` is `[Q]`, NaN where a query has no relevant item
+    (`skipped` of them; they are not in the average). `per_class` is `[C]`, NaN where no query has the class.
+    `interval` is the bootstrap interval over queries at level `confidence`.
+    """
+
+    measure: str
+    value: float
+    interval: tuple[float, float]
+    confidence: float
+    per_query: np.ndarray = field(repr=False)
+    per_class: np.ndarray = field(repr=False)
+    classes: tuple[str, ...] = field(repr=False)
+    queries: Source
+    n: int
+    n_queries: int
+    skipped: int
+    bits: int | None
+    by: str
+    ties: str | None
+    normalise: str | None = None
+    relevance: str
+    left_out: str
+    average: str
+    note: str = ""
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: the value, its interval and how it was measured."""
+        import pandas as pd
+
+        names = ("measure", "value", "confidence", "n", "n_queries", "skipped", "bits", "by", "ties", "normalise")
+        row = {name: getattr(self, name) for name in (*names, "relevance", "left_out", "average", "note", "seed")}
+        row["low"], row["high"] = self.interval
+        return pd.DataFrame([row])
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        parts = [
+            f"{self.confidence:.0%} bootstrap",
+            f"{self.n_queries:,} queries, N = {self.n:,}, {self.what}",
+            f"ties {self.ties}" if self.ties else "",
+            f"divided by {self.normalise}" if self.normalise else "",
+            f"relevant: {self.relevance}",
+            f"left out: {self.left_out}" if self.left_out else "",
+            f"average over {'queries' if self.average == 'query' else 'classes'}",
+            f"{self.skipped:,} queries without a relevant item not counted" if self.skipped else "",
+            self.note,
+            f"seed {self.seed}",
+        ]
+        return f"{self.measure} = {self.value:.4f} [{low:.4f}, {high:.4f}] ({'; '.join(p for p in parts if p)})"
+
+    @property
+    def what(self) -> str:
+        """What was ranked by what distance, in words."""
+        return f"{self.bits} bits, Hamming" if self.by == "codes" else "features, cosine"
+
+
+@dataclass(frozen=True)
+class Averaging:
+    """How values of queries become one number and an interval.
+
+    Args:
+        average: over queries (`query`), or over classes the mean of their queries (`class`).
+        bootstrap: how often the queries are resampled.
+        confidence: the share of resamples the interval holds.
+        seed: of the resampling.
+    """
+
+    average: str
+    bootstrap: int
+    confidence: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_choice("average", self.average, ("query", "class"))
+        if self.bootstrap < 1:
+            raise UsageError(f"bootstrap={self.bootstrap}: expected 1 or more resamples")
+        if not 0 < self.confidence < 1:
+            raise UsageError(f"confidence={self.confidence}: expected a share between 0 and 1")
+
+
+def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a word that is not one of those allowed."""
+    if value not in allowed:
+        raise UsageError(f"{name}={value!r}: expected {', '.join(allowed)}")
+
+
+def summarise(
+    ranking: Ranking,
+    values: np.ndarray,
+    averaging: Averaging,
+    *,
+    measure: str,
+    ties: str | None,
+    normalise: str | None = None,
+    note: str = "",
+) -> RetrievalResult:
+    """The result of a measure from its value for each query, NaN where the query has no relevant item.
+
+    Raises:
+        DataError: no query has a relevant item.
+    """
+    counted = ~np.isnan(values)
+    if not counted.any():
+        raise DataError(f"{measure}: none of the {len(values)} queries has a relevant item in the database")
+    kept = values[counted]
+    member = _membership(ranking, counted)
+    per_class = _class_means(member, kept, np.ones(len(kept)))
+    value = kept.mean() if averaging.average == "query" else _mean(per_class)
+    return RetrievalResult(
+        source=Source.of(ranking.database),
+        seed=averaging.seed,
+        measure=measure,
+        value=float(value),
+        interval=_interval(kept, member, averaging),
+        confidence=averaging.confidence,
+        per_query=values,
+        per_class=per_class,
+        classes=ranking.queries.classes,
+        queries=Source.of(ranking.queries),
+        n=len(ranking.database),
+        n_queries=len(values),
+        skipped=int((~counted).sum()),
+        bits=int(ranking.keep.sum()) if ranking.by == "codes" else None,
+        by=ranking.by,
+        ties=ties,
+        normalise=normalise,
+        relevance=ranking.relevance,
+        left_out=ranking.left_out,
+        average=averaging.average,
+        note=note,
+    )
+
+
+def class_average(ranking: Ranking, values: np.ndarray, average: str) -> float:
+    """The average of one value a query, NaN not counted: over queries, or over classes the mean of their queries."""
+    counted = ~np.isnan(values)
+    if average == "query":
+        return float(values[counted].mean())
+    return _mean(_class_means(_membership(ranking, counted), values[counted], np.ones(int(counted.sum()))))
+
+
+def _membership(ranking: Ranking, counted: np.ndarray) -> sparse.csr_array:
+    """Which query is in which class, `[C, Q]`, for the queries that count."""
+    labels = ranking.queries.labels[counted]
+    if ranking.queries.multilabel:
+        return sparse.csr_array(labels.T.astype(np.float64))
+    rows = np.arange(len(labels))
+    shape = (len(ranking.queries.classes), len(labels))
+    return sparse.csr_array((np.ones(len(labels)), (labels, rows)), shape=shape)
+
+
+def _class_means(member: sparse.csr_array, values: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Mean of each class with each query counted `times` often; NaN for a class without queries."""
+    sizes = member @ times
+    return np.divide(member @ (values * times), sizes, out=np.full(len(sizes), np.nan), where=sizes > 0)
+
+
+def _mean(per_class: np.ndarray) -> float:
+    return float(per_class[~np.isnan(per_class)].mean())
+
+
+def _interval(values: np.ndarray, member: sparse.csr_array, averaging: Averaging) -> tuple[float, float]:
+    """Percentile bootstrap: the queries resampled with replacement."""
+    generator = np.random.default_rng(averaging.seed)
+    n, draws = len(values), np.empty(averaging.bootstrap)
+    step = max(1, DRAWS // n)
+    for start in range(0, len(draws), step):
+        rows = generator.integers(0, n, (min(step, len(draws) - start), n), dtype=np.int32)
+        part = slice(start, start + len(rows))
+        if averaging.average == "query":
+            draws[part] = values[rows].mean(axis=1)
+        else:
+            draws[part] = [
+                _mean(_class_means(member, values, np.bincount(r, minlength=n).astype(float))) for r in rows
+            ]
+    tail = (1 - averaging.confidence) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
