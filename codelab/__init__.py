@@ -29,6 +29,12 @@ _HOME = {
     "search": "retrieval",
     "retrieval_map": "retrieval",
     "knn_accuracy": "retrieval",
+    "precision_at_k": "retrieval",
+    "recall_at_k": "retrieval",
+    "precision_within_radius": "retrieval",
+    "precision_recall_curve": "retrieval",
+    "ndcg": "retrieval",
+    "bit_budget_curve": "retrieval",
 }
 
 __all__ = [*_HOME, "__version__"]
