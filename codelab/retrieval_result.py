@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from codelab.errors import DataError, UsageError
 from codelab.ranking import Ranking
@@ -128,15 +127,15 @@ def summarise(
     if not counted.any():
         raise DataError(f"{measure}: none of the {len(values)} queries has a relevant item in the database")
     kept = values[counted]
-    member = _membership(ranking, counted)
-    per_class = _class_means(member, kept, np.ones(len(kept)))
+    members = _membership(ranking, counted)
+    per_class = members.means(kept, np.ones(len(kept)))
     value = kept.mean() if averaging.average == "query" else _mean(per_class)
     return RetrievalResult(
         source=Source.of(ranking.database),
         seed=averaging.seed,
         measure=measure,
         value=float(value),
-        interval=_interval(kept, member, averaging),
+        interval=_interval(kept, members, averaging),
         confidence=averaging.confidence,
         per_query=values,
         per_class=per_class,
@@ -161,30 +160,37 @@ def class_average(ranking: Ranking, values: np.ndarray, average: str) -> float:
     counted = ~np.isnan(values)
     if average == "query":
         return float(values[counted].mean())
-    return _mean(_class_means(_membership(ranking, counted), values[counted], np.ones(int(counted.sum()))))
+    return _mean(_membership(ranking, counted).means(values[counted], np.ones(int(counted.sum()))))
 
 
-def _membership(ranking: Ranking, counted: np.ndarray) -> sparse.csr_array:
-    """Which query is in which class, `[C, Q]`, for the queries that count."""
+@dataclass(frozen=True)
+class _Members:
+    """Which query is in which class, as pairs: with several labels a query is in several pairs."""
+
+    queries: np.ndarray
+    classes: np.ndarray
+    n_classes: int
+
+    def means(self, values: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Mean of each class `[C]` with query i counted `times[i]` often; NaN for a class without queries."""
+        times = times[self.queries]
+        sizes = np.bincount(self.classes, times, self.n_classes)
+        sums = np.bincount(self.classes, times * values[self.queries], self.n_classes)
+        return np.divide(sums, sizes, out=np.full(self.n_classes, np.nan), where=sizes > 0)
+
+
+def _membership(ranking: Ranking, counted: np.ndarray) -> _Members:
+    """The classes of the queries that count."""
     labels = ranking.queries.labels[counted]
-    if ranking.queries.multilabel:
-        return sparse.csr_array(labels.T.astype(np.float64))
-    rows = np.arange(len(labels))
-    shape = (len(ranking.queries.classes), len(labels))
-    return sparse.csr_array((np.ones(len(labels)), (labels, rows)), shape=shape)
-
-
-def _class_means(member: sparse.csr_array, values: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Mean of each class with each query counted `times` often; NaN for a class without queries."""
-    sizes = member @ times
-    return np.divide(member @ (values * times), sizes, out=np.full(len(sizes), np.nan), where=sizes > 0)
+    queries, classes = np.nonzero(labels) if ranking.queries.multilabel else (np.arange(len(labels)), labels)
+    return _Members(queries, classes, len(ranking.queries.classes))
 
 
 def _mean(per_class: np.ndarray) -> float:
     return float(per_class[~np.isnan(per_class)].mean())
 
 
-def _interval(values: np.ndarray, member: sparse.csr_array, averaging: Averaging) -> tuple[float, float]:
+def _interval(values: np.ndarray, members: _Members, averaging: Averaging) -> tuple[float, float]:
     """Percentile bootstrap: the queries resampled with replacement."""
     generator = np.random.default_rng(averaging.seed)
     n, draws = len(values), np.empty(averaging.bootstrap)
@@ -195,9 +201,7 @@ def _interval(values: np.ndarray, member: sparse.csr_array, averaging: Averaging
         if averaging.average == "query":
             draws[part] = values[rows].mean(axis=1)
         else:
-            draws[part] = [
-                _mean(_class_means(member, values, np.bincount(r, minlength=n).astype(float))) for r in rows
-            ]
+            draws[part] = [_mean(members.means(values, np.bincount(r, minlength=n).astype(float))) for r in rows]
     tail = (1 - averaging.confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     return float(low), float(high)
