@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from codelab import __version__
 from codelab.atomic import atomic_path
+from codelab.binarize_coder import BLOCK, FeatureCoder
 from codelab.binarize_features import Features, open_features
 from codelab.binarize_fit import (
     Advance,
@@ -30,12 +30,9 @@ METHODS = ("sign", "median", "lsh", "pca-rotation", "itq")
 FORMAT = 1
 """Version of the saved binariser; another version is refused."""
 
-BLOCK = 8192
-"""Rows in memory at a time: 50 MB of float64 at 768 dimensions."""
-
 
 @dataclass(frozen=True, eq=False)
-class Binariser:
+class Binariser(FeatureCoder):
     """A fitted map from features `[d]` to B margins; bit b is 1 where its margin is > 0.
 
     Margins are `(x - centre) @ rotation`, or `(x - centre)[columns]` for the methods that read single dimensions.
@@ -80,42 +77,12 @@ class Binariser:
         return bool(np.isfinite(self.rotation).all())
 
     @property
-    def dims(self) -> int:
+    def dims(self) -> int:  # type: ignore[override]
         """d, the number of features it takes."""
         return len(self.centre)
 
-    def logits(self, features: Any, *, column: str | None = None) -> np.ndarray:
-        """The margin of each bit: how far, in units of the features, an item lies from flipping it.
-
-        Args:
-            features, column: as `binarize`, of d dimensions.
-
-        Returns:
-            float32 `[N, B]`.
-
-        Raises:
-            UsageError, DataError: as `binarize`, or another number of dimensions.
-        """
-        return np.concatenate([np.empty((0, self.bits), np.float32), *self.blocks(features, column=column)])
-
-    def encode(self, features: Any, *, column: str | None = None) -> np.ndarray:
-        """The packed codes: uint8 `[N, ceil(B/8)]`, in blocks, so that only the codes themselves take memory.
-
-        Args and Raises: as `logits`.
-        """
-        empty = np.empty((0, (self.bits + 7) // 8), np.uint8)
-        packed = (np.packbits(part > 0, axis=1) for part in self.blocks(features, column=column))
-        return np.concatenate([empty, *packed])
-
-    def blocks(self, features: Any, *, column: str | None = None, block: int = BLOCK) -> Iterator[np.ndarray]:
-        """The logits of at most `block` rows at a time."""
-        source = open_features(features, column=column)
-        if source.dims != self.dims:
-            raise DataError(f"{source.name}: found {source.dims} dimensions, this {self.method} takes {self.dims}")
-        for _, rows in source.blocks(block):
-            yield self._margins(rows)
-
-    def _margins(self, rows: np.ndarray) -> np.ndarray:
+    def margins(self, rows: np.ndarray) -> np.ndarray:
+        """How far, in units of the features, each bit is from flipping."""
         if self.columns is not None:
             return rows[:, self.columns] - self.centre[self.columns]
         return (rows - self.centre) @ self.rotation

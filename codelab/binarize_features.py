@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
+from codelab.files import KEY
 
 READ_ERRORS = (pa.ArrowException, OSError, ValueError)
 
@@ -26,12 +27,14 @@ class Features:
         dims: d.
         name: what an error message calls them: a path, or `features`.
         read: given a number of rows, yields the raw blocks `[<= rows, d]` in order.
+        array: the same rows for access in any order, where they lie in one array (perhaps a mapped file).
     """
 
     rows: int
     dims: int
     name: str
     read: Callable[[int], Iterator[np.ndarray]]
+    array: np.ndarray | None = None
 
     def blocks(self, rows: int) -> Iterator[tuple[int, np.ndarray]]:
         """The number of the first row, and float32 `[<= rows, d]`, block after block.
@@ -41,14 +44,7 @@ class Features:
         """
         start = 0
         for raw in self.read(rows):
-            with np.errstate(over="ignore"):  # becomes infinite, and is reported as what it was
-                block = np.ascontiguousarray(raw, dtype=np.float32)
-            if not np.isfinite(block).all():
-                row, column = np.argwhere(~np.isfinite(block))[0]
-                raise DataError(
-                    f"{self.name}: row {start + row}, column {column} is {raw[row, column]}, "
-                    "expected a finite number in the range of float32"
-                )
+            block = finite(raw, self.name, start)
             yield start, block
             start += len(block)
 
@@ -59,6 +55,23 @@ class Features:
             low, high = np.searchsorted(index, (start, start + len(block)))
             out[low:high] = block[index[low:high] - start]
         return out
+
+
+def finite(raw: np.ndarray, name: str, first_row: int = 0) -> np.ndarray:
+    """The numbers as contiguous float32; `first_row` is the number of the first in what `name` names.
+
+    Raises:
+        DataError: a value is NaN or infinite, or too large for float32.
+    """
+    with np.errstate(over="ignore"):  # becomes infinite, and is reported as what it was
+        values = np.ascontiguousarray(raw, dtype=np.float32)
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise DataError(
+            f"{name}: row {first_row + row}, column {column} is {raw[row, column]}, "
+            "expected a finite number in the range of float32"
+        )
+    return values
 
 
 def open_features(source: Any, *, column: str | None = None) -> Features:
@@ -94,7 +107,7 @@ def open_features(source: Any, *, column: str | None = None) -> Features:
     def read(rows: int) -> Iterator[np.ndarray]:
         return (array[start : start + rows] for start in range(0, len(array), rows))
 
-    return Features(len(array), array.shape[1], "features", read)
+    return Features(len(array), array.shape[1], "features", read, array)
 
 
 def feature_column(path: Path, schema: pa.Schema, column: str | None = None) -> str:
@@ -102,14 +115,18 @@ def feature_column(path: Path, schema: pa.Schema, column: str | None = None) -> 
 
     Raises:
         UsageError: there is no such column, or several could be meant.
-        DataError: the column is not made of lists of numbers.
+        DataError: the column is not made of lists of numbers, or codes have no features.
     """
     lists = [field.name for field in schema if _is_vector(field.type)]
     if column is None:
-        if "features" not in lists and len(lists) != 1:
-            found = f"the columns {', '.join(lists)}" if lists else f"none among {', '.join(schema.names) or 'none'}"
-            raise UsageError(f"{path}: expected one column of lists of numbers, found {found}; name it with column")
-        return "features" if "features" in lists else lists[0]
+        own = KEY in (schema.metadata or {})
+        choice = [name for name in lists if name == "features"] or ([] if own else lists)
+        if own and not choice:
+            raise DataError(f"{path}: codes without features; export them with --features, or name a column")
+        if len(choice) != 1:
+            found = f"the columns {', '.join(lists)}; name one" if lists else f"{', '.join(schema.names) or 'none'}"
+            raise UsageError(f"{path}: expected one column of lists of numbers, found {found}")
+        return choice[0]
     if column not in schema.names:
         raise UsageError(f"{path}: no column {column!r}; found {', '.join(schema.names)}")
     if column not in lists:
@@ -178,13 +195,12 @@ def _from_npy(path: Path) -> Features:
     array = mapped()
     _check_array(array, str(path))
     count, dims = array.shape
-    del array
 
     def read(rows: int) -> Iterator[np.ndarray]:
         # mapped anew for each block: pages of a map that stays open count as this process's memory
         return (mapped()[start : start + rows] for start in range(0, count, rows))
 
-    return Features(count, dims, str(path), read)
+    return Features(count, dims, str(path), read, array)
 
 
 def _from_parquet(path: Path, column: str | None) -> Features:
