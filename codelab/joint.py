@@ -25,8 +25,9 @@ MOST = 12
 class JointInformation(Result):
     """The bits chosen, in order, and what the first 1, 2, ... of them say about the class, in bits.
 
-    `bits` `[k]`; `information` `[k]`, corrected for chance, on the half that did not choose; `plugin` `[k]` as
-    counted there; `chosen_on` `[k]` the plug-in value on the half that chose (too high: it was maximised);
+    `bits` `[k]`; `information` `[k]`, corrected for chance, on the half that did not choose, and `plugin` `[k]` as
+    counted there (where the bits say nearly all there is to know, the correction takes off a little too much);
+    `chosen_on` `[k]` the plug-in value on the half that chose, too high because it was maximised;
     `value` is the last of `information`, `p_value` from label permutations of the scoring half; `class_entropy` the
     most there is to know.
     """
