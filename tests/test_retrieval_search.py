@@ -1,0 +1,205 @@
+"""Search against all distances, FAISS and SciPy; and what it says to a call that cannot be answered."""
+
+import dataclasses
+
+import faiss
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rank_oracles import noisy_codes, ordered
+from scipy.spatial.distance import cdist
+
+from codelab import dense, kernels_torch, search
+from codelab import hamming as scans
+from codelab.codes import Codes, pack_bits
+from codelab.errors import DataError, UsageError
+
+QUICK = settings(max_examples=50, deadline=None)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Work is cut into parts however small it is."""
+    monkeypatch.setattr(scans, "SMALL", -1)
+    monkeypatch.setattr(dense, "ITEMS", 100)
+    monkeypatch.setattr(kernels_torch, "PAIRS", 1000)
+    monkeypatch.setattr(kernels_torch, "QUERIES", 5)
+
+
+@st.composite
+def search_cases(draw):
+    """A database, queries, and options with the distances they stand for."""
+    width, n, q = draw(st.integers(1, 300)), draw(st.integers(1, 400)), draw(st.integers(0, 12))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    share = draw(st.sampled_from([0.0, 0.03, 0.5]))
+    database, bits = generator.random((n, width)) < share, generator.random((q, width)) < share
+    logits = generator.integers(-3, 4, (q, width)).astype(np.float32)  # whole numbers: their sums are exact
+    cost, options = np.ones(width), {}
+    if draw(st.booleans()):
+        options["mask"] = generator.random(width) < 0.5
+        options["mask"][generator.integers(width)] = True
+        cost = cost * options["mask"]
+    if draw(st.booleans()):
+        options["weights"] = generator.integers(0, 4, width)
+        cost = cost * options["weights"]
+    size = np.broadcast_to(cost, bits.shape)
+    queries = np.packbits(bits, axis=1).reshape(q, (width + 7) // 8)
+    if draw(st.booleans()):
+        options["asymmetric"] = True
+        queries, bits, size = logits, logits > 0, np.abs(logits) * cost
+    distances = (size * bits) @ (~database).T + (size * ~bits) @ database.T
+    options["device"] = draw(st.sampled_from(["cpu", "cpu:0"]))  # the second is torch's name for the processor
+    options["threads"] = draw(st.sampled_from([1, 2]))
+    return Codes.from_bits(database), queries, distances, options, draw(st.integers(1, n)), draw(st.integers(0, width))
+
+
+@given(search_cases())
+@QUICK
+@pytest.mark.usefixtures("small_blocks")
+def test_every_kind_of_search_against_all_distances(case):
+    codes, queries, distances, options, k, radius = case
+    found = search(codes, queries, k=k, **options)
+    first = ordered(distances, k)
+    assert np.array_equal(found.indices, first)
+    assert np.array_equal(found.distances, np.take_along_axis(distances, first, 1))
+    tied = search(codes, queries, k=k, include_ties=True, **options)
+    near = search(codes, queries, radius=radius, **options)
+    for i in range(len(queries)):
+        for result, limit in ((tied, distances[i, first[i, -1]]), (near, radius)):
+            rows = [row for row in ordered(distances[i]) if distances[i, row] <= limit]
+            assert result[i][1].tolist() == rows
+            assert result[i][0].tolist() == distances[i, rows].tolist()
+
+
+def test_distances_of_faiss_and_scipy():
+    codes, queries = noisy_codes(5000, 256, 20, seed=1), noisy_codes(40, 256, 20, seed=1)
+    index = faiss.IndexBinaryFlat(256)
+    index.add(codes.packed)
+    expected, _ = index.search(queries.packed, 25)
+    found = search(codes, queries, k=25)
+    assert np.array_equal(found.distances, expected)
+    pairs = cdist(queries.to_bits(), codes.to_bits(), "hamming") * 256
+    assert np.array_equal(np.take_along_axis(pairs.round().astype(int), found.indices, 1), expected)
+    limits, _, rows = index.range_search(queries.packed, 101)  # FAISS: strictly nearer than 101
+    near = search(codes, queries, radius=100)
+    assert np.array_equal(near.offsets, limits)
+    for i in range(len(queries)):
+        assert sorted(near[i][1].tolist()) == sorted(rows[limits[i] : limits[i + 1]].tolist())
+
+
+def test_codes_that_are_all_equal_come_in_row_order():
+    codes = Codes.from_bits(np.ones((3000, 40)))
+    found = search(codes, codes[[7]], k=1200, threads=2)
+    assert found.indices.tolist() == [list(range(1200))]
+    assert not found.distances.any()
+    assert len(search(codes, codes[[7]], k=1, include_ties=True)[0][1]) == 3000
+
+
+def test_every_code_is_its_own_neighbour_and_all_are_found():
+    codes = noisy_codes(700, 100, 5)
+    found = search(codes, codes, k=700)
+    assert not found.distances[:, 0].any()
+    assert (np.sort(found.indices, axis=1) == np.arange(700)).all()
+
+
+def test_queries_with_logits_and_their_default():
+    codes = Codes.from_logits(np.array([[3.0, -1.0], [-3.0, 1.0], [3.0, 1.0]]))
+    found = search(codes, codes[[0]], k=3, asymmetric=True)
+    assert found.indices.tolist() == [[0, 2, 1]]
+    assert found.distances.tolist() == [[0, 1, 4]]
+    assert search(noisy_codes(30, 8, 2), np.zeros((1, 1), np.uint8)).k == 10
+
+
+def test_memory_layout_of_queries_does_not_matter():
+    codes = noisy_codes(300, 64, 4)
+    queries = codes.packed[:20]
+    expected = search(codes, queries, k=5).indices
+    read_only = queries.copy()
+    read_only.flags.writeable = False
+    backwards = np.asfortranarray(queries)
+    for same in (read_only, backwards, np.repeat(queries, 2, axis=0)[::2]):
+        assert np.array_equal(search(codes, same, k=5).indices, expected)
+
+
+def test_a_result_says_what_it_is():
+    codes = noisy_codes(50, 16, 2)
+    found = search(codes, codes[:3], k=2)
+    assert str(found) == (
+        "top 2 of 3 queries among N = 50 codes of 16 bits, Hamming distance, exact, in order of (distance, row)"
+    )
+    table = found.to_frame()
+    assert table.shape == (6, 4)
+    assert table["rank"].tolist() == [1, 2] * 3
+    assert found.source.sha256 == codes.sha256
+    near = search(codes, codes[:3], radius=2)
+    assert len(near.to_frame()) == near.offsets[-1]
+    assert "all within distance 2" in str(near)
+    assert "with everything tied" in str(search(codes, codes[:3], k=2, include_ties=True))
+    with pytest.raises(IndexError, match="there are 3"):
+        found[3]
+
+
+def test_empty_queries_and_an_empty_database():
+    codes = noisy_codes(20, 16, 2)
+    nothing = np.zeros((0, 2), np.uint8)
+    assert search(codes, nothing, k=3).indices.shape == (0, 3)
+    assert search(codes, nothing, radius=3).offsets.tolist() == [0]
+    empty = codes[:0]
+    assert search(empty, codes, radius=16).offsets.tolist() == [0] * 21
+    with pytest.raises(UsageError, match="k=1: the database has 0 codes"):
+        search(empty, codes, k=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 21}, "k=21: the database has 20 codes, expected 1 to 20"),
+        ({"k": 0}, "k=0: the database has 20 codes"),
+        ({"k": 3, "radius": 2}, "give k or radius, not both"),
+        ({"radius": -1}, "radius=-1: expected 0 or more"),
+        ({"radius": float("nan")}, "radius=nan: expected 0 or more"),
+        ({"radius": 1, "include_ties": True}, "a radius has no last place"),
+        ({"mask": np.ones(15, bool)}, r"mask: expected 16 values, one a bit, found shape \[15\]"),
+        ({"mask": [3, 16]}, "mask: bit 16: this code has bits 0 to 15"),
+        ({"mask": [0.5]}, r"mask: expected bool \[16\] or bit numbers, found float64"),
+        ({"mask": []}, "mask: no bit is chosen"),
+        ({"weights": np.ones(3)}, r"weights: expected 16 numbers, one a bit, found float64 \[3\]"),
+        ({"weights": np.full(16, -1.0)}, "weights: expected finite numbers of 0 or more"),
+        ({"device": "abacus"}, "device='abacus': torch cannot use it"),
+        ({"threads": 0}, "threads=0: expected 1 or more"),
+    ],
+)
+def test_options_that_cannot_be(options, message):
+    codes = noisy_codes(20, 16, 2)
+    with pytest.raises(UsageError, match=message):
+        search(codes, codes[:2], **options)
+
+
+@pytest.mark.parametrize(
+    ("queries", "asymmetric", "message"),
+    [
+        (noisy_codes(2, 24, 2), False, "queries: found codes of 24 bits, the database has 16"),
+        (
+            np.zeros((2, 3), np.uint8),
+            False,
+            r"queries: expected uint8 \[Q, 2\] for codes of 16 bits, found uint8 \[2, 3\]",
+        ),
+        (np.zeros((2, 2), np.int64), False, "found int64"),
+        (np.zeros(2, np.uint8), False, r"found uint8 \[2\]"),
+        (noisy_codes(2, 16, 2), True, "asymmetric search needs their logits, and they have none"),
+        (np.zeros((2, 15)), True, r"queries: expected logits \[Q, 16\]"),
+        (np.full((2, 16), np.nan), True, "a logit is NaN or infinite"),
+    ],
+)
+def test_queries_that_do_not_fit(queries, asymmetric, message):
+    with pytest.raises(DataError, match=message):
+        search(noisy_codes(20, 16, 2), queries, k=1, asymmetric=asymmetric)
+
+
+def test_pad_bits_of_queries_must_be_zero():
+    codes = Codes(pack_bits(np.eye(4, 12)), 12)
+    queries = dataclasses.replace(codes).packed.copy()
+    queries[1, 1] |= 1
+    with pytest.raises(DataError, match="row 1 has pad bits set past bit 11"):
+        search(codes, queries, k=1)
