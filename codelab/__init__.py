@@ -19,6 +19,8 @@ _HOME = {
     "DataError": "errors",
     "UsageError": "errors",
     "Encoder": "encoder",
+    "Binariser": "binarize",
+    "binarize": "binarize",
     "bit_usage": "information",
     "block_entropy": "information",
     "degrees_of_freedom": "information",

@@ -14,8 +14,10 @@ from codelab import __version__
 from codelab.errors import CodelabError, DataError, UsageError
 
 if TYPE_CHECKING:
+    from codelab.binarize import Binariser
     from codelab.codes import Codes
     from codelab.encoder import Encoder
+    from training.coder import HashCoder
 
 EXPLORER_SCRIPT = Path(__file__).parents[1] / "app" / "main.py"
 DEMO_CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
@@ -166,6 +168,52 @@ def _search(options: argparse.Namespace) -> None:
     _table(("", "distance", "id", "label", "differing bits"), shown)
 
 
+def _binarize(options: argparse.Namespace) -> None:
+    from codelab.binarize_files import binarize_file, check_out
+
+    check_out(Path(options.features), Path(options.out))  # before minutes of fitting
+    coder = _feature_coder(options)
+    rows = binarize_file(
+        options.features,
+        coder,
+        options.out,
+        labels=options.labels,
+        column=options.column,
+        logits=options.logits,
+        features=options.keep_features,
+    )
+    if options.save_coder:
+        coder.save(options.save_coder)
+    print(f"{options.out}: {rows} codes of {coder.bits} bits by {coder.method}")
+
+
+def _feature_coder(options: argparse.Namespace) -> Binariser | HashCoder:
+    """The coder that a file holds, or one fitted on the features."""
+    if options.coder:
+        given = [f"--{name}" for name in ("method", "bits", "save_coder") if getattr(options, name) is not None]
+        if given:
+            raise UsageError(f"binarize: --coder says it all, found {given[0].replace('_', '-')} too")
+        if Path(options.coder).suffix == ".safetensors":
+            from training.coder import HashCoder
+
+            return HashCoder.load(options.coder)
+        from codelab.binarize import Binariser
+
+        return Binariser.load(options.coder)
+    method = options.method or "itq"
+    ending = ".safetensors" if method == "hashcoder" else ".npz"
+    if options.save_coder and Path(options.save_coder).suffix != ending:
+        raise UsageError(f"{options.save_coder}: a coder of method {method} is saved under a name ending in {ending}")
+    fitted: dict[str, Any] = {"bits": options.bits or 256, "seed": options.seed, "column": options.column}
+    if method == "hashcoder":
+        from training.coder import fit_coder
+
+        return fit_coder(options.features, **fitted)
+    from codelab.binarize import binarize
+
+    return binarize(options.features, method=method, **fitted)
+
+
 def _report(options: argparse.Namespace) -> None:
     from codelab.report import write_report
 
@@ -296,6 +344,27 @@ def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
     sub.add_argument("--workers", type=_positive, default=4, help="threads that decode images (default: %(default)s)")
     sub.add_argument("--device", help="cpu, cuda, … (default: cuda when there is one)")
     _timm_options(sub)
+
+    sub = command(
+        "binarize",
+        _binarize,
+        "turn features anyone already has into packed bit codes",
+        "features.npy --bits 256 --out codes.parquet --labels labels.npy",
+        "embeddings.parquet --column emb --method hashcoder --out codes.parquet --save-coder coder.safetensors",
+        "features.npy --method itq --out codes.parquet --save-coder itq.npz",
+        "queries.npy --coder itq.npz --out queries.parquet",
+    )
+    sub.add_argument("features", help="a .npy file [N, d], a .parquet file with a column of lists, or a folder")
+    sub.add_argument("--out", required=True, help="a name ending in .parquet")
+    sub.add_argument("--method", help="sign, median, lsh, pca-rotation, itq or hashcoder (default: itq)")
+    sub.add_argument("--bits", type=_positive, help="length of the code (default: 256)")
+    sub.add_argument("--seed", type=int, default=0, help="of all chance (default: %(default)s)")
+    sub.add_argument("--column", help="of the Parquet file (default: features, or the only column of lists)")
+    sub.add_argument("--labels", metavar="NPY", help="class numbers or names [N], or bool [N, C]")
+    sub.add_argument("--logits", action="store_true", help="keep the margins: how sure each bit is")
+    sub.add_argument("--features", dest="keep_features", action="store_true", help="keep the features")
+    sub.add_argument("--save-coder", metavar="PATH", help="also save what was fitted (.npz; hashcoder: .safetensors)")
+    sub.add_argument("--coder", metavar="PATH", help="code with this saved coder; nothing is fitted")
 
     sub = command(
         "analyze",

@@ -1,7 +1,8 @@
 """The compact training module of codelab: BITS (arXiv 2602.09764) from scratch, config to checkpoint."""
 
+from training.coder import HashCoder, fit_coder
 from training.config import TrainConfig
 from training.loop import fit
 from training.objective import bit_bce, bits_loss, coding_rate, reset_head
 
-__all__ = ["TrainConfig", "bit_bce", "bits_loss", "coding_rate", "fit", "reset_head"]
+__all__ = ["HashCoder", "TrainConfig", "bit_bce", "bits_loss", "coding_rate", "fit", "fit_coder", "reset_head"]
