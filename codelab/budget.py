@@ -64,7 +64,7 @@ def bit_budget_curve(
     queries: Codes,
     database: Codes | None = None,
     *,
-    budgets: Sequence[int] = (256, 128, 64, 32),
+    budgets: Sequence[int] | None = None,
     draws: int = 10,
     ties: str = "expected",
     exclude_self: bool = False,
@@ -81,7 +81,7 @@ def bit_budget_curve(
 
     Args:
         queries, database, ties, exclude_self, groups, average, threads: as in `retrieval_map`.
-        budgets: numbers of bits, each at most B.
+        budgets: numbers of bits, each at most B. Default: B, B/2, B/4 and B/8: 256, 128, 64 and 32 of 256 bits.
         draws: random subsets of each size.
         seed: of the subsets and the halves.
 
@@ -99,6 +99,8 @@ def bit_budget_curve(
     check_choice("ties", ties, gains.TIES)
     check_choice("average", average, ("query", "class"))
     bits = queries.bits
+    if budgets is None:
+        budgets = sorted({max(1, bits >> i) for i in range(4)}, reverse=True)
     for budget in budgets:
         if not 1 <= budget <= bits:
             raise UsageError(f"budgets: found {budget}, expected 1 to {bits} bits")
