@@ -302,11 +302,11 @@ def read_tensors(path: str | Path, *, kind: str) -> tuple[dict[str, Any], dict[s
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("codelab", "null"))
             if not isinstance(header, dict):
-                raise DataError(f"{path}: a safetensors file, but not a codelab {kind}")
+                raise DataError(f"{path}: a safetensors file, but not one of codelab")
             if header.get("format") != FORMAT:
                 raise DataError(f"{path}: checkpoint format {header.get('format')}, expected {FORMAT}")
             if header.get("kind") != kind:
-                raise DataError(f"{path}: holds a {header.get('kind')}, expected a {kind}")
+                raise DataError(f"{path}: holds {header.get('kind')!r}, expected {kind!r}")
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise DataError(f"{path}: not a whole safetensors file ({str(error).splitlines()[0]})") from None
