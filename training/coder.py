@@ -62,7 +62,9 @@ class HashCoder(FeatureCoder, nn.Module):
         """How it was trained; empty before that."""
         self.register_buffer("centre", torch.zeros(dims))
         self.register_buffer("spread", torch.ones(()))
-        self.layers = nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, bits), nn.BatchNorm1d(bits))
+        with torch.random.fork_rng(devices=[]):  # PyTorch's own initialisation would use up the caller's chance
+            layers = (nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, bits), nn.BatchNorm1d(bits))
+        self.layers = nn.Sequential(*layers)
         generator = torch.Generator().manual_seed(seed)
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
