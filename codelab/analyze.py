@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from codelab.classes import class_information
+import numpy as np
+
+from codelab.attributes import attribute_names
+from codelab.channel import channel
+from codelab.classes import attribute_information, class_information
 from codelab.codes import Codes
-from codelab.entropy import ARRANGEMENTS, block_entropy
+from codelab.collisions import collisions
+from codelab.counts import BitCounts, CellCounts, ClassCounts, ClassPairCounts, PairCounts
+from codelab.dependence import bit_dependence
+from codelab.distances import pair_distances
+from codelab.entropy import ARRANGEMENTS, Blocks, arrange_blocks, block_entropy
 from codelab.errors import CodelabError, DataError
+from codelab.factors import factors
 from codelab.geometry import geometry
+from codelab.joint import joint_information
+from codelab.lengths import code_length, total_correlation
 from codelab.result import Result
-from codelab.reuse import bit_reuse
+from codelab.reuse import attribute_reuse, bit_reuse
 from codelab.usage import bit_usage, degrees_of_freedom
+
+WIDTH = 8
+"""Bits of a block, fewer where the code has fewer."""
+
+JOINT = 4
+"""Bits of the jointly informative set."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,18 +42,30 @@ class Skipped(Result):
     reason: str
 
 
-def analyze(codes: Codes, *, permutations: int = 200, seed: int = 0) -> dict[str, Result]:
+def analyze(
+    codes: Codes,
+    *,
+    view: Codes | None = None,
+    features: np.ndarray | None = None,
+    permutations: int = 200,
+    seed: int = 0,
+) -> dict[str, Result]:
     """Measure all that these codes allow.
 
     Args:
-        codes: codes `[N, B]`; labels and features open more sections.
+        codes: codes `[N, B]`; labels, attribute columns and features open more sections.
+        view: codes of another view of the same images, row by row, for the section `channel`.
+        features: `[N, d]` of another view of the same images, for the contrasts of `bit_reuse`; default: those of
+            `view`, else of the codes.
         permutations: behind every p-value.
         seed: of all chance.
 
     Returns:
-        Section name -> result; `Skipped` with its reason where labels, features or items are missing. The sections:
-        `bit_usage`, `block_entropy_contiguous`, `block_entropy_random`, `block_entropy_dependent`,
-        `degrees_of_freedom`, `class_information`, `bit_reuse`, `geometry`.
+        Section name -> result; `Skipped` with its reason where labels, features, attributes, views or items are
+        missing. The sections: `bit_usage`, `block_entropy_contiguous`, `block_entropy_random`,
+        `block_entropy_dependent`, `degrees_of_freedom`, `code_length`, `total_correlation`, `collisions`,
+        `pair_distances`, `class_information`, `joint_information`, `bit_dependence`, `bit_reuse`, for each attribute
+        column `attribute_information:NAME` and `attribute_reuse:NAME`, `factors`, `channel`, `geometry`.
 
     Raises:
         DataError: there are no codes at all.
@@ -42,24 +73,115 @@ def analyze(codes: Codes, *, permutations: int = 200, seed: int = 0) -> dict[str
     Example:
         >>> import numpy as np
         >>> results = analyze(Codes.from_bits(np.random.default_rng(0).integers(0, 2, (500, 16))))
-        >>> [name for name, result in results.items() if isinstance(result, Skipped)]
-        ['class_information', 'bit_reuse', 'geometry']
+        >>> [name for name, result in results.items() if isinstance(result, Skipped)][:3]
+        ['class_information', 'joint_information', 'bit_reuse']
         >>> results["geometry"].reason
         'geometry: these codes have no features; export them with --features'
     """
     if len(codes) == 0:
         raise DataError("analyze: there are no codes in this set")
+    if features is None and view is not None:
+        features = view.features
+    pairs = functools.cache(lambda: PairCounts.of(codes))
+    chance: dict[str, Any] = {"permutations": permutations, "seed": seed}
     sections: dict[str, Callable[[], Result]] = {"bit_usage": lambda: bit_usage(codes)}
     for blocks in ARRANGEMENTS:
-        sections[f"block_entropy_{blocks}"] = lambda blocks=blocks: block_entropy(  # type: ignore[misc]
-            codes, min(8, codes.bits), blocks=blocks, seed=seed
-        )
+        sections[f"block_entropy_{blocks}"] = functools.partial(_blocks, codes, pairs, blocks, seed)
     sections |= {
-        "degrees_of_freedom": lambda: degrees_of_freedom(codes, seed=seed),
-        "class_information": lambda: class_information(codes, permutations=permutations, seed=seed),
-        "bit_reuse": lambda: bit_reuse(codes),
+        "degrees_of_freedom": lambda: degrees_of_freedom(pairs(), seed=seed),
+        "code_length": lambda: code_length(pairs()),
+        "total_correlation": lambda: total_correlation(codes, pairs=pairs()),
+        "collisions": lambda: collisions(codes, seed=seed),
+        "pair_distances": lambda: pair_distances(codes, seed=seed),
+        "class_information": lambda: class_information(codes, **chance),
+        "joint_information": lambda: joint_information(codes, min(JOINT, codes.bits), **chance),
+        "bit_dependence": lambda: bit_dependence(pairs(), within=_within(codes)),
+        "bit_reuse": lambda: bit_reuse(codes, features, **chance),
+    }
+    for name in attribute_names(codes):
+        sections[f"attribute_information:{name}"] = functools.partial(attribute_information, codes, name, **chance)
+        sections[f"attribute_reuse:{name}"] = functools.partial(attribute_reuse, codes, name, **chance)
+    sections |= {
+        "factors": lambda: factors(codes, **chance),
+        "channel": lambda: _channel(codes, view, seed),
         "geometry": lambda: geometry(codes),
     }
+    return _all(sections)
+
+
+def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int = 0) -> dict[str, Result]:
+    """The sections that follow from counts, in one pass that holds one part at a time.
+
+    Args:
+        parts: codes of the parts, as `codelab.files.iter_codes(path)` gives them, in order.
+        permutations: behind every p-value.
+        seed: of all chance.
+
+    Returns:
+        As `analyze`, with the same numbers: `bit_usage`, `block_entropy_contiguous`, `block_entropy_random`,
+        `degrees_of_freedom`, `code_length`, `class_information`, `bit_dependence`, `bit_reuse` (without contrasts).
+
+    Raises:
+        DataError: there are no codes, or the parts do not fit each other.
+
+    Example:
+        >>> import numpy as np
+        >>> codes = Codes.from_bits(np.random.default_rng(0).integers(0, 2, (500, 16)))
+        >>> in_parts = analyze_parts([codes[:200], codes[200:]])
+        >>> in_parts["degrees_of_freedom"].value == analyze(codes)["degrees_of_freedom"].value
+        True
+    """
+    sums: dict[str, Any] = {}
+    row = 0
+    for part in parts:
+        for name, make in _counts(part, row, seed).items():
+            if isinstance(sums.get(name), CodelabError):
+                continue
+            try:
+                sums[name] = make() if name not in sums else sums[name] + make()
+            except CodelabError as error:  # too few items for pairs within classes, say: the rest goes on
+                if row:
+                    raise
+                sums[name] = error
+        row += len(part)
+    if row == 0:
+        raise DataError("analyze: there are no codes in this set")
+
+    def of(name: str) -> Any:
+        if isinstance(sums[name], CodelabError):
+            raise sums[name]
+        return sums[name]
+
+    within = sums["within"]
+    if isinstance(within, CodelabError) or within.n == 0:
+        within = None
+    return _all(
+        {
+            "bit_usage": lambda: bit_usage(of("bits")),
+            "block_entropy_contiguous": lambda: block_entropy(of("contiguous")),
+            "block_entropy_random": lambda: block_entropy(of("random"), blocks="random", seed=seed),
+            "degrees_of_freedom": lambda: degrees_of_freedom(of("pairs"), seed=seed),
+            "code_length": lambda: code_length(of("pairs")),
+            "class_information": lambda: class_information(of("classes"), permutations=permutations, seed=seed),
+            "bit_dependence": lambda: bit_dependence(of("pairs"), within=within),
+            "bit_reuse": lambda: bit_reuse(of("classes")),
+        }
+    )
+
+
+def _counts(part: Codes, row: int, seed: int) -> dict[str, Callable[[], Any]]:
+    width = min(WIDTH, part.bits)
+    return {
+        "bits": lambda: BitCounts.of(part),
+        "pairs": lambda: PairCounts.of(part, row),
+        "classes": lambda: ClassCounts.of(part),
+        "within": lambda: ClassPairCounts.of(part),
+        "contiguous": lambda: CellCounts.of(part, arrange_blocks(part, width, "contiguous")),
+        "random": lambda: CellCounts.of(part, arrange_blocks(part, width, "random", seed)),
+    }
+
+
+def _all(sections: Mapping[str, Callable[[], Result]]) -> dict[str, Result]:
     return {name: _measured(measure) for name, measure in sections.items()}
 
 
@@ -70,3 +192,18 @@ def _measured(measure: Callable[[], Result]) -> Result:
             return measure()
     except CodelabError as error:
         return Skipped(reason=str(error))
+
+
+def _blocks(codes: Codes, pairs: Callable[[], PairCounts], blocks: Blocks, seed: int) -> Result:
+    held = pairs() if blocks == "dependent" else None
+    return block_entropy(codes, min(WIDTH, codes.bits), blocks=blocks, seed=seed, pairs=held)
+
+
+def _within(codes: Codes) -> ClassPairCounts | None:
+    return ClassPairCounts.of(codes) if codes.labelled and not codes.multilabel else None
+
+
+def _channel(codes: Codes, view: Codes | None, seed: int) -> Result:
+    if view is None:
+        raise DataError("channel: needs codes of another view of the same images")
+    return channel(codes, view, seed=seed)

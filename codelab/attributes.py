@@ -76,3 +76,29 @@ def _binned(name: str, values: np.ndarray, finite: np.ndarray, bins: int) -> Lab
     labels[finite] = np.clip(np.searchsorted(edges, values[finite], side="right") - 1, 0, max(len(edges) - 2, 0))
     names = tuple(f"{a:.4g} to {b:.4g}" for a, b in pairwise(edges)) or (f"{edges[0]:.4g}",)
     return Labelling(labels, names, f"{name} in {len(names)} quantile bins")
+
+
+REPEATS = 5
+"""Items a value must have on average for its column to be an attribute, and not a name of each image."""
+
+
+def attribute_names(codes: Codes) -> list[str]:
+    """The item columns that are attributes: of two values or more that repeat, and not the class again.
+
+    Example:
+        >>> items = {"shape": list("oooooxxxxx"), "file": [f"{i}.png" for i in range(10)], "colour": ["red"] * 10}
+        >>> attribute_names(Codes.from_bits(np.ones((10, 1)), items=items))
+        ['shape']
+    """
+    names = []
+    for name in codes.attributes:
+        try:
+            found = labelling(codes, name).labels
+        except (pa.ArrowInvalid, TypeError):  # a column of lists or bytes
+            continue
+        sizes = np.bincount(found[found >= 0])
+        sizes = sizes[sizes > 0]
+        again = not codes.multilabel and np.array_equal(found, codes.labels)
+        if len(sizes) > 1 and sizes.mean() >= REPEATS and not again:
+            names.append(name)
+    return names

@@ -11,6 +11,7 @@ from codelab.codes import Codes
 from codelab.counts import ClassCounts, StrataCounts
 from codelab.errors import DataError, UsageError
 from codelab.perbit import PerBit
+from codelab.result import Source
 from codelab.significance import (
     binary_entropy,
     expected_information,
@@ -159,7 +160,8 @@ def attribute_information(
         entropy += weights[s] * binary_entropy(ones / sizes[s].sum())
     p_value = _p_values(plugin, expectation, tables[used], sizes[used], permutations, seed)
     result = _assemble(source_counts, plugin, expectation, p_value, permutations, seed, entropy)
-    return dataclasses.replace(result, classes=int((sizes.sum(axis=0) > 0).sum()), of=of, given=held)
+    source = Source.of(codes) if isinstance(codes, Codes) else result.source
+    return dataclasses.replace(result, source=source, classes=int((sizes.sum(axis=0) > 0).sum()), of=of, given=held)
 
 
 def need_classes(measure: str, counts: ClassCounts, *, multilabel: bool = False) -> ClassCounts:

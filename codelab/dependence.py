@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,12 +12,15 @@ from codelab.counts import ClassPairCounts, PairCounts
 from codelab.entropy import pair_information
 from codelab.errors import UsageError
 from codelab.kernels import compiled
-from codelab.result import Result
+from codelab.result import Result, plain
 from codelab.significance import false_discovery, pair_null
 from codelab.usage import need_items
 
 if TYPE_CHECKING:
     import pandas as pd
+
+MATRICES = ("phi", "plugin", "information", "p_value", "q_value", "conditional", "conditional_plugin")
+STRONGEST = 50
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,13 @@ class BitDependence(Result):
     near: float
     cut: float
     n: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: the matrices stay out (they grow with B squared); the `STRONGEST` pairs stand for them."""
+        strongest = self.to_frame().sort_values("information", ascending=False, kind="stable").head(STRONGEST)
+        significant = int((self.q_value[np.triu_indices(len(self.phi), 1)] < 0.05).sum())
+        rest = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name not in MATRICES}
+        return {**rest, "significant_pairs": significant, "strongest": plain(strongest.to_dict("records"))}
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each pair of different bits."""

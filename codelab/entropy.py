@@ -23,7 +23,7 @@ Estimator = Literal["grassberger", "plugin", "miller-madow", "jackknife"]
 Blocks = Literal["contiguous", "random", "dependent"]
 
 ESTIMATORS = ("grassberger", "plugin", "miller-madow", "jackknife")
-ARRANGEMENTS = ("contiguous", "random", "dependent")
+ARRANGEMENTS: tuple[Blocks, ...] = ("contiguous", "random", "dependent")
 WIDEST = 20
 
 
@@ -106,7 +106,7 @@ class BlockEntropy(Result):
 
 
 def block_entropy(
-    codes: Codes,
+    codes: Codes | CellCounts,
     width: int = 8,
     *,
     estimator: Estimator = "grassberger",
@@ -117,7 +117,7 @@ def block_entropy(
     """Joint entropy of blocks of bits. High values do *not* show that the whole code is rich: see degrees of freedom.
 
     Args:
-        codes: codes `[N, B]`.
+        codes: codes `[N, B]`; or `CellCounts` of blocks from `arrange_blocks`, which then have their own width.
         width: bits in a block; a block has 2**width cells.
         estimator: `grassberger`, `plugin`, `miller-madow` or `jackknife`.
         blocks: `contiguous`; `random` (by `seed`); `dependent`, bits grouped so that each block shares the most
@@ -142,17 +142,17 @@ def block_entropy(
     """
     if estimator not in ESTIMATORS:
         raise UsageError(f"estimator {estimator!r}: expected one of {', '.join(ESTIMATORS)}")
-    if not 1 <= width <= min(codes.bits, WIDEST):
-        raise UsageError(f"width {width}: expected 1 to {min(codes.bits, WIDEST)} for codes of {codes.bits} bits")
-    n, cells = need_items("block_entropy", len(codes)), 1 << width
-    if n < cells:
-        raise DataError(f"block_entropy: {n} codes cannot fill the {cells} cells of {width} bits; use a smaller width")
+    if isinstance(codes, CellCounts):
+        counts, width = codes, codes.blocks.shape[1]
+        _check_filled(counts.n, width)
+    else:
+        _check_filled(need_items("block_entropy", len(codes)), check_width(width, codes.bits))
+        counts = CellCounts.of(codes, arrange_blocks(pairs or codes, width, blocks, seed))
+    n, cells = counts.n, 1 << width
     note = ""
     if n < 10 * cells:
         note = f"block_entropy: {n} codes for {cells} cells, fewer than 10 each: the figure may be off"
         warnings.warn(note, UserWarning, stacklevel=2)
-    members = arrange_blocks(pairs or codes, width, blocks, seed)
-    counts = CellCounts.of(codes, members)
     entropy = entropy_of_counts(counts.cells, estimator)
     return BlockEntropy(
         source=counts.source,
@@ -160,13 +160,27 @@ def block_entropy(
         value=float(entropy.mean()),
         entropy=entropy,
         plugin=entropy_of_counts(counts.cells, "plugin"),
-        members=members,
+        members=counts.blocks,
         width=width,
         estimator=estimator,
         blocks=blocks,
-        left_out=tuple(sorted(set(range(codes.bits)) - set(members.ravel().tolist()))),
+        left_out=tuple(sorted(set(range(codes.bits)) - set(counts.blocks.ravel().tolist()))),
         note=note,
     )
+
+
+def check_width(width: int, bits: int) -> int:
+    """`width`, or a UsageError where no block of codes of `bits` bits can have it."""
+    if not 1 <= width <= min(bits, WIDEST):
+        raise UsageError(f"width {width}: expected 1 to {min(bits, WIDEST)} for codes of {bits} bits")
+    return width
+
+
+def _check_filled(n: int, width: int) -> None:
+    if n < 1 << width:
+        raise DataError(
+            f"block_entropy: {n} codes cannot fill the {1 << width} cells of {width} bits; use a smaller width"
+        )
 
 
 def arrange_blocks(codes: Codes | PairCounts, width: int, blocks: Blocks, seed: int = 0) -> np.ndarray:

@@ -1,0 +1,98 @@
+"""The whole analysis: which sections appear, why others do not, and that parts give the same numbers."""
+
+import json
+
+import numpy as np
+import pytest
+import synthetic
+
+from codelab.analyze import Skipped, analyze, analyze_parts
+from codelab.codes import Codes
+from codelab.errors import DataError
+from codelab.files import iter_codes
+
+
+@pytest.fixture(scope="module")
+def codes():
+    planted, _ = synthetic.planted_factors(60, classes=6, noise_bits=12)
+    tone = planted.to_bits()[:, 0].astype(str)
+    names = [f"{i}.png" for i in range(len(planted))]
+    return Codes.from_bits(
+        planted.to_bits(), planted.labels, items={"tone": tone, "file": names}, features=planted.features
+    )
+
+
+def test_all_sections_of_rich_codes(codes):
+    results = analyze(codes, view=codes, permutations=20)
+    skipped = {name: result.reason for name, result in results.items() if isinstance(result, Skipped)}
+    assert skipped == {}
+    assert {"attribute_information:tone", "attribute_reuse:tone", "factors", "channel"} <= set(results)
+    assert not any("file" in name for name in results)  # a name for each image is no attribute
+    report = {name: result.to_dict() for name, result in results.items()}
+    text = json.dumps(report, allow_nan=False)
+    assert len(text) < 400_000
+    assert report["bit_dependence"]["strongest"][0].keys() >= {"bit_a", "bit_b", "phi"}
+    for result in results.values():
+        assert result.source.sha256 == codes.sha256
+        assert len(result.to_frame()) > 0
+
+
+def test_bare_codes_say_why_sections_are_missing():
+    results = analyze(synthetic.fair_bits(100, 10), permutations=5)
+    reasons = {name: result.reason for name, result in results.items() if isinstance(result, Skipped)}
+    assert reasons["class_information"] == "class_information: needs labels, and none of these codes has one"
+    assert reasons["geometry"] == "geometry: these codes have no features; export them with --features"
+    assert reasons["channel"] == "channel: needs codes of another view of the same images"
+    assert reasons["factors"] == "factors: needs two attributes, these codes have none"
+    assert "100 codes cannot fill the 256 cells" in reasons["block_entropy_contiguous"]
+    assert all("\n" not in reason for reason in reasons.values())
+    assert {"bit_usage", "degrees_of_freedom", "collisions", "bit_dependence"}.isdisjoint(reasons)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        Codes.from_bits([[1, 0, 1]], ["cat"]),
+        Codes.from_bits(np.zeros((400, 9)), np.arange(400) % 2),
+        Codes.from_bits(np.ones((400, 3)), ["only"] * 400),
+        Codes.from_bits(np.eye(300)[:, :8], np.eye(300, dtype=bool)[:, :5]),
+        Codes.from_bits(np.random.default_rng(0).integers(0, 2, (300, 1)), features=np.ones((300, 4))),
+        Codes.from_bits(np.eye(5), np.full(5, -1), classes=["a", "b"]),
+    ],
+    ids=["one item", "all zero", "one class", "multi-label", "one bit, constant features", "no label"],
+)
+def test_odd_codes_never_break_the_analysis(codes):
+    results = analyze(codes, permutations=5)
+    json.dumps({name: result.to_dict() for name, result in results.items()}, allow_nan=False)
+    assert not isinstance(results["bit_usage"], Skipped)
+    if len(codes) > 1:
+        assert np.isfinite(results["bit_dependence"].phi).all()
+
+
+def test_no_codes_at_all():
+    with pytest.raises(DataError, match="there are no codes in this set"):
+        analyze(Codes.from_bits(np.zeros((0, 3))))
+    with pytest.raises(DataError, match="there are no codes in this set"):
+        analyze_parts([])
+
+
+def test_parts_of_a_file_give_the_numbers_of_the_whole(codes, tmp_path):
+    codes.save(tmp_path / "codes.parquet")
+    whole = analyze(codes, permutations=20)
+    in_parts = analyze_parts(iter_codes(tmp_path / "codes.parquet", rows=77, columns=["id"]), permutations=20)
+    assert {name for name, result in in_parts.items() if isinstance(result, Skipped)} == set()
+    for name, result in in_parts.items():
+        expected, found = whole[name].to_dict(), result.to_dict()
+        for field in ("source", "seed", "contrast"):
+            expected.pop(field, None), found.pop(field, None)
+        assert found == expected, name
+        assert result.source.n == len(codes)
+
+
+def test_parts_of_multilabel_codes_leave_out_what_needs_one_label():
+    labels = np.random.default_rng(0).random((600, 4)) < 0.3
+    codes = Codes.from_bits(synthetic.fair_bits(600, 8).to_bits(), labels)
+    results = analyze_parts([codes[:300], codes[300:]], permutations=5)
+    assert results["bit_dependence"].conditional is None
+    assert results["class_information"].multilabel
+    assert results["bit_reuse"].reason == "bit_reuse: needs one label an image, found multi-label data"
