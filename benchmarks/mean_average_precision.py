@@ -25,66 +25,63 @@ parser.add_argument("--torchmetrics", action="store_true", help="time torchmetri
 options = parser.parse_args()
 
 
-def argsort_script(queries, database):
-    """The script of the hashing papers, as they have it: a float product, a sort a query, a running mean."""
-    signs = database.to_bits() * 2.0 - 1
+def argsort_script(queries, labels, database, database_labels):
+    """The script of the hashing papers: a float product and a sort for each query, codes as -1 and 1."""
     values = []
-    for code, label in zip(queries.to_bits() * 2.0 - 1, queries.labels, strict=True):
-        relevant = (database.labels == label).astype(np.float32)
-        distance = 0.5 * (database.bits - signs @ code)
+    for code, label in zip(queries, labels, strict=True):
+        relevant = (database_labels == label).astype(np.float32)
+        distance = 0.5 * (database.shape[1] - database @ code)
         relevant = relevant[np.argsort(distance)]
         count = np.linspace(1, relevant.sum(), int(relevant.sum()))
         values.append(np.mean(count / (np.asarray(np.where(relevant == 1)) + 1.0)))
     return np.mean(values)
 
 
-def scikit_learn(queries, database):
-    signs = (database.to_bits() * 2 - 1).astype(np.float32)
-    mine = (queries.to_bits() * 2 - 1).astype(np.float32)
-    return np.mean(
-        [
-            average_precision_score(database.labels == lab, signs @ c)
-            for c, lab in zip(mine, queries.labels, strict=True)
-        ]
-    )
+def scikit_learn(queries, labels, database, database_labels):
+    values = []
+    for code, label in zip(queries, labels, strict=True):
+        values.append(average_precision_score(database_labels == label, database @ code))
+    return np.mean(values)
 
 
-def torchmetrics(queries, database):
+def torchmetrics(queries, labels, database, database_labels):
     import torch
     from torchmetrics.retrieval import RetrievalMAP
 
-    signs = torch.from_numpy((database.to_bits() * 2 - 1).astype(np.float32))
-    mine = torch.from_numpy((queries.to_bits() * 2 - 1).astype(np.float32))
-    scores = mine @ signs.T + queries.bits + 1  # its average precision is 0 for scores that are not positive
-    target = torch.from_numpy(queries.labels)[:, None] == torch.from_numpy(database.labels)
-    index = torch.arange(len(mine))[:, None].expand_as(scores)
-    return RetrievalMAP()(scores.flatten(), target.flatten(), indexes=index.flatten())
+    scores = torch.from_numpy(queries) @ torch.from_numpy(database).T
+    scores += queries.shape[1] + 1  # its average precision is 0 for scores that are not positive
+    target = torch.from_numpy(labels)[:, None] == torch.from_numpy(database_labels)
+    index = torch.arange(len(queries))[:, None].expand_as(scores)
+    return float(RetrievalMAP()(scores.flatten(), target.flatten(), indexes=index.flatten()))
+
+
+def signs(codes):
+    """The peers' input, made before the clock starts."""
+    return (codes.to_bits() * 2 - 1).astype(np.float32)
 
 
 def compare(kind: str, n: int) -> None:
     both = make_codes(kind, n + options.queries, classes=options.classes)
     database, queries = both[:n], both[n:]
     few = queries[: options.peer_queries]
-    works = {f"ours {t}": lambda t=t: retrieval_map(queries, database, threads=t) for t in options.threads}
-    works |= {"argsort": lambda: argsort_script(few, database), "sklearn": lambda: scikit_learn(few, database)}
+    peer_input = signs(few), few.labels, signs(database), database.labels
+    peers = {"argsort script": argsort_script, "scikit-learn": scikit_learn}
     if options.torchmetrics:
-        works["torchmetrics"] = lambda: torchmetrics(few, database)
+        peers["torchmetrics"] = torchmetrics
+    works = {f"ours {t}": lambda t=t: retrieval_map(queries, database, threads=t) for t in options.threads}
+    works |= {name: lambda f=peer: f(*peer_input) for name, peer in peers.items()}
     times = side_by_side(works, times=2)
     scale = options.queries / len(few)
+    goals = {"argsort script": 150.0, "scikit-learn": 50.0}
     for threads in options.threads:
         what = f"mAP@ALL, {kind}, N = {n:,}, {options.queries:,} queries, {threads} threads"
-        for name, peer, goal in (
-            ("argsort", "argsort script", 150.0),
-            ("sklearn", "scikit-learn", 50.0),
-            ("torchmetrics", "torchmetrics", None),
-        ):
-            if name in times:
-                line(what, times[f"ours {threads}"], peer, times[name], scale=scale, goal=goal)
+        for name in peers:
+            line(what, times[f"ours {threads}"], name, times[name], scale=scale, goal=goals.get(name))
     exact = retrieval_map(few, database)
     low, high = (retrieval_map(few, database, ties=t).value for t in ("pessimistic", "optimistic"))
     print(
-        f"  values on {len(few)} queries: expected {exact.value:.4f}, ties worst to best {low:.4f} to {high:.4f}, "
-        f"argsort {argsort_script(few, database):.4f}, scikit-learn {scikit_learn(few, database):.4f}"
+        f"  values on {len(few)} queries: expected {exact.value:.4f}, ties worst to best {low:.4f} to {high:.4f}; "
+        + ", ".join(f"{name} {peer(*peer_input):.4f}" for name, peer in peers.items())
     )
 
 

@@ -70,7 +70,7 @@ def line(
     """Print one comparison; `scale` is how much more work the peer's figure stands for than was run."""
     wall, cpu = theirs.wall * scale / ours.wall, theirs.cpu * scale / ours.cpu
     aim = "" if goal is None else f"  goal {goal:g}x"
-    estimated = "" if scale == 1 else f" (timed on 1/{scale:g} of the queries)"
+    estimated = "" if scale == 1 else f" (from 1/{scale:g} of the queries)"
     print(
         f"{claim}: codelab {ours.wall * 1e3:.1f} ms ({ours.cpu * 1e3:.1f} of CPU), "
         f"{peer} {theirs.wall * scale * 1e3:.1f} ms ({theirs.cpu * scale * 1e3:.1f} of CPU){estimated}: "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
@@ -183,9 +184,20 @@ def _sum_of_parts(
 
 @functools.cache
 def compiled(module: str) -> Any:
-    """A module of compiled loops, imported when first needed (numba alone takes half a second to import)."""
+    """A module of compiled loops, imported when first needed (numba alone takes half a second to import).
+
+    Where numba finds no folder it may write its results to, they go to a private temporary one, for this process.
+    """
     _announce_compilation()
-    return import_module(f"codelab.{module}")
+    try:
+        return import_module(f"codelab.{module}")
+    except RuntimeError as problem:
+        if "no locator available" not in str(problem):
+            raise
+        from numba.core import config
+
+        config.CACHE_DIR = tempfile.mkdtemp(prefix="codelab-")  # type: ignore[attr-defined]
+        return import_module(f"codelab.{module}")
 
 
 @functools.cache

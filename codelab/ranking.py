@@ -261,12 +261,17 @@ def rank(
 
 def average_precisions(ranking: Ranking, places: int, ties: str, normalise: str) -> np.ndarray:
     """Average precision of each query at cut-off `places`: float64 `[Q]`, NaN where it has no relevant item."""
-    loops = compiled("average_precision")
-    how = gains.TIES.index(ties), gains.NORMALISE.index(normalise)
     values = np.empty(len(ranking.queries))
     for rows, counts in ranking.histograms():
-        values[rows] = loops.average_precision(counts.sum(axis=1), counts[:, 1].copy(), places, *how)
+        values[rows] = average_precision_of(counts, places, ties, normalise)
     return values
+
+
+def average_precision_of(counts: np.ndarray, places: int, ties: str, normalise: str) -> np.ndarray:
+    """Average precision from histograms int64 `[Q, 2, G]` of other and relevant items, which may be sums of parts."""
+    how = gains.TIES.index(ties), gains.NORMALISE.index(normalise)
+    loops = compiled("average_precision")
+    return loops.average_precision(counts.sum(axis=1), counts[:, 1].copy(), places, *how)
 
 
 def _check_fit(queries: Codes, base: Codes, by: str) -> None:

@@ -205,3 +205,45 @@ def test_import_is_light_and_compilation_is_announced_once(tmp_path: Path):
         said.append(done.stderr)
     assert said[0].count("compiling") == 1  # once, though several loops are compiled
     assert said[1] == ""  # they were kept on disk
+
+
+def test_popcounts_are_vectors_where_the_machine_has_them(tmp_path: Path):
+    script = (
+        "import numpy as np, llvmlite.binding as llvm\n"
+        "from codelab import kernels_scan as loops\n"
+        "tile, q, lanes = np.zeros((4, 512), np.uint64), np.zeros((4, 4), np.uint64), np.empty(512, np.uint64)\n"
+        "loops._four_words(tile, 0, q, True, np.uint64(0), lanes)\n"
+        "print(any('vpopcntq' in text for text in loops._four_words.inspect_asm().values()))\n"
+        "print(llvm.get_host_cpu_features().get('avx512vpopcntdq', False))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    used, there = done.stdout.split()
+    assert used == there
+
+
+def test_loops_compile_where_nothing_can_be_kept_on_disk(tmp_path: Path):
+    """A read-only installation and no home: results go to a temporary folder instead of failing."""
+    script = (
+        "from numba.core import caching\n"
+        "class Nowhere(caching.UserProvidedCacheLocator):\n"
+        "    pass\n"
+        "caching.CacheImpl._locator_classes = [Nowhere]\n"
+        "import numpy as np\n"
+        "from codelab.kernels import column_counts\n"
+        "print(column_counts(np.array([[255]], np.uint8), 8).sum())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(Path(__file__).parents[1]), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "8", done.stderr
+    assert list(tmp_path.glob("codelab-*"))
