@@ -202,10 +202,11 @@ def _p_values(
     p_value = np.ones(len(plugin))
     generator = np.random.default_rng(seed)
     weights = totals / totals.sum()
+    present = [size[size > 0] for size in sizes]
     for bit in np.flatnonzero(((ones > 0) & (ones < totals[:, None])).any(axis=0)):
         null = np.zeros(permutations)
         for s, weight in enumerate(weights):
-            null += weight * permuted_information(int(ones[s, bit]), sizes[s], permutations, generator)
+            null += weight * permuted_information(int(ones[s, bit]), present[s], permutations, generator)
         p_value[bit] = permutation_p_value(plugin[bit], null, expectation[bit])
     return p_value
 

@@ -146,6 +146,7 @@ class _Scorer:
 
     def __init__(self, codes: Codes, columns: list[Labelling], generator: np.random.Generator) -> None:
         self.codes, self.columns = codes, columns
+        self.chance: dict[int, np.ndarray] = {}
         n = len(codes)
         self.bits = unpack_bits(codes.packed, codes.bits)
         self.entropy = binary_entropy(self.bits.mean(axis=0))
@@ -200,8 +201,9 @@ class _Scorer:
             ones = class_counts(self.codes.packed, self.codes.bits, labels, len(column.names))
             present = class_n > 0
             ones, class_n = ones[present], class_n[present]
-            chance = expected_information(ones.sum(axis=0), class_n)
-            information[:, f] = table_information(ones.T, class_n) - chance
+            if f not in self.chance:  # the first order is the images' own; missing values move it little in others
+                self.chance[f] = expected_information(ones.sum(axis=0), class_n)
+            information[:, f] = table_information(ones.T, class_n) - self.chance[f]
             right = ones.max(axis=0) + (class_n[:, None] - ones).max(axis=0)
             accuracy[:, f] = right / class_n.sum()
         return information, accuracy
