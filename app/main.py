@@ -91,7 +91,7 @@ def _sidebar() -> View | str | None:
     """What to look at; a line of text where the file cannot be opened, None where there is none."""
     with st.sidebar:
         named = st.text_input(
-            "Codes", _named_on_command_line(), key="codes", bind="query-params", help="A file or folder of codes."
+            "Codes", _named_on_command_line(), key="codes", bind="query-params", persist_state="session", help="A file or folder of codes."
         )
         path = Path((named or DEFAULT).strip()).expanduser()
         if not path.exists():
@@ -106,7 +106,7 @@ def _sidebar() -> View | str | None:
             "Labels",
             choices,
             key="labels",
-            bind="query-params",
+            bind="query-params", persist_state="session",
             help="What counts as the class of an image: the labels in the file, or any attribute.",
         )
         label = label or choices[0]
@@ -117,7 +117,7 @@ def _sidebar() -> View | str | None:
             groups,
             index=groups.index(default) if default else 0,
             key="group",
-            bind="query-params",
+            bind="query-params", persist_state="session",
             help="Images with the same value show one thing (the skin tones of one emoji, the frames of one video). "
             "Rankings leave the query's own group out, and galleries show one image of each.",
         )
