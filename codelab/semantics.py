@@ -152,9 +152,10 @@ def _spread(order: np.ndarray, keys: np.ndarray | None, count: int) -> np.ndarra
 
 def _histogram(margins: np.ndarray, bins: int = 60) -> tuple[np.ndarray, np.ndarray]:
     """Counts and edges of about `bins` equal bins, with an edge at 0."""
-    low, high = min(float(margins.min(initial=0)), 0.0), max(float(margins.max(initial=0)), 0.0)
+    low, high = float(margins.min(initial=0)), float(margins.max(initial=0))
     size = max(high - low, 1e-6) / bins
-    edges = np.arange(np.floor(low / size), np.ceil(high / size) + 1) * size
+    first, last = min(np.floor(low / size), -1), max(np.ceil(high / size), 1)  # both sides have a bin, if an empty one
+    edges = np.arange(first, last + 1) * size
     # bins are (edge, next edge], as a bit is 1 where its logit is > 0 and not at 0
     place = np.clip(np.searchsorted(edges, margins, side="left") - 1, 0, len(edges) - 2)
     return np.bincount(place, minlength=len(edges) - 1), edges
