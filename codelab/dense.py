@@ -75,7 +75,7 @@ def within(
 
 def costs_by_bit(ones: np.ndarray, zeros: np.ndarray, packed: np.ndarray) -> Distances:
     """Distances that add `ones` `[Q, B]` for each bit of an item that is 1, and `zeros` for each that is 0."""
-    loops = compiled("kernels_scan")
+    loops = compiled("kernels_tables")
     values = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float64)
     q, bits = ones.shape
     if_one, if_zero = (

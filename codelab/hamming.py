@@ -120,7 +120,7 @@ class Scan:
         out = np.empty((len(packed), self.n), np.uint16)
 
         def work(task: _Task) -> None:
-            compiled("kernels_scan").distances(*self._database(task), task.queries, out[task.rows])
+            compiled("kernels_scan").distances(self._part(task), task.queries, out[task.rows])
 
         self._each(work, packed)
         return out
@@ -139,15 +139,17 @@ class Scan:
 
         def work(task: _Task) -> tuple[np.ndarray, np.ndarray]:
             q = len(task.queries)
-            far, rows = np.empty((q, room), np.uint16), np.empty((q, room), np.int64)
-            limit = np.where(np.arange(q) < task.size, self.bits + 1, 0)
-            near, seen, kept = np.zeros(q, np.int64), np.zeros((q, self.bits + 2), np.int64), np.zeros(q, np.int64)
-            owner = self._owners(query_owner, task)
-            loops.nearest(
-                *self._database(task), task.queries, k, self.owner, owner, limit, near, seen, far, rows, kept
+            kept = loops.Kept(
+                np.zeros(q, np.int64),
+                np.zeros((q, self.bits + 2), np.int64),
+                np.empty((q, room), np.uint16),
+                np.empty((q, room), np.int64),
+                np.zeros(q, np.int64),
             )
+            limits = np.full(task.size, self.bits + 1)
+            loops.nearest(self._part(task), self._block(task, limits, query_owner), k, kept)
             distances, indices = np.full((task.size, k), -1, np.int32), np.full((task.size, k), -1, np.int64)
-            loops.in_order(far, rows, kept, self.bits, k, distances, indices)
+            loops.in_order(kept, self.bits, k, distances, indices)
             return distances, indices
 
         distances, indices = np.empty((len(packed), k), np.int32), np.empty((len(packed), k), np.int64)
@@ -180,7 +182,7 @@ class Scan:
 
         def count(task: _Task) -> np.ndarray:
             size = np.zeros(len(task.queries), np.int64)
-            self._visit(task, limits, query_owner, loops.COUNT, size, none, none, NOBODY, no_votes)
+            self._visit(task, limits[task.rows], query_owner, loops.COUNT, size, none, none, NOBODY, no_votes)
             return size[: task.size]
 
         counts = self._each(count, packed)
@@ -195,7 +197,7 @@ class Scan:
         def fill(task: _Task) -> None:
             size = np.zeros(len(task.queries), np.int64)
             size[: task.size] = offsets[:-1][task.rows] + starts[task.rows.start, task.span[0]]
-            self._visit(task, limits, query_owner, loops.LIST, size, far, rows, NOBODY, no_votes)
+            self._visit(task, limits[task.rows], query_owner, loops.LIST, size, far, rows, NOBODY, no_votes)
 
         self._each(fill, packed)
         loops.sort_lists(far, rows, offsets, self.bits)
@@ -215,7 +217,7 @@ class Scan:
 
         def work(task: _Task) -> np.ndarray:
             votes, size = np.zeros((len(task.queries), n_classes), np.int64), np.zeros(len(task.queries), np.int64)
-            self._visit(task, distance + 1, query_owner, loops.VOTE, size, none, none, labels, votes)
+            self._visit(task, distance[task.rows] + 1, query_owner, loops.VOTE, size, none, none, labels, votes)
             return votes[: task.size]
 
         return self._added(work, packed, (n_classes,))
@@ -250,24 +252,15 @@ class Scan:
             sets = [as_words(np.packbits(part, axis=1)) for part in (labels, query_labels)]
             single = [NOBODY, NOBODY]
 
+        no_limits = np.zeros(0, np.int64)
+
         def work(task: _Task) -> np.ndarray:
             counts = np.zeros((len(task.queries), slabs, stride), np.uint32)
             mine = [
                 _padded(part[task.rows], len(task.queries)) if len(part) else part for part in (single[1], sets[1])
             ]
-            owner = self._owners(query_owner, task)
-            loops.histograms(
-                *self._database(task),
-                task.queries,
-                self.owner,
-                owner,
-                single[0],
-                mine[0],
-                sets[0],
-                mine[1],
-                top,
-                counts,
-            )
+            block = self._block(task, no_limits, query_owner)
+            loops.histograms(self._part(task), block, single[0], mine[0], sets[0], mine[1], top, counts)
             return counts[: task.size, : top + 1]
 
         return self._added(work, packed, (top + 1, stride))
@@ -275,15 +268,17 @@ class Scan:
     # -- how the work is cut ----------------------------------------------------------------------------------------
 
     def _visit(self, task: _Task, limits: np.ndarray, query_owner: np.ndarray | None, action: int, *rest: Any) -> None:
-        limit = _padded(limits[task.rows].astype(np.int64), len(task.queries))
-        owner = self._owners(query_owner, task)
-        compiled("kernels_scan").within(*self._database(task), task.queries, self.owner, owner, limit, action, *rest)
+        block = self._block(task, limits, query_owner)
+        compiled("kernels_scan").within(self._part(task), block, action, *rest)
 
-    def _database(self, task: _Task) -> tuple[Any, ...]:
-        return self.tiles, task.span, self.n, self.words, self.mask, self.masked
+    def _part(self, task: _Task) -> Any:
+        part = compiled("kernels_scan").Part
+        return part(self.tiles, *task.span, self.n, self.words, self.mask, self.masked, self.owner)
 
-    def _owners(self, query_owner: np.ndarray | None, task: _Task) -> np.ndarray:
-        return NOBODY if query_owner is None else _padded(query_owner[task.rows], len(task.queries))
+    def _block(self, task: _Task, limits: np.ndarray, query_owner: np.ndarray | None) -> Any:
+        q = len(task.queries)
+        owner = NOBODY if query_owner is None else _padded(query_owner[task.rows], q)
+        return compiled("kernels_scan").Block(task.queries, owner, _padded(limits.astype(np.int64), q))
 
     def _added(self, work: Callable[[_Task], np.ndarray], packed: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         out = np.zeros((len(packed), *shape), np.int64)

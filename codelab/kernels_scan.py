@@ -11,6 +11,8 @@ of queries passes over each tile before the next is loaded.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
@@ -22,6 +24,50 @@ LANE = np.uint64(16)
 LOW = np.uint64(0xFFFF)
 TOP = np.uint64(0x8000800080008000)
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+class Part(NamedTuple):
+    """Tiles `first` to `last` of a database of n items, of whose words, and of whose bits, only some may count."""
+
+    tiles: np.ndarray
+    """uint64 `[T, W, 512]`."""
+    first: int
+    last: int
+    n: int
+    words: np.ndarray
+    """int64 `[V]`: the words that count."""
+    mask: np.ndarray
+    """uint64 `[V]`: the bits of these words that count."""
+    masked: bool
+    """Whether any bit does not count."""
+    owner: np.ndarray
+    """int32 `[n]`, or empty: an item is left out for queries of the same owner."""
+
+
+class Block(NamedTuple):
+    """A block of queries."""
+
+    words: np.ndarray
+    """uint64 `[Q, V]`, Q a multiple of 4, only the words and bits that count."""
+    owner: np.ndarray
+    """int32 `[Q]`; not read where the database has no owners."""
+    limit: np.ndarray
+    """int64 `[Q]`: only items nearer than this matter; 0 for a query that is only there to fill a group of four."""
+
+
+class Kept(NamedTuple):
+    """The items that may be among the k nearest of each query."""
+
+    near: np.ndarray
+    """int64 `[Q]`: how many of them are at distance <= limit."""
+    seen: np.ndarray
+    """int64 `[Q, bits + 2]`: how many there were at each distance."""
+    far: np.ndarray
+    """uint16 `[Q, room]`, room > k: their distances, in row order."""
+    rows: np.ndarray
+    """int64 `[Q, room]`: their rows."""
+    size: np.ndarray
+    """int64 `[Q]`: how many are in the list."""
 
 
 @njit(inline="always")
@@ -90,12 +136,15 @@ def measure(tile, q, floor, lanes):
 
 
 @njit(cache=True, nogil=True)
-def take_tile(tile, chosen, mask, out):
-    """A tile with only the chosen words, and of these only the bits of the mask, in `out` `[len(chosen), 512]`."""
-    for w in range(len(chosen)):
-        source, target, keep = tile[chosen[w]], out[w], mask[w]
+def _tile(part, t, copy):
+    """Tile t with only the words and bits that count: the tile itself, or a masked copy in `copy` `[V, 512]`."""
+    if not part.masked:
+        return part.tiles[t]
+    for w in range(len(part.words)):
+        source, target, keep = part.tiles[t, part.words[w]], copy[w], part.mask[w]
         for i in range(TILE):
             target[i] = source[i] & keep
+    return copy
 
 
 @njit(inline="always")
@@ -119,16 +168,13 @@ def _far(lanes, start, floor):
 
 
 @njit(cache=True, nogil=True)
-def distances(tiles, span, n, chosen, mask, masked, queries, out):
+def distances(part, queries, out):
     """All distances, uint16 `[Q, n]`; `out` has no rows for queries that only fill a group of four."""
     lanes = np.empty(TILE, np.uint64)
-    copy = np.empty((len(chosen), TILE), np.uint64)
-    for t in range(span[0], span[1]):
-        tile = tiles[t]
-        if masked:
-            take_tile(tile, chosen, mask, copy)
-            tile = copy
-        start, stop = t * TILE, min(n, t * TILE + TILE)
+    copy = np.empty((len(part.words), TILE), np.uint64)
+    for t in range(part.first, part.last):
+        tile = _tile(part, t, copy)
+        start, stop = t * TILE, min(part.n, t * TILE + TILE)
         for q in range(0, len(queries), 4):
             measure(tile, queries[q : q + 4], np.uint64(0), lanes)
             for j in range(min(4, len(out) - q)):
@@ -138,33 +184,20 @@ def distances(tiles, span, n, chosen, mask, masked, queries, out):
 
 
 @njit(cache=True, nogil=True)
-def nearest(tiles, span, n, chosen, mask, masked, queries, k, owner, query_owner, limit, near, seen, far, rows, size):
-    """The k nearest items of each query, in one pass over tiles span[0] to span[1].
+def nearest(part, queries, k, kept):
+    """Keep what may be among the k nearest items of each query, in one pass over a part of the database.
 
-    A query keeps every item nearer than `limit`, the distance of its k-th so far; items arrive in row order, so a
-    later item at that distance can never be wanted. `seen` counts the kept items by distance and moves the limit;
-    the list is cut back to k when it is full.
-
-    Args:
-        tiles, n, chosen, mask, masked: the database of n items; with `masked`, only these words and bits of it.
-        queries: uint64 `[Q, W]`, Q a multiple of 4, already masked.
-        owner, query_owner: int32 `[n]` and `[Q]`, an item is skipped where they are equal; empty: none is.
-        limit: int64 `[Q]`, bits + 1; 0 for a query that is only there to fill a group of four.
-        near: int64 `[Q]`, zeros: kept items at distance <= limit.
-        seen: int64 `[Q, bits + 2]`, zeros.
-        far, rows: `[Q, room]`, room > k: distances and rows of kept items.
-        size: int64 `[Q]`, zeros: how many are kept.
+    A query keeps every item nearer than its limit, the distance of its k-th so far (bits + 1 until there are k);
+    items arrive in row order, so a later item at that distance can never be wanted.
     """
     lanes = np.empty(TILE, np.uint64)
-    copy = np.empty((len(chosen), TILE), np.uint64)
-    for t in range(span[0], span[1]):
-        tile = tiles[t]
-        if masked:
-            take_tile(tile, chosen, mask, copy)
-            tile = copy
-        for q in range(0, len(queries), 4):
+    copy = np.empty((len(part.words), TILE), np.uint64)
+    limit = queries.limit
+    for t in range(part.first, part.last):
+        tile = _tile(part, t, copy)
+        for q in range(0, len(queries.words), 4):
             floor = _floor(limit, q)
-            if measure(tile, queries[q : q + 4], floor, lanes) & TOP == TOP:
+            if measure(tile, queries.words[q : q + 4], floor, lanes) & TOP == TOP:
                 continue
             for start in range(0, TILE, CHUNK):
                 if _far(lanes, start, floor):
@@ -174,22 +207,29 @@ def nearest(tiles, span, n, chosen, mask, masked, queries, k, owner, query_owner
                     if (word + floor) & TOP == TOP:
                         continue
                     row = t * TILE + i
-                    if row >= n:
+                    if row >= part.n:
                         break
                     for j in range(q, q + 4):
                         d = np.int64(word & LOW)
                         word >>= LANE
-                        if d < limit[j] and not (len(owner) and owner[row] == query_owner[j]):
-                            _keep(j, d, row, k, limit, near, seen, far, rows, size)
+                        if d < limit[j] and not _left_out(part, queries, row, j):
+                            _keep(j, d, row, k, limit, kept)
+
+
+@njit(inline="always")
+def _left_out(part, queries, row, q):
+    return len(part.owner) > 0 and part.owner[row] == queries.owner[q]
 
 
 @njit(cache=True, nogil=True)
-def _keep(q, d, row, k, limit, near, seen, far, rows, size):
-    if size[q] == far.shape[1]:
-        _cut_back(q, k, limit, near, seen, far, rows, size)
-    far[q, size[q]] = d
-    rows[q, size[q]] = row
-    size[q] += 1
+def _keep(q, d, row, k, limit, kept):
+    """Add an item; the limit falls as long as k items are nearer."""
+    near, seen = kept.near, kept.seen
+    if kept.size[q] == kept.far.shape[1]:
+        _cut_back(q, k, limit[q], kept)
+    kept.far[q, kept.size[q]] = d
+    kept.rows[q, kept.size[q]] = row
+    kept.size[q] += 1
     seen[q, d] += 1
     near[q] += 1
     while near[q] - seen[q, limit[q]] >= k:
@@ -198,39 +238,40 @@ def _keep(q, d, row, k, limit, near, seen, far, rows, size):
 
 
 @njit(cache=True, nogil=True)
-def _cut_back(q, k, limit, near, seen, far, rows, size):
+def _cut_back(q, k, limit, kept):
     """Drop all that cannot be among the k nearest; the first rows at the limit stay, for rows arrive in order."""
-    last = limit[q]
-    room = k - (near[q] - seen[q, last])
-    kept = 0
-    for at in range(size[q]):
-        d = far[q, at]
-        if d < last or (d == last and room > 0):
-            room -= d == last
-            far[q, kept] = d
-            rows[q, kept] = rows[q, at]
-            kept += 1
-    size[q] = kept
+    far, rows = kept.far[q], kept.rows[q]
+    room = k - (kept.near[q] - kept.seen[q, limit])
+    size = 0
+    for at in range(kept.size[q]):
+        d = far[at]
+        if d < limit or (d == limit and room > 0):
+            room -= d == limit
+            far[size] = d
+            rows[size] = rows[at]
+            size += 1
+    kept.size[q] = size
 
 
 @njit(cache=True, nogil=True)
-def in_order(far, rows, size, bits, k, distances, indices):
+def in_order(kept, bits, k, distances, indices):
     """Each query's kept items by (distance, row), the first k of them; a counting sort keeps the row order.
 
     Places that stay empty keep what `distances` and `indices` `[Q, k]` held.
     """
     place = np.empty(bits + 2, np.int64)
     for q in range(len(distances)):
+        far, rows, size = kept.far[q], kept.rows[q], kept.size[q]
         place[:] = 0
-        for at in range(size[q]):
-            place[far[q, at] + 1] += 1
+        for at in range(size):
+            place[far[at] + 1] += 1
         for d in range(bits + 1):
             place[d + 1] += place[d]
-        for at in range(size[q]):
-            d = far[q, at]
+        for at in range(size):
+            d = far[at]
             if place[d] < k:
                 distances[q, place[d]] = d
-                indices[q, place[d]] = rows[q, at]
+                indices[q, place[d]] = rows[at]
             place[d] += 1
 
 
@@ -238,26 +279,22 @@ COUNT, LIST, VOTE = 0, 1, 2
 
 
 @njit(cache=True, nogil=True)
-def within(
-    tiles, span, n, chosen, mask, masked, queries, owner, query_owner, limit, action, size, far, rows, labels, votes
-):
+def within(part, queries, action, size, far, rows, labels, votes):
     """Visit every item nearer than its query's limit.
 
     Args:
-        tiles, span, n, chosen, mask, masked, queries, owner, query_owner, limit: as for `nearest`; limits stay.
+        part, queries: the database and the queries.
         action: COUNT them in `size`; LIST them in row order in `far` and `rows`, where query q writes from size[q] on;
             or VOTE: at exactly limit - 1, count the item's class in `votes` `[Q, C]`.
     """
     lanes = np.empty(TILE, np.uint64)
-    copy = np.empty((len(chosen), TILE), np.uint64)
-    for t in range(span[0], span[1]):
-        tile = tiles[t]
-        if masked:
-            take_tile(tile, chosen, mask, copy)
-            tile = copy
-        for q in range(0, len(queries), 4):
+    copy = np.empty((len(part.words), TILE), np.uint64)
+    limit = queries.limit
+    for t in range(part.first, part.last):
+        tile = _tile(part, t, copy)
+        for q in range(0, len(queries.words), 4):
             floor = _floor(limit, q)
-            if measure(tile, queries[q : q + 4], floor, lanes) & TOP == TOP:
+            if measure(tile, queries.words[q : q + 4], floor, lanes) & TOP == TOP:
                 continue
             for start in range(0, TILE, CHUNK):
                 if _far(lanes, start, floor):
@@ -267,12 +304,12 @@ def within(
                     if (word + floor) & TOP == TOP:
                         continue
                     row = t * TILE + i
-                    if row >= n:
+                    if row >= part.n:
                         break
                     for j in range(q, q + 4):
                         d = np.int64(word & LOW)
                         word >>= LANE
-                        if d >= limit[j] or (len(owner) and owner[row] == query_owner[j]):
+                        if d >= limit[j] or _left_out(part, queries, row, j):
                             continue
                         if action == VOTE:
                             if d == limit[j] - 1 and labels[row] >= 0:
@@ -304,53 +341,34 @@ def sort_lists(far, rows, offsets, bits):
 
 
 @njit(cache=True, nogil=True)
-def histograms(
-    tiles,
-    span,
-    n,
-    chosen,
-    mask,
-    masked,
-    queries,
-    owner,
-    query_owner,
-    labels,
-    query_labels,
-    sets,
-    query_sets,
-    top,
-    counts,
-):
+def histograms(part, queries, labels, query_labels, sets, query_sets, top, counts):
     """Count the items of each query by grade and distance.
 
     A lane becomes distance + stride * (grade + (top + 1) if the item is left out), and is then an address in the
     query's table. Grade: labels shared, at most `top`.
 
     Args:
-        tiles, span, n, chosen, mask, masked, queries, owner, query_owner: as for `nearest`.
-        labels, query_labels: int32 `[n]` and `[Q]`, negative for none; not read where there are sets.
+        part, queries: the database and the queries; limits are not read.
+        labels, query_labels: int32 `[n]` and `[Q]`, never equal for none; not read where there are sets.
         sets, query_sets: uint64 `[n, L]` and `[Q, L]`, sets of labels; empty where items have one label.
         top: the highest grade.
         counts: uint32 `[Q, 2 (top + 1), stride]`, stride = bits + 1; added to.
     """
     stride = counts.shape[2]
     lanes = np.empty(TILE, np.uint64)
-    copy = np.empty((len(chosen), TILE), np.uint64)
+    copy = np.empty((len(part.words), TILE), np.uint64)
     table = counts.reshape(len(counts), -1)
-    for t in range(span[0], span[1]):
-        tile = tiles[t]
-        if masked:
-            take_tile(tile, chosen, mask, copy)
-            tile = copy
-        start, stop = t * TILE, min(n, t * TILE + TILE)
-        for q in range(0, len(queries), 4):
-            measure(tile, queries[q : q + 4], np.uint64(0), lanes)
+    for t in range(part.first, part.last):
+        tile = _tile(part, t, copy)
+        start, stop = t * TILE, min(part.n, t * TILE + TILE)
+        for q in range(0, len(queries.words), 4):
+            measure(tile, queries.words[q : q + 4], np.uint64(0), lanes)
             if len(sets):
                 _add_shared(sets[start:stop], query_sets[q : q + 4], top, stride, lanes)
             else:
                 _add_equal(labels[start:stop], query_labels[q : q + 4], stride, lanes)
-            if len(owner):
-                _add_equal(owner[start:stop], query_owner[q : q + 4], (top + 1) * stride, lanes)
+            if len(part.owner):
+                _add_equal(part.owner[start:stop], queries.owner[q : q + 4], (top + 1) * stride, lanes)
             h0, h1, h2, h3 = table[q], table[q + 1], table[q + 2], table[q + 3]
             for i in range(stop - start):
                 word = lanes[i]
@@ -385,21 +403,3 @@ def _add_shared(sets, mine, top, stride, lanes):
             for w in range(sets.shape[1]):
                 shared += popcount(sets[i, w] & mine[j, w])
             lanes[i] += (min(shared, np.uint64(top)) * np.uint64(stride)) << shift
-
-
-@njit(cache=True, nogil=True)
-def add_up(packed, tables, out):
-    """Distances that are sums of one table entry a byte: weighted and asymmetric Hamming.
-
-    Args:
-        packed: uint8 `[n, V]`.
-        tables: float32 `[Q, V, 256]`.
-        out: float32 `[Q, n]`; summed in float64 in the order of the bytes, so equal codes get equal distances.
-    """
-    for q in range(len(tables)):
-        table, row = tables[q], out[q]
-        for i in range(len(packed)):
-            total = 0.0
-            for byte in range(packed.shape[1]):
-                total += table[byte, packed[i, byte]]
-            row[i] = total
