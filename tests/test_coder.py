@@ -101,7 +101,7 @@ def test_balance_is_that_of_all_items(digits):
     logits = coder.logits(features)
     norm = coder.layers[-1]
     shift = norm.bias.detach().numpy()
-    scale = norm.weight.detach().numpy() * np.sqrt(norm.running_var / (norm.running_var + norm.eps)).numpy()
+    scale = (norm.weight * (norm.running_var / (norm.running_var + norm.eps)).sqrt()).detach().numpy()
     np.testing.assert_allclose(logits.mean(axis=0), shift, atol=1e-4)
     np.testing.assert_allclose(logits.std(axis=0, ddof=1), np.abs(scale), rtol=1e-4)
 
