@@ -14,7 +14,7 @@ import numpy as np
 
 from codelab import gains
 from codelab.codes import Codes
-from codelab.dense import cosine
+from codelab.dense import SCALE, cosine
 from codelab.errors import DataError, UsageError
 from codelab.hamming import LONG, Scan
 from codelab.kernels import compiled
@@ -26,6 +26,9 @@ Groups = str | Sequence[Any] | np.ndarray | None
 
 CHUNK = 1 << 27
 """Bytes of histograms, or of distances of features, held at a time."""
+
+MAX_GRADES = 500
+"""Labels an item may share with a query where grades matter: distance and grade share a 64-bit word."""
 
 STEP = 0.01
 """Distances of features are counted in steps of this size where a curve needs steps."""
@@ -74,6 +77,8 @@ class Ranking:
         if self.by == "codes":
             yield from self._code_histograms(top)
             return
+        if top > MAX_GRADES:
+            raise UsageError(f"{top} grades: expected at most {MAX_GRADES}")
         for rows, distances, grades, out in self._cosines(top):
             tables = [_tie_groups(*row, top) for row in zip(distances, grades, out, strict=True)]
             groups = max(table.shape[1] for table in tables)
@@ -205,14 +210,17 @@ class Ranking:
 
 
 def _tie_groups(distances: np.ndarray, grades: np.ndarray, out: np.ndarray, top: int) -> np.ndarray:
-    """Items of each grade in each group of equal distance, nearest first: int64 `[top + 1, G]`."""
+    """Items of each grade in each group of equal distance, nearest first: int64 `[top + 1, G]`.
+
+    Distances of features are whole multiples of 1 / SCALE^2, so distance and grade are sorted as one whole number.
+    """
     kept = ~out
-    order = np.argsort(distances[kept], kind="stable")
-    ordered = distances[kept][order]
-    group = np.zeros(len(ordered), np.int64)
-    group[1:] = np.cumsum(ordered[1:] != ordered[:-1])
+    key = np.sort((distances[kept] * SCALE**2).astype(np.int64) * (top + 1) + grades[kept])
+    whole = key // (top + 1)
+    group = np.zeros(len(key), np.int64)
+    np.cumsum(whole[1:] != whole[:-1], out=group[1:])
     size = int(group[-1]) + 1 if len(group) else 1
-    return np.bincount(grades[kept][order] * size + group, minlength=(top + 1) * size).reshape(top + 1, size)
+    return np.bincount((key - whole * (top + 1)) * size + group, minlength=(top + 1) * size).reshape(top + 1, size)
 
 
 def rank(

@@ -467,6 +467,13 @@ LABELLED = noisy_codes(20, 16, 2)
             "queries has a relevant item in the database",
         ),
         (
+            lambda c: ndcg(
+                dataclasses.replace(features_of(c), labels=np.ones((20, 501), bool), classes=()), by="features"
+            ),
+            UsageError,
+            "501 grades: expected at most 500",
+        ),
+        (
             lambda c: knn_accuracy(Codes(c.packed, 16, np.ones((20, 2), bool))),
             DataError,
             "needs one label an item, these codes are multi-label",

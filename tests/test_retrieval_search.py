@@ -111,6 +111,13 @@ def test_queries_with_logits_and_their_default():
     assert search(noisy_codes(30, 8, 2), np.zeros((1, 1), np.uint8)).k == 10
 
 
+def test_long_work_is_done_under_a_progress_bar(monkeypatch):
+    codes = noisy_codes(300, 64, 4)
+    expected = search(codes, codes, k=5)
+    monkeypatch.setattr(scans, "LONG", 0)
+    assert np.array_equal(search(codes, codes, k=5).indices, expected.indices)
+
+
 def test_memory_layout_of_queries_does_not_matter():
     codes = noisy_codes(300, 64, 4)
     queries = codes.packed[:20]
