@@ -1,8 +1,8 @@
 """The searches of `search` on a torch device: distances as products of signs, exact, and the nearest by whole keys.
 
 With bits as -1 and 1 the product of two codes is B - 2 d. Its values and partial sums are whole numbers of at most B,
-which float16 holds exactly to 2,048: codes of up to 1,024 bits are multiplied in float16 on a GPU, longer ones and
-weighted distances in float32.
+which float16 holds exactly to 2,048: codes of up to 1,024 bits are multiplied in float16 on a GPU, longer ones in
+float32. Weighted and asymmetric distances are summed in float64 and rounded to float32.
 """
 
 from __future__ import annotations
@@ -42,18 +42,20 @@ def engine(
     plain = logits is None and cost is None
     ones, zeros = bit_costs(codes.bits, packed, logits, keep, cost)
     n, q = len(codes), len(ones)
-    half = plain and place.type == "cuda" and codes.bits <= HALF_BITS
-    kind = torch.float16 if half else torch.float32
+    half = place.type == "cuda" and codes.bits <= HALF_BITS
+    kind = torch.float64 if not plain else torch.float16 if half else torch.float32
+    exact = torch.float32 if plain else torch.float64
     # sum of ones * x + zeros * (1 - x) over bits x, with signs s = 2 x - 1: (ones + zeros + s * (ones - zeros)) / 2
     mine = torch.from_numpy(ones - zeros).to(place, kind)
-    base = torch.from_numpy((ones.astype(np.float64) + zeros).sum(axis=1)).to(place, torch.float32)[:, None]
+    base = torch.from_numpy((ones.astype(np.float64) + zeros).sum(axis=1)).to(place, exact)[:, None]
+    database = torch.from_numpy(np.array(codes.packed)).to(place)  # a copy: torch takes no read-only memory
 
     def blocks(rows: slice) -> Iterator[tuple[int, torch.Tensor]]:
         step = max(1, PAIRS // max(1, rows.stop - rows.start))
         for start in range(0, n, step):
-            signs = _signs(codes.packed[start : start + step], codes.bits, place, kind)
-            product = (mine[rows] @ signs.T).float()
-            yield start, (base[rows] + product) / 2
+            signs = _signs(database[start : start + step], codes.bits, kind)
+            product = (mine[rows] @ signs.T).to(exact)
+            yield start, ((base[rows] + product) / 2).float()
 
     def nearest(k: int) -> tuple[np.ndarray, np.ndarray]:
         parts = []
@@ -92,8 +94,6 @@ def _device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as problem:
         raise UsageError(f"device={name!r}: torch cannot use it ({str(problem).splitlines()[0]})") from None
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = False  # weighted distances need all of float32
     return device
 
 
@@ -101,11 +101,10 @@ def _rows(q: int) -> Iterator[slice]:
     return (slice(start, min(start + QUERIES, q)) for start in range(0, q, QUERIES))
 
 
-def _signs(packed: np.ndarray, bits: int, device: torch.device, kind: torch.dtype) -> torch.Tensor:
+def _signs(packed: torch.Tensor, bits: int, kind: torch.dtype) -> torch.Tensor:
     """Bits as -1 and 1, `[n, B]`, unpacked on the device: an eighth of the bytes cross the bus."""
-    bytes_ = torch.from_numpy(np.array(packed)).to(device)
-    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
-    ones = (bytes_[:, :, None] >> shifts) & 1
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device)
+    ones = (packed[:, :, None] >> shifts) & 1
     return ones.flatten(1)[:, :bits].to(kind).mul_(2).sub_(1)
 
 

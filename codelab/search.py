@@ -93,7 +93,8 @@ def search(
         asymmetric: a differing bit adds the size of the query's logit, so that bits the query is sure of count more.
         include_ties: return also everything that is as near as the k-th neighbour.
         threads: default: the cores this process may use.
-        device: `cpu`, or a torch device such as `cuda`.
+        device: `cpu`, or a torch device such as `cuda`: the same Hamming neighbours; with fractional weights or logits
+            the last digit of a distance may differ.
 
     Returns:
         SearchResult with `distances` and `indices` `[Q, k]`, or flat with `offsets` for `radius` and `include_ties`.
