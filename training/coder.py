@@ -250,10 +250,10 @@ class _View:
         self.shape = (source.rows, source.dims)
         self.mean = torch.from_numpy(stats.mean)
         self.spread = float(np.sqrt(stats.variance.mean()))
-        self.array = source.take(np.arange(source.rows), BLOCK) if source.array is None else source.array
+        self.pick = source.pick or source.take(np.arange(source.rows), BLOCK).__getitem__
 
     def take(self, index: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.array[index].astype(np.float32, copy=False))
+        return torch.from_numpy(self.pick(index).astype(np.float32, copy=False))
 
 
 def _check(**options: float) -> None:

@@ -8,22 +8,9 @@ from torch import Tensor
 
 from codelab.encoder import fit_square
 from codelab.errors import DataError, UsageError
-from codelab.images import ImageSet, open_images
+from codelab.images import ImageSet
 from codelab.progress import counter
 from training.config import TrainConfig
-
-
-def open_training_images(config: TrainConfig) -> ImageSet:
-    """The images a config names.
-
-    Raises:
-        UsageError: the data or the split is not there.
-        DataError: there is no image, or fewer than one batch.
-    """
-    images = open_images(config.data, split=config.split or None)
-    if len(images) < config.batch:
-        raise DataError(f"{images.name}: {len(images)} images, fewer than a batch of {config.batch}; lower batch")
-    return images
 
 
 def load_pixels(images: ImageSet, config: TrainConfig, *, show: bool = True) -> Tensor:
@@ -31,8 +18,10 @@ def load_pixels(images: ImageSet, config: TrainConfig, *, show: bool = True) -> 
 
     Raises:
         UsageError: they would take more than the config allows.
-        DataError: an image cannot be read.
+        DataError: there are fewer images than a batch, or one cannot be read.
     """
+    if len(images) < config.batch:
+        raise DataError(f"{images.name}: {len(images)} images, fewer than a batch of {config.batch}; lower batch")
     size = config.store_size
     need = len(images) * 3 * size * size / 1e9
     if need > config.memory_gb:

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from codelab.atomic import atomic_path
 from codelab.encoder import FORMAT, Encoder, EncoderConfig, load_state, read_tensors, write_tensors
 from codelab.errors import DataError, UsageError
-from codelab.images import ImageSet
+from codelab.images import ImageSet, open_images
 from training.config import TrainConfig
 from training.crops import View, augment, uniforms
-from training.data import batches, load_pixels, open_training_images
+from training.data import batches, load_pixels
 from training.display import Display
 from training.health import Monitor, health_line, warning
 from training.objective import bit_bce, coding_rate_max, is_reset_epoch, mean_rate, reset_head
@@ -70,7 +70,7 @@ def fit(
             (folder / name).unlink(missing_ok=True)
     elif saved.exists() and not resume:
         raise UsageError(f"{folder}: holds a run already; add --resume, or --fresh to throw it away, or change --run")
-    images = open_training_images(config) if images is None else images
+    images = open_images(config.data, split=config.split or None) if images is None else images
     run = Run(config, load_pixels(images, config, show=show))
     if saved.exists():
         run.load(saved)
@@ -251,7 +251,11 @@ class Run:
             keys = ("step", "exp_avg", "exp_avg_sq")
             state = {k: parts["optimizer"][f"{k}.{name}"] for k in keys if f"{k}.{name}" in parts["optimizer"]}
             if state:
-                self.optimizer.state[parameter] = {k: v.to(self.device) for k, v in state.items()}
+                # The fused step reads moments and weights in the order of memory: they must lie alike.
+                self.optimizer.state[parameter] = {
+                    k: v.to(self.device) if k == "step" else torch.empty_like(parameter).detach().copy_(v)
+                    for k, v in state.items()
+                }
         torch.set_rng_state(parts["rng"][""])
         self.step = int(header["step"])
 
