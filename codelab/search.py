@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ class SearchResult(Result):
     offsets: np.ndarray | None = None
     n: int
     queries: int
-    bits: int
+    bits: int | None
     k: int | None = None
     radius: float | None = None
     distance: str = "Hamming"
@@ -62,8 +62,9 @@ class SearchResult(Result):
     def __str__(self) -> str:
         what = f"top {self.k}" if self.radius is None else f"all within distance {self.radius:g}"
         ties = ", with everything tied at the last place" if self.radius is None and self.offsets is not None else ""
+        of = f"codes of {self.bits} bits" if self.bits else "features"
         return (
-            f"{what}{ties} of {self.queries:,} queries among N = {self.n:,} codes of {self.bits} bits, "
+            f"{what}{ties} of {self.queries:,} queries among N = {self.n:,} {of}, "
             f"{self.distance} distance, exact, in order of (distance, row)"
         )
 
@@ -78,6 +79,7 @@ def search(
     weights: np.ndarray | None = None,
     asymmetric: bool = False,
     include_ties: bool = False,
+    by: str = "codes",
     threads: int | None = None,
     device: str = "cpu",
 ) -> SearchResult:
@@ -85,13 +87,15 @@ def search(
 
     Args:
         codes: the database, N codes of B bits.
-        queries: Codes; or packed uint8 `[Q, ceil(B/8)]`; or, with `asymmetric`, real logits `[Q, B]`.
+        queries: Codes; or packed uint8 `[Q, ceil(B/8)]`; or, with `asymmetric`, real logits `[Q, B]`; or, by features,
+            `[Q, d]`.
         k: how many neighbours (default 10).
         radius: instead of `k`: every code at this distance or nearer (FAISS' `range_search` means strictly nearer).
         mask: the bits that count: bool `[B]`, or bit numbers. Default: all.
         weights: `[B]`, what a differing bit adds to the distance (>= 0). Default: 1.
         asymmetric: a differing bit adds the size of the query's logit, so that bits the query is sure of count more.
         include_ties: return also everything that is as near as the k-th neighbour.
+        by: `codes`, or `features`: by 1 - cosine of `Codes.features`, on the processor, without mask or weights.
         threads: default: the cores this process may use.
         device: `cpu`, or a torch device such as `cuda`: the same Hamming neighbours; with fractional weights or logits
             the last digit of a distance may differ.
@@ -113,9 +117,7 @@ def search(
         >>> search(codes, codes[[0]], radius=0)[0][1].tolist()
         [0]
     """
-    n, bits = len(codes), codes.bits
-    packed, logits = _queries(codes, queries, asymmetric)
-    q = len(packed) if logits is None else len(logits)
+    n = len(codes)
     if k is not None and radius is not None:
         raise UsageError("search: give k or radius, not both")
     places = 10 if k is None else k
@@ -126,8 +128,59 @@ def search(
         raise UsageError("include_ties: goes with k; a radius has no last place")
     elif not radius >= 0:
         raise UsageError(f"radius={radius}: expected 0 or more")
-    keep = bit_mask(mask, bits)
-    cost = None if weights is None else _weights(weights, bits)
+    if by == "features":
+        if mask is not None or weights is not None or asymmetric or device != "cpu":
+            raise UsageError("by='features': goes without mask, weights, asymmetric and device")
+        how = _by_features(codes, queries, threads)
+    elif by == "codes":
+        how = _by_codes(codes, queries, mask, weights, asymmetric, threads, device)
+    else:
+        raise UsageError(f"by={by!r}: expected 'codes' or 'features'")
+    offsets = None
+    if radius is not None:
+        distances, indices, offsets = how.within(np.full(how.queries, radius))
+    else:
+        distances, indices = how.nearest(places)
+        if include_ties:
+            distances, indices, offsets = how.within(distances[:, -1])
+    return SearchResult(
+        source=Source.of(codes),
+        distances=distances.astype(how.dtype, copy=False),
+        indices=indices,
+        offsets=offsets,
+        n=n,
+        queries=how.queries,
+        bits=how.bits,
+        k=places if radius is None else None,
+        radius=radius,
+        distance=how.distance,
+    )
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """The two kinds of search, ready for the queries: `nearest(k)` and `within(radius [Q])`."""
+
+    nearest: Callable[[int], Any]
+    within: Callable[[np.ndarray], Any]
+    queries: int
+    distance: str
+    dtype: type
+    bits: int | None
+
+
+def _by_codes(
+    codes: Codes,
+    queries: Codes | np.ndarray,
+    mask: np.ndarray | Sequence[int] | None,
+    weights: np.ndarray | None,
+    asymmetric: bool,
+    threads: int | None,
+    device: str,
+) -> _Engine:
+    packed, logits = _queries(codes, queries, asymmetric)
+    keep = bit_mask(mask, codes.bits)
+    cost = None if weights is None else _weights(weights, codes.bits)
     engine = _engine
     if device != "cpu":
         try:
@@ -135,25 +188,32 @@ def search(
         except ImportError:
             raise UsageError(f"device={device!r}: needs torch, found none (pip install 'codelab[models]')") from None
     nearest, within = engine(codes, packed, logits, keep, cost, threads, device)
-    offsets = None
-    if radius is not None:
-        distances, indices, offsets = within(np.full(q, radius))
-    else:
-        distances, indices = nearest(places)
-        if include_ties:
-            distances, indices, offsets = within(distances[:, -1])
-    real = logits is not None or cost is not None
-    return SearchResult(
-        source=Source.of(codes),
-        distances=distances.astype(np.float32 if real else np.int32, copy=False),
-        indices=indices,
-        offsets=offsets,
-        n=n,
-        queries=q,
-        bits=int(keep.sum()),
-        k=places if radius is None else None,
-        radius=radius,
-        distance="asymmetric Hamming" if logits is not None else "weighted Hamming" if real else "Hamming",
+    if logits is None and cost is None:
+        return _Engine(nearest, within, len(packed), "Hamming", np.int32, int(keep.sum()))
+    name = "weighted Hamming" if logits is None else "asymmetric Hamming"
+    return _Engine(nearest, within, len(packed if logits is None else logits), name, np.float32, int(keep.sum()))
+
+
+def _by_features(codes: Codes, queries: Codes | np.ndarray, threads: int | None) -> _Engine:
+    from codelab import dense
+
+    mine, theirs = queries.features if isinstance(queries, Codes) else np.asarray(queries), codes.features
+    if mine is None or theirs is None:
+        name = "database" if theirs is None else "queries"
+        raise DataError(f"{name}: by='features' needs features, and these codes have none")
+    width = theirs.shape[1]
+    if mine.ndim != 2 or mine.shape[1] != width or mine.dtype.kind not in "fiu":
+        raise DataError(f"queries: expected features [Q, {width}], found {mine.dtype} {list(mine.shape)}")
+    if not np.isfinite(mine).all():
+        raise DataError("queries: a feature is NaN or infinite")
+    source, q, n = dense.cosine(mine, theirs), len(mine), len(codes)
+    return _Engine(
+        lambda k: dense.nearest(source, q, n, k, threads),
+        lambda r: dense.within(source, q, n, r, threads),
+        q,
+        "cosine",
+        np.float64,
+        None,
     )
 
 

@@ -111,6 +111,40 @@ def test_queries_with_logits_and_their_default():
     assert search(noisy_codes(30, 8, 2), np.zeros((1, 1), np.uint8)).k == 10
 
 
+def test_features_are_searched_by_cosine(monkeypatch):
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(500, 12)).astype(np.float32)
+    features[1::2] = features[::2] * 2  # every direction twice: exact ties
+    codes = dataclasses.replace(noisy_codes(500, 8, 2), features=features)
+    expected = cdist(features[:40], features, "cosine")
+    monkeypatch.setattr(dense, "ITEMS", 77)
+    monkeypatch.setattr(dense, "KEEP", 0)
+    found = search(codes, codes[:40], k=9, by="features", threads=2)
+    assert found.distances == pytest.approx(np.sort(expected, axis=1)[:, :9], abs=1e-6)
+    pairs = np.sort(found.indices[:, :8].reshape(40, 4, 2), axis=2)
+    assert (pairs[:, :, 0] + 1 == pairs[:, :, 1]).all()
+    assert np.array_equal(pairs.reshape(40, 8), found.indices[:, :8])  # of two equal ones the lower row is first
+    near = search(codes, features[:40].astype(np.float64), radius=0.5, by="features")
+    assert np.array_equal(np.diff(near.offsets), (expected <= 0.5).sum(axis=1))
+    assert str(found).startswith("top 9 of 40 queries among N = 500 features, cosine distance, exact")
+    for bad, error, message in (
+        ({"by": "pixels"}, UsageError, "by='pixels': expected 'codes' or 'features'"),
+        ({"by": "features", "mask": [1]}, UsageError, "goes without mask, weights, asymmetric and device"),
+    ):
+        with pytest.raises(error, match=message):
+            search(codes, codes[:2], k=1, **bad)
+    for queries, message in (
+        (noisy_codes(3, 8, 2), "queries: by='features' needs features, and these codes have none"),
+        (np.ones((2, 3)), r"queries: expected features \[Q, 12\], found float64 \[2, 3\]"),
+        (np.full((2, 12), np.inf), "queries: a feature is NaN or infinite"),
+        (np.zeros((2, 12)), "queries: features of row 0 are all 0"),
+    ):
+        with pytest.raises(DataError, match=message):
+            search(codes, queries, k=1, by="features")
+    with pytest.raises(DataError, match="database: by='features' needs features"):
+        search(noisy_codes(3, 8, 2), np.ones((2, 12)), k=1, by="features")
+
+
 def test_long_work_is_done_under_a_progress_bar(monkeypatch):
     codes = noisy_codes(300, 64, 4)
     expected = search(codes, codes, k=5)
