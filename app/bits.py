@@ -44,7 +44,8 @@ _COLUMNS = {
 def show(view: View) -> None:
     frame = table(view)
     order = [int(bit) for bit in frame["bit"]]
-    if "bit" not in st.session_state and "bit" not in st.query_params:
+    asked = str(st.session_state.get("bit", st.query_params.get("bit")))
+    if not asked.isdecimal() or int(asked) >= view.codes.bits:
         st.session_state["bit"] = order[0]  # the most telling bit is the one to meet first
     left, right = st.columns([5, 10], gap="medium")
     with left:

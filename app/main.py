@@ -16,7 +16,6 @@ from app.parts import PAGES, style, text
 from app.state import (
     NO_LABELS,
     View,
-    group_default,
     label_choices,
     open_codes,
     relabelled,
@@ -24,6 +23,7 @@ from app.state import (
 )
 from codelab.codes import Codes
 from codelab.errors import CodelabError
+from codelab.semantics import same_thing
 
 DEFAULT = "runs/demo/codes.parquet"
 
@@ -91,7 +91,12 @@ def _sidebar() -> View | str | None:
     """What to look at; a line of text where the file cannot be opened, None where there is none."""
     with st.sidebar:
         named = st.text_input(
-            "Codes", _named_on_command_line(), key="codes", bind="query-params", persist_state="session", help="A file or folder of codes."
+            "Codes",
+            _named_on_command_line(),
+            key="codes",
+            bind="query-params",
+            persist_state="session",
+            help="A file or folder of codes.",
         )
         path = Path((named or DEFAULT).strip()).expanduser()
         if not path.exists():
@@ -106,18 +111,20 @@ def _sidebar() -> View | str | None:
             "Labels",
             choices,
             key="labels",
-            bind="query-params", persist_state="session",
+            bind="query-params",
+            persist_state="session",
             help="What counts as the class of an image: the labels in the file, or any attribute.",
         )
         label = label or choices[0]
         groups = [NO_LABELS, *codes.attributes]
-        default = group_default(codes)
+        default = same_thing(codes)
         group = st.selectbox(
             "Near copies share",
             groups,
             index=groups.index(default) if default else 0,
             key="group",
-            bind="query-params", persist_state="session",
+            bind="query-params",
+            persist_state="session",
             help="Images with the same value show one thing (the skin tones of one emoji, the frames of one video). "
             "Rankings leave the query's own group out, and galleries show one image of each.",
         )

@@ -108,13 +108,14 @@ def _neighbours(view: View, query: Query, k: int, group: str | None) -> None:
         gallery([query.card], "query", size=120)
         if query.card.label:
             st.caption(text(f"class: {query.card.label}"))
+        database = _bare(view.codes, rows)
         if query.row is not None and len(rows):
-            _average_precision(view.codes, query, view.codes[rows])
+            _average_precision(query, database)
     with right:
         if not len(rows):
             st.info("There is no other image to compare with.", icon=":material/info:")
             return
-        found = search(view.codes[rows], query.code, k=min(k, len(rows)))
+        found = search(database, query.code, k=min(k, len(rows)))
         near, distances = rows[found.indices[0]], found.distances[0]
         st.markdown(f"**The {len(near)} nearest of {len(rows):,}** by Hamming distance")
         same = [_same_class(view.codes, query.row, int(row)) for row in near]
@@ -147,6 +148,11 @@ def _database(codes: Codes, row: int | None, group: str | None) -> np.ndarray:
     return keep
 
 
+def _bare(codes: Codes, rows: np.ndarray) -> Codes:
+    """Codes and labels alone: copying pictures and logits of 100,000 items would take longer than the search."""
+    return Codes(codes.packed[rows], codes.bits, labels=codes.labels[rows], classes=codes.classes)
+
+
 def _same_class(codes: Codes, query: int | None, row: int) -> bool | None:
     """Whether two items share a class; None where one of them has none."""
     if query is None or not label_text(codes, query) or not label_text(codes, row):
@@ -156,7 +162,7 @@ def _same_class(codes: Codes, query: int | None, row: int) -> bool | None:
     return bool(codes.labels[query] == codes.labels[row])
 
 
-def _average_precision(codes: Codes, query: Query, database: Codes) -> None:
+def _average_precision(query: Query, database: Codes) -> None:
     if not query.card.label:
         return
     try:

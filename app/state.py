@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 FILE_LABELS = "the file's own"
 NO_LABELS = "none"
-SAME_THING = ("emoji", "group", "identity")
-"""Attribute names that usually say which images show one and the same thing."""
 MOST_CLASSES = 2000
 
 
@@ -114,10 +112,6 @@ def label_choices(_codes: Codes, key: Hashable) -> list[str]:
         if 2 <= values <= min(MOST_CLASSES, max(2, len(_codes) // 2)):
             choices.append(name)
     return [*choices, NO_LABELS]
-
-
-def group_default(codes: Codes) -> str | None:
-    return next((name for name in SAME_THING if name in codes.attributes), None)
 
 
 @st.cache_resource(show_spinner="Measuring …", max_entries=8)

@@ -24,7 +24,7 @@ from codelab.distances import PairDistances, pair_distances
 from codelab.entropy import BlockEntropy
 from codelab.errors import CodelabError, UsageError
 from codelab.result import Result, plain
-from codelab.semantics import ClassShares, class_shares, exemplars
+from codelab.semantics import ClassShares, class_shares, exemplars, same_thing
 from codelab.usage import BitUsage
 from codelab.verdict import ALPHA, best_bits, ordinal, overall, plain_reason, verdicts
 
@@ -78,7 +78,7 @@ def write_report(
         title: heading of the page.
         extra_tables: more tables, heading -> data frame, shown first.
         group: item column; of each value at most one image is shown for a bit, so that near copies do not fill the
-            row. Default: `emoji` where there is such a column.
+            row. Default: `emoji`, `group` or `identity`, where there is such a column.
 
     Raises:
         UsageError: `path` is a folder, or does not end in `.html`.
@@ -98,8 +98,7 @@ def write_report(
     sections = dict(analyze(codes) if results is None else results)
     if "pair_distances" not in sections:
         sections["pair_distances"] = _distances(codes)
-    if group is None and "emoji" in codes.items.column_names:
-        group = "emoji"
+    group = group or same_thing(codes)
     lines = verdicts(sections)
     bits = _best(codes, sections, group)
     page = (

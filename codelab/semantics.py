@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+SAME_THING = ("emoji", "group", "identity")
+"""Attribute names that usually say which images show one and the same thing."""
+
+
+def same_thing(codes: Codes) -> str | None:
+    """The attribute, if there is one of a usual name, whose values say which images are near copies of each other."""
+    return next((name for name in SAME_THING if name in codes.attributes), None)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Contrast:
     """Images of one class on both sides of a bit: rows with bit = 0 and rows with bit = 1."""

@@ -114,6 +114,12 @@ class TestBits:
         p = codes.to_bits()[:, 7].mean()
         assert f"#### {p:.1%}" in said(app)
 
+    @pytest.mark.parametrize("bit", ["12", "-1", "x", ""])
+    def test_an_address_of_no_bit_opens_the_first(self, path, bit):
+        app = opened(path, "bits", bit=bit)
+        assert app.number_input(key="bit").value == 3
+        assert "1st of 12" in said(app)
+
     def test_previous_next_and_typing(self, path):
         app = opened(path, "bits", bit="7")
         button = {b.label: b for b in app.button}
@@ -273,6 +279,16 @@ class TestSidebar:
         assert "**80 images · 12 bits**" in words
         assert "with logits, thumbnails" in words
         assert "Drawn by <b>Ann</b>" in words
+
+    def test_another_file_with_fewer_bits_and_other_labels(self, path, tmp_path):
+        Codes.from_bits(np.random.default_rng(0).integers(0, 2, (30, 5)), labels=["a", "b"] * 15).save(
+            tmp_path / "small.parquet"
+        )
+        app = opened(path, "bits", bit="11", labels="shade")
+        checked(app.text_input(key="codes").set_value(str(tmp_path / "small.parquet")).run())
+        assert "30 images · 5 bits" in said(app)
+        assert 0 <= app.number_input(key="bit").value < 5
+        assert app.selectbox(key="labels").value == "the file's own"
 
     def test_a_file_written_anew_is_read_anew(self, tmp_path):
         shapes(40).save(tmp_path / "codes.parquet")
