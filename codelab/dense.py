@@ -86,7 +86,9 @@ def costs_by_bit(ones: np.ndarray, zeros: np.ndarray, packed: np.ndarray) -> Dis
 
     def distances(rows: slice, items: slice) -> np.ndarray:
         tables = if_one[rows][:, used] @ values.T + if_zero[rows][:, used] @ (1 - values).T
-        part = np.array(packed[items][:, used], order="C")  # writable, whatever memory the codes lie in
+        part = packed[items]
+        if len(used) < packed.shape[1] or not part.flags.writeable:  # compiled code takes only writable memory
+            part = np.array(part[:, used], order="C")
         out = np.empty((len(tables), len(part)), np.float32)
         loops.add_up(part, tables.astype(np.float32), out)
         return out
