@@ -91,7 +91,7 @@ def distance_histogram(distances: PairDistances) -> go.Figure:
         y=distances.independent,
         name="if bits were independent",
         mode="lines",
-        line={"color": GREY, "width": 1.5, "dash": "dot"},
+        line={"color": GREY, "width": 1.5, "dash": "dot", "shape": "hvh"},
     )
     lines: list[tuple[np.ndarray | None, str, str, str]] = [
         (distances.every, "any two images", INK, "solid"),
