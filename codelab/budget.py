@@ -38,10 +38,30 @@ class BudgetCurve(Result):
     queries: Source
     n: int
     n_queries: int
+    bits: int
     ties: str
     relevance: str
     left_out: str
     average: str
+
+    def __str__(self) -> str:
+        table = self.to_frame()
+        rows = [
+            f"{row.bits} bits {row.leading:.4f} leading, {row.random:.4f} +- {row.spread:.4f} random, "
+            f"{row.best:.4f} best first against {row.leading_half:.4f} leading on the half that did not choose"
+            for row in table.itertuples()
+        ]
+        how = [
+            f"{self.n_queries:,} queries, N = {self.n:,}, cut from {self.bits} bits, Hamming",
+            f"{self.random.shape[1]} random subsets",
+            f"ties {self.ties}",
+            "divided by relevant",
+            f"relevant: {self.relevance}",
+            f"left out: {self.left_out}" if self.left_out else "",
+            f"average over {'queries' if self.average == 'query' else 'classes'}",
+            f"seed {self.seed}",
+        ]
+        return f"mAP@ALL: {'; '.join(rows)} ({'; '.join(part for part in how if part)})"
 
     def to_frame(self) -> pd.DataFrame:
         """One row a budget: `bits`, `leading`, `random` (mean), `spread` (standard deviation of the draws), `best`,
@@ -139,6 +159,7 @@ def bit_budget_curve(
         queries=Source.of(queries),
         n=len(ranking.database),
         n_queries=len(queries),
+        bits=bits,
         ties=ties,
         relevance=ranking.relevance,
         left_out=ranking.left_out,

@@ -220,6 +220,20 @@ class PrecisionRecallCurve(Result):
     left_out: str
     average: str
 
+    def __str__(self) -> str:
+        what = f"{self.bits} bits, Hamming" if self.by == "codes" else "features, cosine"
+        parts = [
+            f"{self.n_queries:,} queries, N = {self.n:,}, {what}",
+            f"relevant: {self.relevance}",
+            f"left out: {self.left_out}" if self.left_out else "",
+            f"average over {'queries' if self.average == 'query' else 'classes'}",
+            f"{self.skipped:,} queries without a relevant item not counted" if self.skipped else "",
+        ]
+        ends = " to ".join(
+            f"{self.precision[i]:.4f} at recall {self.recall[i]:.4f} (radius {self.radius[i]:g})" for i in (0, -1)
+        )
+        return f"precision {ends} ({'; '.join(part for part in parts if part)})"
+
     def to_frame(self) -> pd.DataFrame:
         """One row a radius: `radius`, `precision`, `recall`, `found`."""
         import pandas as pd

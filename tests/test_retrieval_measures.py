@@ -351,6 +351,18 @@ def test_a_result_is_a_line_to_quote_a_row_and_json():
     assert "weigh exp(cosine / 0.07)" in str(knn_accuracy(codes, weighted=True))
 
 
+def test_curves_say_what_they_are():
+    codes = noisy_codes(90, 8, 3)
+    curve = precision_recall_curve(codes)
+    assert "at recall 1.0000 (radius 8) (90 queries, N = 90, 8 bits, Hamming; relevant: same label" in str(curve)
+    assert str(curve).startswith(f"precision {curve.precision[0]:.4f} at recall {curve.recall[0]:.4f} (radius 0) to ")
+    assert "features, cosine" in str(precision_recall_curve(features_of(codes), by="features"))
+    budget = str(bit_budget_curve(codes, budgets=(8, 2), draws=3, seed=5))
+    assert budget.startswith("mAP@ALL: 8 bits ")
+    assert "cut from 8 bits, Hamming; 3 random subsets; ties expected; divided by relevant" in budget
+    assert budget.endswith("left out: self; average over queries; seed 5)")
+
+
 def test_shorter_codes_and_the_best_bits_first():
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 4, 600)
