@@ -293,7 +293,10 @@ class Scan:
         block = block or self.block
         pairs = len(packed) * self.n
         threads = self.threads if pairs > SMALL else 1
-        blocks = (len(packed) + block - 1) // block
+        blocks = -(-len(packed) // block)
+        if blocks > 1:  # as many blocks for each thread, of equal size
+            blocks = -(-blocks // threads) * threads
+            block = -(-len(packed) // (4 * blocks)) * 4
         parts = min(len(self.tiles), 1 if blocks >= threads else -(-threads // max(1, blocks)))
         spans = list(pairwise([len(self.tiles) * i // parts for i in range(parts + 1)])) if parts else []
         tasks = list(self._tasks(packed, block, spans))
