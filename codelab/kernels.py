@@ -11,6 +11,7 @@ import functools
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
@@ -188,6 +189,15 @@ def compiled(module: str) -> Any:
 
     Where numba finds no folder it may write its results to, they go to a private temporary one, for this process.
     """
+    with _ONE_IMPORT:
+        return _imported(module)
+
+
+_ONE_IMPORT = threading.Lock()
+"""Two threads that import numba at the same time wait for each other for ever (llvmlite's lock and the importer's)."""
+
+
+def _imported(module: str) -> Any:
     _announce_compilation()
     try:
         return import_module(f"codelab.{module}")
