@@ -170,7 +170,8 @@ def binarize(
 
     Args:
         features: `[N, d]`, at least 2 rows: an array or `np.load(..., mmap_mode="r")`, `Codes` with features, or the
-            path of a `.npy` file, a Parquet file or a folder of such. They are worked on as float32.
+            path of a `.npy` file, a Parquet file or a folder of such. They are worked on as float32. A path takes the
+            least memory: pages of a map that stays open count as the process's own until the system needs them.
         bits: B. At most the dimensions that vary (`sign`, `median`) or the rank (`pca-rotation`, `itq`), which is
             below N; any number for `lsh`.
         method: see above. The trained coder, `hashcoder`, is `training.fit_coder`.

@@ -15,6 +15,9 @@ from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
 from codelab.files import KEY
 
+STREAMED: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 20}
+"""By default a whole row group is held in memory, and many writers make one row group of a million rows."""
+
 READ_ERRORS = (pa.ArrowException, OSError, ValueError)
 
 
@@ -27,14 +30,14 @@ class Features:
         dims: d.
         name: what an error message calls them: a path, or `features`.
         read: given a number of rows, yields the raw blocks `[<= rows, d]` in order.
-        array: the same rows for access in any order, where they lie in one array (perhaps a mapped file).
+        pick: given row numbers in any order, those raw rows; None where they can only be read in order.
     """
 
     rows: int
     dims: int
     name: str
     read: Callable[[int], Iterator[np.ndarray]]
-    array: np.ndarray | None = None
+    pick: Callable[[np.ndarray], np.ndarray] | None = None
 
     def blocks(self, rows: int) -> Iterator[tuple[int, np.ndarray]]:
         """The number of the first row, and float32 `[<= rows, d]`, block after block.
@@ -107,7 +110,7 @@ def open_features(source: Any, *, column: str | None = None) -> Features:
     def read(rows: int) -> Iterator[np.ndarray]:
         return (array[start : start + rows] for start in range(0, len(array), rows))
 
-    return Features(len(array), array.shape[1], "features", read, array)
+    return Features(len(array), array.shape[1], "features", read, lambda index: array[index])
 
 
 def feature_column(path: Path, schema: pa.Schema, column: str | None = None) -> str:
@@ -146,7 +149,7 @@ def parquet_files(path: Path) -> list[pq.ParquetFile]:
     files = []
     for name in names:
         try:
-            files.append(pq.ParquetFile(name, page_checksum_verification=True))
+            files.append(pq.ParquetFile(name, page_checksum_verification=True, **STREAMED))
         except READ_ERRORS as error:
             raise DataError(f"{name}: not a whole Parquet file ({_line(error)})") from None
     return files
@@ -195,12 +198,13 @@ def _from_npy(path: Path) -> Features:
     array = mapped()
     _check_array(array, str(path))
     count, dims = array.shape
+    del array
 
     def read(rows: int) -> Iterator[np.ndarray]:
-        # mapped anew for each block: pages of a map that stays open count as this process's memory
+        # mapped anew each time: pages of a map that stays open count as this process's memory
         return (mapped()[start : start + rows] for start in range(0, count, rows))
 
-    return Features(count, dims, str(path), read, array)
+    return Features(count, dims, str(path), read, lambda index: mapped()[index])
 
 
 def _from_parquet(path: Path, column: str | None) -> Features:

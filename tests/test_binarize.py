@@ -218,9 +218,8 @@ def test_half_precision_and_integers_are_read():
         np.testing.assert_array_equal(binarize(x.astype(kind), 4).encode(x.astype(kind)), expected)
 
 
-@pytest.mark.parametrize("method", ["itq", "median", "lsh"])
-def test_memory_does_not_grow_with_the_file(method, tmp_path):
-    """A file of 300 MB within 64 MB above what a tiny file takes."""
+def peak_memory(path, method):
+    """The most memory, in MB, of a process that fits and codes a file."""
     script = r"""
 import re, sys
 from pathlib import Path
@@ -230,19 +229,29 @@ coder.encode(sys.argv[1])
 # not ru_maxrss: that starts at the peak of the process that started this one
 print(int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024)
 """
-    peaks = []
-    for rows in (5_000, 600_000):
-        path = tmp_path / f"{rows}.npy"
-        mapped = np.lib.format.open_memmap(path, "w+", np.float32, (rows, 128))
-        rng = np.random.default_rng(0)
-        for start in range(0, rows, 5000):
-            mapped[start : start + 5000] = rng.standard_normal((5000, 128), dtype=np.float32)
-        mapped.flush()
-        del mapped
-        command = [sys.executable, "-c", script, str(path), method]
-        peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    command = [sys.executable, "-c", script, str(path), method]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.fixture(scope="module")
+def small_and_large(tmp_path_factory):
+    """A file of 3 MB and one of 150 MB, as .npy and as Parquet of one row group."""
+    folder = tmp_path_factory.mktemp("large")
+    for name, rows in (("small", 5_000), ("large", 300_000)):
+        values = np.random.default_rng(0).standard_normal((rows, 128), dtype=np.float32)
+        np.save(folder / f"{name}.npy", values)
+        column = pa.FixedSizeListArray.from_arrays(values.ravel(), 128)
+        table = pa.table({"emb": column})
+        pq.write_table(table, folder / f"{name}.parquet", row_group_size=rows, use_dictionary=False)
+    yield folder
+    for path in folder.iterdir():
         path.unlink()
-    assert peaks[1] - peaks[0] < 64, peaks
+
+
+@pytest.mark.parametrize(("method", "ending"), [("itq", "npy"), ("itq", "parquet"), ("median", "npy")])
+def test_memory_does_not_grow_with_the_file(method, ending, small_and_large):
+    small, large = (peak_memory(small_and_large / f"{name}.{ending}", method) for name in ("small", "large"))
+    assert large - small < 64, (small, large)
 
 
 # -- what the codes are worth -----------------------------------------------------------------------------------------
