@@ -212,10 +212,13 @@ class ClassPairCounts(Counts):
         both = np.zeros((n_classes, len(upper[0])), dtype=np.int32)
         order = np.argsort(codes.labels, kind="stable")
         edges = np.searchsorted(codes.labels[order], np.arange(n_classes + 1))
-        for c in range(n_classes):
-            rows = codes.packed[order[edges[c] : edges[c + 1]]]
-            if len(rows):
-                both[c] = pair_counts(rows, codes.bits)[upper]
+        packed = codes.packed[order]
+
+        def count(c: int) -> None:
+            if edges[c + 1] > edges[c]:
+                both[c] = pair_counts(packed[edges[c] : edges[c + 1]], codes.bits, threads=1)[upper]
+
+        run(count, range(n_classes), None)
         class_n = np.diff(edges).astype(np.int64)
         return cls(Source.of(codes), codes.bits, int(class_n.sum()), class_n, both, codes.classes)
 

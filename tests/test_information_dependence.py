@@ -88,14 +88,15 @@ def test_false_positives_of_pairs_stay_near_five_percent():
 
 
 def test_the_chi_square_law_takes_over_where_it_agrees_with_the_exact_null():
-    n, a, b = 8000, np.array([2005, 1995]), np.array([2000, 2000])  # either side of the border
-    both = np.array([560, 557])
-    mean, p_value = pair_null(a, b, both, n)
+    a, b = np.array([899, 905]), np.array([900, 900])  # either side of the border of 100 expected in the rarest cell
+    both = np.array([130, 131])
+    mean, p_value = pair_null(a, b, both, 8100)
     assert mean[0] == pytest.approx(mean[1], rel=1e-3)
-    table = [[560, 1445], [1440, 4555]]
-    assert p_value[0] == pytest.approx(stats.chi2_contingency(table, correction=False, lambda_=0).pvalue, rel=1e-3)
-    table = [[557, 1438], [1443, 4562]]
-    assert p_value[1] == pytest.approx(stats.chi2_contingency(table, correction=False, lambda_=0).pvalue, rel=0.02)
+    for i in range(2):
+        table = [[both[i], a[i] - both[i]], [b[i] - both[i], 8100 - a[i] - b[i] + both[i]]]
+        expected = stats.chi2_contingency(table, correction=False, lambda_=0).pvalue
+        assert p_value[i] == pytest.approx(expected, rel=0.1)
+        assert 1e-4 < p_value[i] < 0.01
 
 
 def test_log_odds_against_scipy_and_their_coverage():
