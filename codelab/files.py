@@ -121,7 +121,8 @@ def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
     first: dict[str, Any] = {}
     for name in names:
         try:
-            part = pq.ParquetFile(name, page_checksum_verification=True)
+            # read as asked for, not whole row groups ahead: `iter_codes` must hold only one block
+            part = pq.ParquetFile(name, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 20)
         except READ_ERRORS as error:
             raise DataError(f"{name}: not a whole Parquet file ({_line(error)})") from None
         head = _head(name, part.schema_arrow)
