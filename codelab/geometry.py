@@ -72,6 +72,8 @@ def geometry(features: np.ndarray | Codes, *, device: str = "cpu") -> Geometry:
         if features.features is None:
             raise DataError("geometry: these codes have no features; export them with --features")
         features = features.features
+    if hasattr(features, "detach"):  # a torch tensor, wherever it lies and whatever its precision
+        features = features.detach().float().cpu().numpy()
     features = np.asarray(features)
     if features.ndim != 2 or features.shape[1] == 0 or features.dtype.kind not in "fiu":
         raise DataError(f"geometry: expected numbers [N, d], found {features.dtype} {list(features.shape)}")

@@ -5,7 +5,7 @@ import pytest
 
 import codelab
 from codelab.codes import Codes
-from codelab.errors import DataError
+from codelab.errors import DataError, UsageError
 from codelab.geometry import geometry
 
 
@@ -46,6 +46,22 @@ def test_codes_bring_their_features():
     assert geometry(codes).d_eff == pytest.approx(geometry(features.astype(np.float32)).d_eff)
     assert geometry(codes).source.sha256 == codes.sha256
     assert callable(codelab.geometry)
+
+
+def test_torch_gives_the_same_on_any_device():
+    import torch
+
+    features = np.random.default_rng(4).normal(size=(300, 20)).astype(np.float32)
+    expected = geometry(features)
+    devices = ["cuda"] if torch.cuda.is_available() else ["cpu:0"]
+    for device in devices:
+        found = geometry(torch.from_numpy(features), device=device)
+        assert found.eigenvalues == pytest.approx(expected.eigenvalues, rel=1e-9)
+        assert found.rank_me == pytest.approx(expected.rank_me)
+    assert geometry(torch.from_numpy(features).to(torch.bfloat16)).d_eff == pytest.approx(expected.d_eff, rel=0.01)
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="torch finds no CUDA device here, expected 'cpu'"):
+            geometry(features, device="cuda")
 
 
 @pytest.mark.parametrize(
