@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -101,9 +101,17 @@ def _export(options: argparse.Namespace) -> None:
 def _analyze(options: argparse.Namespace) -> None:
     from codelab.analyze import analyze
     from codelab.atomic import atomic_path
+    from codelab.channel import channel_of_views, view_channels
 
     codes = _codes(options)
-    results = analyze(codes, permutations=options.permutations, seed=options.seed)
+    if options.views == 1 or (options.views and not options.data):
+        raise UsageError("analyze: --views takes 2 or more, and the images the codes were made from as --data")
+    plain, views, changed = _views(options, codes) if options.views else (None, [], {})
+    features = views[0].features if views else None
+    results = analyze(codes, features=features, permutations=options.permutations, seed=options.seed)
+    if plain is not None:
+        results["channel"] = channel_of_views(views, seed=options.seed)
+        results["view_channels"] = view_channels(plain, changed)
     report = {name: result.to_dict() for name, result in results.items()}
     text = json.dumps(report, indent=1, allow_nan=False)
     if options.out:
@@ -124,11 +132,49 @@ def _analyze(options: argparse.Namespace) -> None:
         columns = ["bit", "information", "plugin", "p_value", "q_value", "uncertainty"]
         rows = [(f"{int(row[0])}", *(f"{v:.4g}" for v in row[1:])) for row in frame[columns].itertuples(index=False)]
         _table(columns, rows, title="the 10 bits that say most about the class (bits of information)")
+    if plain is not None:
+        _print_channel(results)
+
+
+def _print_channel(results: Mapping[str, Any]) -> None:
+    whole, each = results["channel"], results["view_channels"].to_frame()
+    rows = [(row[0], *(f"{v:.3f}" for v in row[1:])) for row in each.itertuples(index=False)]
+    _table(list(each.columns), rows, title="what one change of the image does to the bits (means over bits)")
+    print(
+        f"two views share at least {whole.value:.2f} bits of the code [{whole.value_low:.2f}, {whole.value_high:.2f}] "
+        f"(this bound cannot exceed {whole.ceiling:.2f}); single bits add up to {whole.information_sum:.2f}"
+    )
+
+
+def _views(options: argparse.Namespace, codes: Codes) -> tuple[Codes, list[Codes], dict[str, Codes]]:
+    """Codes of the plain images, of K views of them with every augmentation, and of one view for each augmentation."""
+    from codelab.export import encode_images
+    from codelab.images import open_images
+    from codelab.views import CHANGES, view_of
+
+    encoder = _own_encoder(options, codes)
+    images = open_images(options.data, labels_csv=options.labels)
+    row_of = {name: row for row, name in enumerate(images.items["id"].to_pylist())}
+    ids = codes.items["id"].to_pylist()
+    missing = next((name for name in ids if name not in row_of), None)
+    if missing is not None:
+        raise UsageError(f"{options.data}: has no image {missing!r}, which {options.codes} was made from")
+    images = images.subset([row_of[name] for name in ids])
+    views = [
+        encode_images(
+            encoder, view_of(images, seed=options.seed + k), features=True, label=f"view {k + 1} of {options.views}"
+        )
+        for k in range(options.views)
+    ]
+    changed = {
+        name: encode_images(encoder, view_of(images, name, seed=options.seed), label=f"only {name}")
+        for name in CHANGES
+    }
+    return codes, views, changed
 
 
 def _search(options: argparse.Namespace) -> None:
     from codelab.codes import Codes
-    from codelab.files import find_checkpoint
     from codelab.images import decode
     from codelab.retrieval import search
 
@@ -144,14 +190,7 @@ def _search(options: argparse.Namespace) -> None:
         image = Path(options.query)
         if not image.is_file():
             raise UsageError(f"{image}: no such file")
-        checkpoint = options.ckpt or find_checkpoint(codes, options.codes)
-        if checkpoint is None:
-            raise UsageError(f"search: no checkpoint beside {options.codes}; name the one that made it with --ckpt")
-        encoder = _encoder(options, str(checkpoint))
-        if encoder.config.bits != codes.bits:
-            raise DataError(f"{checkpoint}: gives {encoder.config.bits} bits, {options.codes} has {codes.bits}")
-        if encoder.sha256 != codes.meta.get("encoder", {}).get("sha256", encoder.sha256):
-            raise DataError(f"{checkpoint}: not the encoder that made {options.codes} (another SHA-256)")
+        encoder = _own_encoder(options, codes)
         _, logits = encoder.encode(encoder.transform(decode(image.read_bytes(), str(image)))[None])
         query = Codes.from_logits(logits)
     found = search(codes, query, k=min(options.k, len(codes)))
@@ -245,6 +284,21 @@ def _encoder(options: argparse.Namespace, checkpoint: str) -> Encoder:
         name = checkpoint.removeprefix("timm:")
         return Encoder.from_timm(name, bits=options.bits, pretrained=not options.random_weights)
     return Encoder.load(checkpoint)
+
+
+def _own_encoder(options: argparse.Namespace, codes: Codes) -> Encoder:
+    """The encoder that made these codes; another one would give answers that mean nothing."""
+    from codelab.files import find_checkpoint
+
+    checkpoint = options.ckpt or find_checkpoint(codes, options.codes)
+    if checkpoint is None:
+        raise UsageError(f"no checkpoint beside {options.codes}; name the one that made it with --ckpt")
+    encoder = _encoder(options, str(checkpoint))
+    if encoder.config.bits != codes.bits:
+        raise DataError(f"{checkpoint}: gives {encoder.config.bits} bits, {options.codes} has {codes.bits}")
+    if encoder.sha256 != (codes.meta.get("encoder") or {}).get("sha256", encoder.sha256):
+        raise DataError(f"{checkpoint}: not the encoder that made {options.codes} (another SHA-256)")
+    return encoder
 
 
 def _serve(codes: Path, port: int) -> None:
@@ -372,8 +426,14 @@ def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
         "measure codes: usage, entropy, information, reuse, geometry",
         "runs/demo/codes.parquet",
         "runs/demo/codes.parquet --by tone --json",
+        "runs/demo/codes.parquet --views 4 --data demo",
     )
     _codes_options(sub)
+    sub.add_argument("--views", type=_positive, metavar="K", help="encode K augmented views: what survives")
+    sub.add_argument("--data", help="with --views, the images the codes were made from, as in codelab export")
+    sub.add_argument("--labels", metavar="CSV", help="with --views, the CSV given to codelab export")
+    sub.add_argument("--ckpt", help="with --views, the checkpoint, where it no longer lies where the codes say")
+    _timm_options(sub)
     sub.add_argument("--permutations", type=_positive, default=200, help="behind every p-value (default: %(default)s)")
     sub.add_argument("--seed", type=int, default=0, help="of all chance (default: %(default)s)")
     sub.add_argument("--json", action="store_true", help="all results as JSON on stdout")

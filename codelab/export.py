@@ -87,13 +87,11 @@ def export(
         DataError: an image cannot be read and `skip_bad` is off (every such image is listed), none is left, or the
             model gives a number that is not finite.
     """
-    import torch
-
     out = Path(out)
     single = out.suffix == ".parquet"
     if not single and out.is_dir() and any(out.iterdir()):
         raise UsageError(f"{out}: a folder that is not empty; name a new one, or a file ending in .parquet")
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = _device(device)
     encoder = encoder.to(where).eval()
     options = {"logits": logits, "features": features, "thumbnails": thumbnails, "batch": BATCH}
     about: dict[str, Any] = {
@@ -141,6 +139,38 @@ def export(
             out.rmdir()
         folder.rename(out)
     return Exported(out, len(images) - len(bad), tuple(bad))
+
+
+def encode_images(
+    encoder: Encoder,
+    images: ImageSet,
+    *,
+    logits: bool = False,
+    features: bool = False,
+    workers: int = 4,
+    device: str | None = None,
+    label: str = "encoding",
+    progress: bool = True,
+) -> Codes:
+    """Codes of images in memory, without a file; the options are those of `export`.
+
+    Raises:
+        DataError: an image cannot be read, or the model gives a number that is not finite.
+    """
+    where = _device(device)
+    encoder = encoder.to(where).eval()
+    options = {"logits": logits, "features": features, "thumbnails": False}
+    with ThreadPoolExecutor(workers) as pool, counter(label, len(images), show=progress) as advance:
+        codes, bad = _encode(encoder, images, range(len(images)), where, pool, options, advance)
+    if bad:
+        raise DataError(f"{images.name}: {len(bad)} of {len(images)} images cannot be read", bad)
+    return codes
+
+
+def _device(name: str | None) -> torch.device:
+    import torch
+
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def _encode(

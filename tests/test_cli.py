@@ -75,7 +75,7 @@ def test_importing_codelab_is_light():
 def test_analyze_in_words_and_in_json(exported, tmp_path, capsys):
     assert main(["analyze", str(exported), "--permutations", "20"]) == 0
     text = capsys.readouterr().out
-    assert "Bits are balanced" in text
+    assert "Bit balance" in text
     assert "12" in text.splitlines()[0]
     assert main(["analyze", str(exported), "--permutations", "20", "--json", "--out", str(tmp_path / "r.json")]) == 0
     results = json.loads(capsys.readouterr().out)
