@@ -16,7 +16,7 @@ from codelab.classes import attribute_information, class_information
 from codelab.codes import Codes
 from codelab.collisions import collisions
 from codelab.counts import BitCounts, CellCounts, ClassCounts, ClassPairCounts, PairCounts
-from codelab.dependence import bit_dependence
+from codelab.dependence import bit_dependence, pairs_within
 from codelab.distances import pair_distances
 from codelab.entropy import ARRANGEMENTS, Blocks, arrange_blocks, block_entropy
 from codelab.errors import CodelabError, DataError
@@ -95,7 +95,7 @@ def analyze(
         "pair_distances": lambda: pair_distances(codes, seed=seed),
         "class_information": lambda: class_information(codes, **chance),
         "joint_information": lambda: joint_information(codes, min(JOINT, codes.bits), **chance),
-        "bit_dependence": lambda: bit_dependence(pairs(), within=_within(codes)),
+        "bit_dependence": lambda: bit_dependence(pairs(), within=pairs_within(codes)),
         "bit_reuse": lambda: bit_reuse(codes, features, **chance),
     }
     for name in attribute_names(codes):
@@ -197,10 +197,6 @@ def _measured(measure: Callable[[], Result]) -> Result:
 def _blocks(codes: Codes, pairs: Callable[[], PairCounts], blocks: Blocks, seed: int) -> Result:
     held = pairs() if blocks == "dependent" else None
     return block_entropy(codes, min(WIDTH, codes.bits), blocks=blocks, seed=seed, pairs=held)
-
-
-def _within(codes: Codes) -> ClassPairCounts | None:
-    return ClassPairCounts.of(codes) if codes.labelled and not codes.multilabel else None
 
 
 def _channel(codes: Codes, view: Codes | None, seed: int) -> Result:

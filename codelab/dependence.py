@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codelab.codes import Codes
-from codelab.counts import ClassPairCounts, PairCounts
+from codelab.counts import MOST_PAIRS, ClassPairCounts, PairCounts
 from codelab.entropy import pair_information
 from codelab.errors import UsageError
 from codelab.kernels import compiled
@@ -27,8 +27,8 @@ STRONGEST = 50
 class BitDependence(Result):
     """Arrays `[B, B]`, symmetric: `phi` the correlation, `plugin` the mutual information in bits as counted,
     `information` with the exact mean over permutations subtracted, `p_value` and, over all pairs, `q_value`;
-    `conditional` the information given the class, corrected, and `conditional_plugin` as counted (None without
-    labels). The diagonal of `phi` is 1 (0 for a bit that never changes), of the informations the entropy.
+    `conditional` the information given the class, corrected, and `conditional_plugin` as counted (None where
+    `pairs_within` gives none). The diagonal of `phi` is 1 (0 for a bit that never changes), of the informations the entropy.
 
     `duplicates` and `complements` are pairs of bits with phi of at least `near`, or at most -`near`. `cluster` `[B]`
     numbers groups of bits (average linkage on 1 - abs(phi), cut at abs(phi) = `cut`), and `order` `[B]` puts like bits
@@ -102,8 +102,8 @@ def bit_dependence(
     for name, limit in (("near", near), ("cut", cut)):
         if not 0 < limit <= 1:
             raise UsageError(f"{name} {limit}: expected a correlation above 0 and up to 1")
-    if within is None and isinstance(codes, Codes) and codes.labelled and not codes.multilabel:
-        within = ClassPairCounts.of(codes)
+    if within is None and isinstance(codes, Codes):
+        within = pairs_within(codes)
     counts = PairCounts.of(codes)
     n, pairs, bits = need_items("bit_dependence", counts.n, least=2), counts.pairs, counts.bits
     ones = np.diagonal(pairs)
@@ -140,6 +140,14 @@ def bit_dependence(
         cut=cut,
         n=n,
     )
+
+
+def pairs_within(codes: Codes) -> ClassPairCounts | None:
+    """Counts of pairs in each class; None without one label an image, or with more classes than can be kept."""
+    pairs = codes.bits * (codes.bits + 1) // 2
+    if not codes.labelled or codes.multilabel or len(codes.classes) * pairs > MOST_PAIRS:
+        return None
+    return ClassPairCounts.of(codes)
 
 
 def correlation(pairs: np.ndarray, n: int) -> np.ndarray:

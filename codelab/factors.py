@@ -28,7 +28,8 @@ class Factors(Result):
     """Scores, one row each: `measure`, `factor` (`all` where it is one figure for the code), `value`, the mean of the
     same score over shuffled attributes `control`, their 95 % point `control_high`, and the `p_value`.
 
-    `information` `[B, F]` is I(bit; factor) in bits, corrected for chance, of the factors named in `factors`.
+    `information` `[B, F]` is I(bit; factor) in bits, corrected for chance, of the factors named in `factors`, over
+    `items` images.
 
     * `mig`: the information of the best bit less that of the second, over the factor's entropy.
     * `sap`: the same with the share of images that one bit classifies rightly, instead of information.
@@ -49,6 +50,7 @@ class Factors(Result):
     control_high: np.ndarray
     p_value: np.ndarray
     permutations: int
+    items: int
 
     def to_frame(self) -> pd.DataFrame:
         """One row a score."""
@@ -72,6 +74,7 @@ def factors(
     *,
     bins: int = 8,
     permutations: int = 200,
+    items: int = 20_000,
     seed: int = 0,
 ) -> Factors:
     """Disentanglement and compositionality of bits with respect to several attributes.
@@ -82,6 +85,7 @@ def factors(
             the class.
         bins: quantile bins of a column of numbers.
         permutations: shuffles of the images' attributes, all attributes together, behind each control.
+        items: at most this many images, drawn by `seed`, are looked at.
         seed: of all chance.
 
     Returns:
@@ -103,7 +107,9 @@ def factors(
     """
     if permutations < 1:
         raise UsageError(f"permutations {permutations}: expected at least 1")
-    names = _names(codes, attributes)
+    source, names = Source.of(codes), _names(codes, attributes)
+    if len(codes) > items:
+        codes = codes[np.sort(np.random.default_rng([seed, 2]).permutation(len(codes))[:items])]
     columns = [labelling(codes, name, bins=bins) for name in names]
     for column in columns:
         if len(np.unique(column.labels[column.labels >= 0])) < 2:
@@ -113,8 +119,9 @@ def factors(
     generator = np.random.default_rng([seed, 1])
     null = np.stack([scorer.scores(generator.permutation(len(codes)))[1] for _ in range(permutations)])
     return Factors(
-        source=Source.of(codes),
+        source=source,
         seed=seed,
+        items=len(codes),
         factors=tuple(column.text for column in columns),
         information=scorer.information(np.arange(len(codes))),
         measure=tuple(measure for measure, _ in rows),

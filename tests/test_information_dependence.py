@@ -60,6 +60,14 @@ def test_counts_of_parts_give_the_same():
     assert np.array_equal(whole.conditional, summed.conditional)
 
 
+def test_more_classes_than_can_be_kept_leave_out_what_is_given_the_class():
+    labels = np.arange(400) % 40_000
+    codes = Codes.from_bits(synthetic.fair_bits(400, 128).to_bits(), labels, classes=[str(c) for c in range(40_000)])
+    assert bit_dependence(codes).conditional is None
+    with pytest.raises(DataError, match="40000 classes of 8256 pairs of bits are too many to keep"):
+        ClassPairCounts.of(codes)
+
+
 def test_duplicates_complements_and_clusters():
     fair = np.random.default_rng(0).integers(0, 2, (1000, 3))
     a, b, c = fair.T

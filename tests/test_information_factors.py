@@ -98,6 +98,7 @@ def test_the_class_counts_and_too_few_attributes_are_refused(coins):
     a, b, _ = coins
     codes = Codes.from_bits(np.stack([a, b], axis=1), a, items={"colour": b.astype(str)})
     assert factors(codes, permutations=2).factors == ("class", "colour")
+    assert factors(codes, permutations=2, items=300).items == 300
     with pytest.raises(DataError, match="needs two attributes, these codes have none"):
         factors(Codes.from_bits(np.eye(4)))
     with pytest.raises(UsageError, match="found 1, expected at least 2"):
