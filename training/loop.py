@@ -113,6 +113,7 @@ class Run:
             std=config.std,
             interpolation="bilinear",  # the filter of the training crops
         )
+        torch.manual_seed(config.seed)  # for backbones with dropout; all else draws by its own key
         self.student = Encoder(architecture, seed=config.seed, pretrained=config.pretrained).to(self.device)
         if self.pixels.is_cuda or config.backbone == "conv":
             self.student = self.student.to(memory_format=torch.channels_last)
@@ -225,7 +226,7 @@ class Run:
         for name, parameter in self.student.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{key}.{name}"] = value
-        tensors["rng"] = torch.get_rng_state()
+        tensors["rng"] = torch.cuda.get_rng_state() if self.device.type == "cuda" else torch.get_rng_state()
         header = {"format": FORMAT, "kind": "checkpoint", "step": self.step, "config": self.config.to_dict()}
         write_tensors(path, tensors, header)
 
@@ -256,7 +257,7 @@ class Run:
                     k: v.to(self.device) if k == "step" else torch.empty_like(parameter).detach().copy_(v)
                     for k, v in state.items()
                 }
-        torch.set_rng_state(parts["rng"][""])
+        (torch.cuda.set_rng_state if self.device.type == "cuda" else torch.set_rng_state)(parts["rng"][""])
         self.step = int(header["step"])
 
     def product(self, training: dict[str, Any]) -> Encoder:
