@@ -65,7 +65,7 @@ def iter_codes(path: str | Path, *, rows: int = ROW_GROUP, columns: Sequence[str
     Args:
         path: a codelab `.parquet` file, or a folder of them.
         rows: the most rows a block has.
-        columns: item columns and `logits`, `features` to read; default all. Codes and labels always come.
+        columns: item columns and `logits`, `features` to read; default all. Codes, ids and labels always come.
 
     Raises:
         UsageError, DataError: as `load`.
@@ -76,7 +76,7 @@ def iter_codes(path: str | Path, *, rows: int = ROW_GROUP, columns: Sequence[str
     parts, head = code_parts(path)
     for part in parts:
         names = part.schema_arrow.names
-        wanted = [n for n in names if columns is None or n in (*columns, "code", "label", "labels")]
+        wanted = [n for n in names if columns is None or n in (*columns, "id", "code", "label", "labels")]
         try:
             for batch in part.iter_batches(batch_size=rows, columns=wanted):
                 table = pa.Table.from_batches([batch])
