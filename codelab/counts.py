@@ -30,6 +30,9 @@ GROUPS = 64
 MOST_PAIRS = 1 << 28
 """Largest table of pairs within classes: 1 GB, which 256 bits reach at 8,000 classes."""
 
+FEW = 1024
+"""Items of a class up to which pairs are counted by a product of matrices."""
+
 ROWS = 1 << 15
 """Rows unpacked at a time: 32 MB for 256 bits in float32."""
 
@@ -212,11 +215,15 @@ class ClassPairCounts(Counts):
         both = np.zeros((n_classes, len(upper[0])), dtype=np.int32)
         order = np.argsort(codes.labels, kind="stable")
         edges = np.searchsorted(codes.labels[order], np.arange(n_classes + 1))
-        packed = codes.packed[order]
+        packed, places = codes.packed[order], np.ravel_multi_index(upper, (codes.bits, codes.bits))
 
         def count(c: int) -> None:
-            if edges[c + 1] > edges[c]:
-                both[c] = pair_counts(packed[edges[c] : edges[c + 1]], codes.bits, threads=1)[upper]
+            rows = packed[edges[c] : edges[c + 1]]
+            if len(rows) > FEW:
+                both[c] = pair_counts(rows, codes.bits, threads=1).ravel()[places]
+            elif len(rows):  # a small product costs less than laying out so few rows for the kernel
+                bits = unpack_bits(rows, codes.bits).astype(np.float32)
+                both[c] = (bits.T @ bits).ravel()[places]
 
         run(count, range(n_classes), None)
         class_n = np.diff(edges).astype(np.int64)
