@@ -99,6 +99,7 @@ class Run:
         self.pixels = pixels.to(self.device)
         self.steps_per_epoch = len(pixels) // config.batch
         self.steps = self.steps_per_epoch * config.epochs
+        self.warmup = round(config.warmup_epochs * self.steps_per_epoch)
         self.step = 0
         self.views = views(config)
 
@@ -153,7 +154,7 @@ class Run:
                     now = time.perf_counter()
                     speed = (self.step - clock_step) * config.batch / (now - clock)
                     clock, clock_step = now, self.step
-                    settled = since_reset >= max(50, 2 * self.steps_per_epoch)
+                    settled = since_reset >= max(50, 2 * self.steps_per_epoch) and self.step > 2 * self.warmup
                     alarm = warning(values) if settled else None
                     if alarm and not alarmed:
                         display.warn(f"step {self.step}: {alarm}")
@@ -198,8 +199,7 @@ class Run:
         self.monitor.record(loss, bce, rate, heard, sent)
 
         peak = config.lr * config.batch / 256
-        warmup = round(config.warmup_epochs * self.steps_per_epoch)
-        lr = warmup_cosine(self.step, self.steps, warmup=warmup, peak=peak, end=config.min_lr)
+        lr = warmup_cosine(self.step, self.steps, warmup=self.warmup, peak=peak, end=config.min_lr)
         decay = cosine(self.step, self.steps, config.weight_decay, config.weight_decay_end)
         for group in self.optimizer.param_groups:
             group["lr"], group["weight_decay"] = lr, decay if group["decays"] else 0.0
