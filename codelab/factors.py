@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from codelab.attributes import CLASS, Labelling, attribute_names, labelling
 from codelab.codes import Codes, unpack_bits
@@ -163,7 +163,7 @@ class _Scorer:
         first, second = generator.integers(0, n, (2, PAIRS))
         kept = first != second
         self.first, self.second = first[kept], second[kept]
-        self.distance = stats.rankdata((self.bits[self.first] != self.bits[self.second]).sum(axis=1))
+        self.distance = _ranks((self.bits[self.first] != self.bits[self.second]).sum(axis=1))
 
     def information(self, order: np.ndarray) -> np.ndarray:
         return self._tables(order)[0]
@@ -237,11 +237,17 @@ class _Scorer:
             known += both
             differ += both & (a != b)
         told = known > 0
-        meaning = stats.rankdata(differ[told] / known[told])
+        meaning = _ranks(differ[told] / known[told])
         code = self.distance[told]
         if len(code) < 2 or np.ptp(meaning) == 0 or np.ptp(code) == 0:
             return 0.0
         return float(np.corrcoef(code, meaning)[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    from scipy import stats  # slow to load
+
+    return stats.rankdata(values)
 
 
 def _relative_entropy(importance: np.ndarray) -> np.ndarray:
