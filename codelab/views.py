@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 ALL = "all"
-"""Name of the view that every change is applied to, as a training view is."""
+"""Name of the view that all changes are drawn for, as in training."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class ViewedImages(ImageSet):
     def image(self, i: int) -> Image.Image:
         """Image i after the change; the draw depends on the seed, the change and the row alone."""
         image = super().image(i)
-        names = list(CHANGES) if self.change == ALL else [self.change]
-        for name in names:
-            generator = np.random.default_rng([self.seed, list(CHANGES).index(name), i])
-            image = CHANGES[name](image, generator)
+        for number, (name, change) in enumerate(CHANGES.items()):
+            draw = np.random.default_rng([self.seed, number, i])
+            if self.change == name or (self.change == ALL and draw.random() < SHARE[name]):
+                image = change(image, draw)
         return image
 
 
@@ -101,4 +101,7 @@ def _blur(image: Image.Image, draw: np.random.Generator) -> Image.Image:
 
 
 CHANGES: dict[str, Change] = {"crop": _crop, "flip": _flip, "colour": _colour, "grey": _grey, "blur": _blur}
-"""The augmentations one by one; `flip` and `grey` are always applied, the others by a random amount."""
+"""The augmentations one by one; `flip` and `grey` are the same each time, the others by a random amount."""
+
+SHARE = {"crop": 1.0, "flip": 0.5, "colour": 0.8, "grey": 0.2, "blur": 0.5}
+"""How often each is part of the view `all`: the recipe's probabilities (METHOD 3), blur as in the local views."""
