@@ -59,9 +59,8 @@ def fit(
         DataError: too few images, a checkpoint that cannot be used, or a loss that is not finite.
         KeyboardInterrupt: SIGINT or SIGTERM came; the checkpoint was saved first.
 
-    Example:
-        >>> fit(TrainConfig(epochs=20), resume=True)  # doctest: +SKIP
-        PosixPath('runs/train')
+    Example (about a minute of training, so it is not run as a test):
+        fit(load_config("configs/demo.yaml", {"run": "runs/mine"}), resume=True)
     """
     folder = Path(config.run)
     saved = folder / "checkpoint.safetensors"
