@@ -10,14 +10,17 @@ import numpy as np
 
 from codelab import gains
 from codelab.codes import Codes
-from codelab.errors import UsageError
-from codelab.kernels import class_counts, column_counts
+from codelab.errors import DataError, UsageError
+from codelab.kernels import class_counts
 from codelab.ranking import Groups, Ranking, average_precisions, rank
 from codelab.result import Result, Source
 from codelab.retrieval_result import check_choice, class_average
 
 if TYPE_CHECKING:
     import pandas as pd
+
+NUMBERS = 1 << 13
+"""Classes or groups whose ones are counted at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +100,8 @@ def bit_budget_curve(
 
     Bits are ordered best first by how much more often they agree between a query and its relevant items than between
     it and the others, on a random half of the queries; the other half scores them, for bits scored on the queries
-    that chose them look better than they are.
+    that chose them look better than they are. Where the queries are the database too, bits are chosen among the items
+    of the half that chooses alone; the items of one group are all in one half.
 
     Args:
         queries, database, ties, exclude_self, groups, average, threads: as in `retrieval_map`.
@@ -110,10 +114,10 @@ def bit_budget_curve(
         DataError: sets that do not fit each other, no labels, or no query of a half with a relevant item.
 
     Example:
-        >>> codes = Codes.from_bits([[0, 0], [0, 1], [1, 0], [1, 1]], labels=[0, 0, 1, 1])  # bit 0 is the class
+        >>> codes = Codes.from_bits([[0, 0], [0, 1], [1, 0], [1, 1]] * 3, labels=[0, 0, 1, 1] * 3)  # bit 0: the class
         >>> curve = bit_budget_curve(codes, budgets=(2, 1), draws=2)
         >>> curve.order.tolist(), curve.leading.round(2).tolist(), curve.best.round(2).tolist()
-        ([0, 1], [0.75, 1.0], [0.75, 1.0])
+        ([0, 1], [0.86, 1.0], [0.86, 1.0])
     """
     ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, threads=threads)
     check_choice("ties", ties, gains.TIES)
@@ -129,15 +133,15 @@ def bit_budget_curve(
     if len(queries) < 2:
         raise UsageError("bit_budget_curve: expected at least 2 queries, to choose on one half and score on the other")
     generator = np.random.default_rng(seed)
-    shuffled = generator.permutation(len(queries))
-    chooses, scores = np.sort(shuffled[: len(queries) // 2]), np.sort(shuffled[len(queries) // 2 :])
-    order = np.argsort(-_agreement(_part(ranking, chooses)), kind="stable")
-    judge = _part(ranking, scores)
+    chooser, judge = _halves(ranking, generator)
+    order = np.argsort(-_agreement(chooser), kind="stable")
 
     def score(who: Ranking, chosen: np.ndarray) -> float:
         keep = np.zeros(bits, bool)
         keep[chosen] = True
         values = average_precisions(replace(who, keep=keep), len(who.database), ties, "relevant")
+        if np.isnan(values).all():
+            raise DataError(f"bit_budget_curve: of {len(values)} queries that score none has a relevant item")
         return class_average(who, values, average)
 
     leading = [score(ranking, np.arange(budget)) for budget in budgets]
@@ -167,33 +171,101 @@ def bit_budget_curve(
     )
 
 
-def _part(ranking: Ranking, rows: np.ndarray) -> Ranking:
-    """The same ranking for some of the queries."""
-    owner = None if ranking.query_owner is None else ranking.query_owner[rows]
-    return replace(ranking, queries=ranking.queries[rows], query_owner=owner)
+def _part(ranking: Ranking, rows: np.ndarray, items: np.ndarray | None = None) -> Ranking:
+    """The same ranking for some of the queries, and for some items of the database where `items` is given."""
+    mine, theirs = ranking.query_owner, ranking.owner
+    part = replace(ranking, queries=ranking.queries[rows], query_owner=None if mine is None else mine[rows])
+    if items is None:
+        return part
+    return replace(part, database=ranking.database[items], owner=None if theirs is None else theirs[items])
+
+
+def _halves(ranking: Ranking, generator: np.random.Generator) -> tuple[Ranking, Ranking]:
+    """One half of the queries to choose bits with, and the other to score them.
+
+    A group of near copies is in one half. Where queries are in the database as well, the half that chooses sees no
+    item of the half that scores: a bit chosen for how it sorts these items would look better than it is.
+
+    Raises:
+        UsageError: all queries are of one group.
+    """
+    queries, database = ranking.queries, ranking.database
+    mine, theirs = ranking.query_owner, ranking.owner
+    if mine is None and (database is queries or database.sha256 == queries.sha256):
+        mine = theirs = np.arange(len(queries))
+    if mine is None or theirs is None:
+        shuffled = generator.permutation(len(queries))
+        chooses = np.isin(np.arange(len(queries)), shuffled[: len(queries) // 2])
+        items = None
+    else:
+        alone = -1 - np.arange(len(queries))
+        _, unit, sizes = np.unique(np.where(mine < 0, alone, mine), return_inverse=True, return_counts=True)
+        if len(sizes) < 2:
+            raise UsageError(
+                "bit_budget_curve: expected at least 2 groups, to choose on one half and score on the other, found 1"
+            )
+        shuffled = generator.permutation(len(sizes))
+        filled = np.cumsum(sizes[shuffled]) <= len(queries) // 2
+        filled[0] = True
+        chooses = np.isin(unit, shuffled[filled])
+        items = np.flatnonzero(~np.isin(theirs, mine[~chooses]))
+    return _part(ranking, np.flatnonzero(chooses), items), _part(ranking, np.flatnonzero(~chooses))
 
 
 def _agreement(ranking: Ranking) -> np.ndarray:
     """Per bit: share of relevant pairs that agree on it less the share of all pairs that do: float64 `[B]`.
 
-    Counted from ones per class, so near copies that a ranking leaves out are in it: this chooses bits, and the other
-    half of the queries, ranked without near copies, judges the choice. A pair that shares two labels counts twice.
+    Pairs that the ranking leaves out are not counted. A pair that shares two labels counts twice.
+
+    Raises:
+        DataError: no query has a relevant item.
     """
-    (mine, mine_n), (theirs, theirs_n) = (_ones_by_class(codes) for codes in (ranking.queries, ranking.database))
-    rest, rest_n = (column_counts(ranking.queries.packed, ranking.queries.bits), len(ranking.queries))
-    base, base_n = (column_counts(ranking.database.packed, ranking.database.bits), len(ranking.database))
-    shared = min(len(mine), len(theirs))
-    mine, mine_n, theirs, theirs_n = (part[:shared].astype(np.float64) for part in (mine, mine_n, theirs, theirs_n))
-    agree = mine * theirs + (mine_n[:, None] - mine) * (theirs_n[:, None] - theirs)
-    near = agree.sum(axis=0) / max(1.0, float(mine_n @ theirs_n))
-    return near - (rest / rest_n * (base / base_n) + (1 - rest / rest_n) * (1 - base / base_n))
+    queries, database = ranking.queries, ranking.database
+    mine, theirs = np.zeros(len(queries), np.int64), np.zeros(len(database), np.int64)
+    near, every = _agreeing_by_label(ranking, mine, theirs), _agreeing(ranking, mine, theirs)
+    if ranking.query_owner is not None and ranking.owner is not None:
+        _, owners = np.unique(np.concatenate([ranking.query_owner, ranking.owner]), return_inverse=True)
+        mine, theirs = owners[: len(queries)], owners[len(queries) :]
+        near = near - _agreeing_by_label(ranking, mine, theirs)
+        every = every - _agreeing(ranking, mine, theirs)
+    if near[-1] < 1:
+        raise DataError("bit_budget_curve: on the half of the queries that chooses bits none has a relevant item")
+    return near[:-1] / near[-1] - every[:-1] / every[-1]
 
 
-def _ones_by_class(codes: Codes) -> tuple[np.ndarray, np.ndarray]:
-    """Ones of each bit in each class `[C, B]` and items of each class `[C]`."""
-    if not codes.multilabel:
-        kept = codes.labels[codes.labels >= 0]
-        ones = class_counts(codes.packed, codes.bits, codes.labels, len(codes.classes))
-        return ones, np.bincount(kept, minlength=len(codes.classes))
-    ones = np.stack([column_counts(codes.packed[member], codes.bits) for member in codes.labels.T])
-    return ones, codes.labels.sum(axis=0)
+def _agreeing_by_label(ranking: Ranking, mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """`_agreeing` among pairs that share a label, once for each label they share."""
+    ours = (ranking.queries.labels, mine), (ranking.database.labels, theirs)
+    if ranking.database.multilabel:
+        columns = range(ranking.database.labels.shape[1])
+        return sum(
+            (_agreeing(ranking, *(np.where(labels[:, c], unit, -1) for labels, unit in ours)) for c in columns),
+            np.zeros(ranking.queries.bits + 1),
+        )
+    size = max(len(ranking.queries.classes), len(ranking.database.classes))
+    return _agreeing(ranking, *(np.where(labels >= 0, unit * size + labels, -1) for labels, unit in ours))
+
+
+def _agreeing(ranking: Ranking, mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Among pairs of a query and an item of the same number (below 0: of none): float64 `[B + 1]`.
+
+    How many of them agree on each bit, from the ones of each bit among the queries and the items of each number; and
+    last, how many there are.
+    """
+    numbers = np.intersect1d(mine[mine >= 0], theirs[theirs >= 0])
+    total = np.zeros(ranking.queries.bits + 1)
+    for start in range(0, len(numbers), NUMBERS):
+        part = numbers[start : start + NUMBERS]
+        a, a_n = _ones(ranking.queries, mine, part)
+        b, b_n = _ones(ranking.database, theirs, part)
+        total[:-1] += (a * b + (a_n - a) * (b_n - b)).sum(axis=0)
+        total[-1] += (a_n * b_n).sum()
+    return total
+
+
+def _ones(codes: Codes, values: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ones of each bit among the codes of each of some ascending `numbers`, `[n, B]`, and how many codes, `[n, 1]`."""
+    at = np.minimum(np.searchsorted(numbers, values), len(numbers) - 1)
+    rows = np.flatnonzero(numbers[at] == values)
+    ones = class_counts(codes.packed[rows], codes.bits, at[rows], len(numbers))
+    return ones.astype(np.float64), np.bincount(at[rows], minlength=len(numbers))[:, None].astype(np.float64)

@@ -12,7 +12,7 @@ from rank_oracles import AWAY, hamming, noisy_codes, orders, relevance, tied_ave
 from sklearn.metrics import average_precision_score, ndcg_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from codelab import bit_budget_curve, dense, ranking
+from codelab import bit_budget_curve, budget, dense, ranking
 from codelab import hamming as scans
 from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
@@ -385,6 +385,55 @@ def test_shorter_codes_and_the_best_bits_first():
     assert np.array_equal(again.random, curve.random)
     tagged = Codes.from_bits(bits, np.eye(4, dtype=bool)[labels])
     assert np.array_equal(bit_budget_curve(tagged, budgets=(4,), draws=1, seed=3).order, curve.order)
+
+
+@pytest.mark.parametrize("copies", [1, 4])
+@pytest.mark.parametrize("apart", [False, True])
+def test_no_bit_of_noise_is_best(copies, apart):
+    """Chosen on the queries that score, or among their items, bits of noise look better than others."""
+    gains = []
+    for seed in range(12):
+        generator = np.random.default_rng(seed)
+        bits, labels = generator.random((60, 48)) < 0.5, generator.integers(0, 3, 60)
+        group = np.repeat(np.arange(60), copies)  # near copies: the same code and label
+        codes = Codes.from_bits(bits[group], labels[group])
+        sets, groups = (codes,), group if copies > 1 else None
+        if apart:
+            cut = 40 * copies
+            sets = codes[:cut], codes[cut:]
+            groups = (group[:cut], group[cut:]) if copies > 1 else None
+        curve = bit_budget_curve(*sets, budgets=(6,), draws=1, groups=groups, seed=seed)
+        gains.append(curve.best[0] - curve.leading_half[0])
+    assert abs(np.mean(gains)) < 3 * np.std(gains) / np.sqrt(len(gains) - 1)
+    assert abs(np.mean(gains)) < 0.02
+
+
+def test_a_group_is_in_one_half_and_each_half_needs_relevant_items():
+    codes = noisy_codes(60, 16, 2)
+    groups = np.arange(60) % 5
+    chooser, judge = budget._halves(ranking.rank(codes, groups=groups), np.random.default_rng(0))
+    assert not set(chooser.query_owner) & set(judge.query_owner)
+    assert set(chooser.owner) == set(chooser.query_owner)
+    assert len(judge.database) == 60
+    assert len(chooser.queries) == 24
+    with pytest.raises(UsageError, match="at least 2 groups, to choose on one half and score on the other, found 1"):
+        bit_budget_curve(codes, groups=["a"] * 60)
+    pair = Codes.from_bits([[0, 1], [1, 1]], [0, 0])
+    with pytest.raises(DataError, match="on the half of the queries that chooses bits none has a relevant item"):
+        bit_budget_curve(pair)
+
+
+def test_agreement_counts_the_pairs_that_are_ranked():
+    for labels in (np.arange(40) % 3 - (np.arange(40) > 35), np.random.default_rng(0).random((40, 3)) < 0.5):
+        codes = Codes.from_bits(np.random.default_rng(1).random((40, 10)) < 0.5, labels)
+        groups = np.arange(40) // 3
+        ours = ranking.rank(codes, groups=groups)
+        kept = groups[:, None] != groups
+        shared = relevance(codes, codes) * kept
+        bits = codes.to_bits()
+        agree = bits[:, None] == bits
+        expected = np.einsum("ij,ijb->b", shared, agree) / shared.sum() - agree[kept].mean(axis=0)
+        assert budget._agreement(ours) == pytest.approx(expected, abs=1e-12)
 
 
 def test_one_item_and_equal_codes():
