@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from codelab.errors import UsageError
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -38,6 +40,23 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.close(folder)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_output(path: str | Path) -> None:
+    """Refuse, before any work is done, an output file that cannot be written.
+
+    Raises:
+        UsageError: the path is a folder, or its folder cannot be made or written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UsageError(f"{path}: a folder, expected the name of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path}: its folder cannot be made ({error.strerror})") from None
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path}: its folder cannot be written to")
 
 
 def _umask() -> int:

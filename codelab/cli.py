@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser(train_flags=words[:1] == ["train"]).parse_args(words)
     try:
-        options.run(options)
+        options.command(options)
     except CodelabError as error:
         for line in error.details:
             print(f"  {line}", file=sys.stderr)
@@ -41,11 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"codelab: this command needs {package}: pip install 'codelab[{extra[package]}]'", file=sys.stderr)
         return UsageError.exit_code
+    except BrokenPipeError:  # `codelab … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(f"codelab: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
+        return DataError.exit_code
     except KeyboardInterrupt as stop:
         print(f"codelab: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `codelab … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -100,9 +103,11 @@ def _export(options: argparse.Namespace) -> None:
 
 def _analyze(options: argparse.Namespace) -> None:
     from codelab.analyze import analyze
-    from codelab.atomic import atomic_path
+    from codelab.atomic import atomic_path, check_output
     from codelab.channel import channel_of_views, view_channels
 
+    if options.out:
+        check_output(options.out)
     codes = _codes(options)
     if options.views == 1 or (options.views and not options.data):
         raise UsageError("analyze: --views takes 2 or more, and the images the codes were made from as --data")
@@ -254,8 +259,10 @@ def _feature_coder(options: argparse.Namespace) -> Binariser | HashCoder:
 
 
 def _report(options: argparse.Namespace) -> None:
+    from codelab.atomic import check_output
     from codelab.report import write_report
 
+    check_output(options.out)
     codes = _codes(options)
     write_report(codes, options.out, title=options.title or Path(options.codes).name)
     print(options.out)
@@ -282,7 +289,9 @@ def _encoder(options: argparse.Namespace, checkpoint: str) -> Encoder:
 
     if checkpoint.startswith("timm:"):
         name = checkpoint.removeprefix("timm:")
-        return Encoder.from_timm(name, bits=options.bits, pretrained=not options.random_weights)
+        return Encoder.from_timm(name, bits=options.bits or 256, pretrained=not options.random_weights)
+    if options.bits or options.random_weights:
+        raise UsageError(f"{checkpoint}: --bits and --random-weights go with timm:NAME, a checkpoint has its own")
     return Encoder.load(checkpoint)
 
 
@@ -305,9 +314,15 @@ def _serve(codes: Path, port: int) -> None:
     """Replace this process by Streamlit's server, so that Ctrl-C and signals reach it."""
     from importlib.util import find_spec
 
+    from codelab.files import code_parts, load
+
     if find_spec("streamlit") is None:
         raise UsageError("the explorer needs streamlit: pip install 'codelab[app]'")
-    if not codes.exists():
+    if codes.suffix in (".npy", ".npz"):
+        load(codes)  # what cannot be opened is said here, not in a browser
+    elif codes.exists():
+        code_parts(codes)
+    else:
         raise UsageError(f"{codes}: no such file or folder")
     command = [sys.executable, "-m", "streamlit", "run", str(EXPLORER_SCRIPT), "--server.port", str(port)]
     command += ["--browser.gatherUsageStats", "false", "--", "--codes", str(codes.resolve())]
@@ -355,7 +370,7 @@ def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
             epilog="examples:\n" + "\n".join(f"  codelab {name} {example}" for example in examples),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        sub.set_defaults(run=run)
+        sub.set_defaults(command=run)  # no config field may have this name: every field is a flag of train
         return sub
 
     sub = command(
@@ -474,12 +489,19 @@ def _codes_options(sub: argparse.ArgumentParser) -> None:
 
 
 def _timm_options(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--bits", type=_positive, default=256, help="with timm:NAME, bits of the head (default: 256)")
+    sub.add_argument("--bits", type=_positive, help="with timm:NAME, bits of the head (default: 256)")
     sub.add_argument("--random-weights", action="store_true", help="with timm:NAME, do not load pretrained weights")
 
 
 def _port(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--port", type=_positive, default=8501, help="of the explorer (default: %(default)s)")
+    sub.add_argument("--port", type=_port_number, default=8501, help="of the explorer (default: %(default)s)")
+
+
+def _port_number(text: str) -> int:
+    value = _positive(text)
+    if value > 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, found {text!r}")
+    return value
 
 
 def _positive(text: str) -> int:

@@ -430,6 +430,8 @@ def _check_packed(packed: np.ndarray, bits: int) -> None:
 
 def _check_labels(labels: np.ndarray | None, classes: Sequence[str], n: int) -> tuple[np.ndarray, tuple[str, ...]]:
     names = tuple(str(c) for c in classes)
+    if len(set(names)) < len(names):
+        raise DataError(f"classes: {next(c for c in names if names.count(c) > 1)!r} is there twice")
     if labels is None:
         return np.full(n, -1, dtype=np.int32), names
     labels = np.asarray(labels)
@@ -457,6 +459,15 @@ def _check_items(items: pa.Table | None, n: int) -> pa.Table:
         raise DataError(f"items: found {items.num_rows} rows, expected one for each of {n} codes")
     if "id" not in items.column_names:
         items = items.add_column(0, "id", pa.array([str(i) for i in range(n)], pa.string()))
+    for name in ("id", "path", "split"):  # numbers are fine as names, but they are names
+        if name in items.column_names and items[name].type != pa.string():
+            items = items.set_column(items.column_names.index(name), name, pc.cast(items[name], pa.string()))
+    if items["id"].null_count:
+        raise DataError(f"items: row {items['id'].is_null().to_numpy().argmax()} has no id")
+    if "thumbnail" in items.column_names:
+        kind = items["thumbnail"].type
+        if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+            raise DataError(f"items: column 'thumbnail' is {kind}, expected encoded image bytes")
     return items
 
 

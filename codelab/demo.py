@@ -17,7 +17,7 @@ from codelab.export import export
 from codelab.files import load
 from codelab.images import ImageSet, open_images
 from codelab.report import write_report
-from codelab.result import Result
+from codelab.result import Result, Source
 from codelab.retrieval import knn_accuracy, retrieval_map
 from codelab.usage import bit_usage, degrees_of_freedom
 
@@ -48,6 +48,7 @@ class Comparison(Result):
     scores: tuple[Scores, ...]
     n: int
     bits: int
+    measure: str
 
     HEADINGS: ClassVar = (
         "",
@@ -96,8 +97,11 @@ def measure(run: Path, *, seed: int = 0) -> Comparison:
                 f"{PIXELS}x{PIXELS} pixels", dataclasses.replace(trained, features=pixels(images)), seed, bits=False
             ),
         ),
+        source=Source.of(trained),
         n=len(trained),
         bits=trained.bits,
+        measure="mAP@ALL and k-NN over the held-out half, self and same emoji left out, class-averaged; mAP: exact "
+        "expectation over ties, divided by relevant",
         seed=seed,
     )
     analysis = analyze(trained, seed=seed)

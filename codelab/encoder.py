@@ -62,8 +62,9 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         for name in ("bits", "image_size", "width", "hidden"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"encoder: {name} is {getattr(self, name)}, expected 1 or more")
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise UsageError(f"encoder: {name} is {value!r}, expected a whole number of 1 or more")
         if self.head_norm not in ("none", "batch"):
             raise UsageError(f"encoder: head_norm is {self.head_norm!r}, expected 'none' or 'batch'")
         if self.interpolation not in _RESAMPLING:
@@ -72,6 +73,8 @@ class EncoderConfig:
             raise UsageError(f"encoder: crop is {self.crop}, expected a share above 0 and at most 1")
         for name in ("mean", "std"):
             object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+            if len(getattr(self, name)) != 3:
+                raise UsageError(f"encoder: {name} is {getattr(self, name)}, expected a number for each of R, G, B")
 
 
 class Encoder(nn.Module):
@@ -173,7 +176,7 @@ class Encoder(nn.Module):
         try:
             config = EncoderConfig(**{k: v for k, v in header["config"].items() if k in known})
             encoder = cls(config)
-        except (KeyError, AttributeError, TypeError, UsageError) as error:
+        except (KeyError, AttributeError, TypeError, ValueError, RuntimeError) as error:
             raise DataError(f"{path}: the encoder's config cannot be used ({error})") from None
         load_state(encoder, tensors, path)
         return encoder.eval()
@@ -205,7 +208,11 @@ class Encoder(nn.Module):
             crop=min(data["crop_pct"], 1.0),
             interpolation=data["interpolation"] if data["interpolation"] in _RESAMPLING else "bicubic",
         )
-        return cls(config, seed=seed, pretrained=pretrained)
+        try:
+            return cls(config, seed=seed, pretrained=pretrained)
+        except OSError as error:  # what the hub's client raises without a network
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{name}: its pretrained weights cannot be loaded ({reason})") from None
 
 
 class Head(nn.Sequential):
@@ -270,7 +277,7 @@ def _check_timm_name(name: str) -> None:
     import timm
 
     if not timm.is_model(name):
-        near = get_close_matches(name.split(".")[0], timm.list_models(), n=3, cutoff=0.4)
+        near = get_close_matches(name.split(".")[0], timm.list_models(), n=3, cutoff=0.0)
         raise UsageError(f"backbone {name!r}: expected 'conv' or a timm model; the nearest are {', '.join(near)}")
 
 

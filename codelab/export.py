@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from codelab import __version__
+from codelab.atomic import check_output
 from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
 from codelab.files import KEY, merge, write
@@ -57,7 +58,7 @@ def export(
     features: bool = False,
     thumbnails: bool = False,
     skip_bad: bool = False,
-    part_rows: int = 8192,
+    part_rows: int = 1024,
     workers: int = 4,
     device: str | None = None,
     progress: bool = True,
@@ -89,7 +90,11 @@ def export(
     """
     out = Path(out)
     single = out.suffix == ".parquet"
-    if not single and out.is_dir() and any(out.iterdir()):
+    if single:
+        check_output(out)
+    elif out.suffix or out.is_file():
+        raise UsageError(f"{out}: expected a file ending in .parquet, or a new folder without a dot in its name")
+    elif out.is_dir() and any(out.iterdir()):
         raise UsageError(f"{out}: a folder that is not empty; name a new one, or a file ending in .parquet")
     where = _device(device)
     encoder = encoder.to(where).eval()
@@ -124,12 +129,15 @@ def export(
             else:
                 advance(len(rows))
             bad += found
+    if len(bad) == len(images):
+        shutil.rmtree(folder)
+        raise DataError(f"{images.name}: none of {len(images)} images can be read", bad)
     if bad and not skip_bad:
         raise DataError(
-            f"{images.name}: {len(bad)} of {len(images)} images cannot be read; mend them, or add --skip-bad", bad
+            f"{images.name}: {len(bad)} of {len(images)} images cannot be read; mend them, or add --skip-bad "
+            f"(what is done is kept in {folder} for the next try)",
+            bad,
         )
-    if len(bad) == len(images):
-        raise DataError(f"{images.name}: none of {len(images)} images can be read", bad)
     about["skipped"] = bad
     if single:
         merge(parts, out, about)
@@ -170,7 +178,13 @@ def encode_images(
 def _device(name: str | None) -> torch.device:
     import torch
 
-    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"device {name!r}: cannot be used here ({reason})") from None
+    return device
 
 
 def _encode(

@@ -101,10 +101,16 @@ def merge(parts: Sequence[Path], path: Path, meta: dict[str, Any]) -> None:
     head = {name: value for name, value in head.items() if name not in PART_KEYS}
     schema = first.with_metadata({KEY: json.dumps(head).encode()})
     with atomic_path(path) as whole, pq.ParquetWriter(whole, schema, **WRITE) as writer:
+        waiting: list[pa.Table] = []  # small parts are joined into row groups of a size that reads well
         for part in parts:
             file = pq.ParquetFile(part, page_checksum_verification=True)
             for group in range(file.num_row_groups):
-                writer.write_table(file.read_row_group(group).cast(schema))
+                waiting.append(file.read_row_group(group).cast(schema))
+                if sum(table.num_rows for table in waiting) >= ROW_GROUP:
+                    writer.write_table(pa.concat_tables(waiting))
+                    waiting.clear()
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting))
 
 
 def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
@@ -126,8 +132,13 @@ def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
         except READ_ERRORS as error:
             raise DataError(f"{name}: not a whole Parquet file ({_line(error)})") from None
         head = _head(name, part.schema_arrow)
-        if "code" not in part.schema_arrow.names:
-            raise DataError(f"{name}: no column 'code'; found {', '.join(part.schema_arrow.names)}")
+        columns = part.schema_arrow.names
+        twice = next((column for column in columns if columns.count(column) > 1), None)
+        if twice is not None:
+            raise DataError(f"{name}: column {twice!r} is there twice")
+        for needed in ("code", "labels") if head["multilabel"] else ("code",):
+            if needed not in columns:
+                raise DataError(f"{name}: no column {needed!r}; found {', '.join(columns)}")
         first = first or head
         for key in ("bits", "classes", "multilabel"):
             if head[key] != first[key]:
@@ -138,9 +149,10 @@ def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
 
 def find_checkpoint(codes: Codes, path: str | Path) -> Path | None:
     """The checkpoint that made codes: where their provenance says, else `encoder.safetensors` beside their file."""
-    recorded = (codes.meta.get("encoder") or {}).get("path")
+    encoder = codes.meta.get("encoder")
+    recorded = encoder.get("path") if isinstance(encoder, dict) else None
     beside = Path(path).parent / "encoder.safetensors"
-    return next((p for p in (recorded and Path(recorded), beside) if p and p.is_file()), None)
+    return next((p for p in (isinstance(recorded, str) and Path(recorded), beside) if p and p.is_file()), None)
 
 
 def codes_table(codes: Codes) -> pa.Table:
@@ -200,7 +212,7 @@ def _head(name: Path, schema: pa.Schema) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{name}: its provenance cannot be read ({_line(error)})") from None
     if version != FORMAT:
-        raise DataError(f"{name}: format {version}, this codelab reads format {FORMAT}")
+        raise DataError(f"{name}: format {version!r}, this codelab reads format {FORMAT}")
     if not isinstance(bits, int) or not isinstance(classes, list):
         raise DataError(f"{name}: its provenance has bits {bits!r}, expected a whole number, and a list of classes")
     head.setdefault("multilabel", False)
@@ -266,7 +278,7 @@ def _from_numpy(path: Path, bits: int | None) -> Codes:
         raise DataError(f"{path}: expected an entry 'codes', 'packed' or 'bits'; found {', '.join(arrays) or 'none'}")
     known = {key: arrays[key] for key in ("labels", "logits", "features") if key in arrays}
     if "classes" in arrays:
-        known["classes"] = tuple(str(c) for c in arrays["classes"].tolist())
+        known["classes"] = tuple(str(c) for c in np.atleast_1d(arrays["classes"]).tolist())
     if "ids" in arrays:
         known["items"] = pa.table({"id": [str(i) for i in arrays["ids"].tolist()]})
     meta = {"source": path.name}

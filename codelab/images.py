@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from codelab.errors import DataError, UsageError
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+TAKEN = ("code", "label", "labels", "logits", "features", "thumbnail")
+"""Names that attribute columns cannot have, for the codes file has columns so named."""
 SPLITS = ("train", "val", "valid", "validation", "test")
 
 
@@ -94,7 +95,7 @@ def decode(data: bytes, name: str) -> Image.Image:
     Raises:
         DataError: the bytes are not a whole image.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(data)) as file:
@@ -107,6 +108,8 @@ def decode(data: bytes, name: str) -> Image.Image:
                 white = Image.new("RGBA", image.size, "white")
                 image = Image.alpha_composite(white, image)
             return image.convert("RGB")
+    except UnidentifiedImageError:  # its own message names an object in memory
+        raise DataError(f"{name}: not a readable image (no known format)") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{name}: not a readable image ({_first_line(error)})") from None
 
@@ -165,13 +168,20 @@ def _from_folder(root: Path) -> ImageSet:
 def _from_csv(root: Path, table: Path) -> ImageSet:
     if not table.is_file():
         raise UsageError(f"{table}: no such file")
-    with table.open(newline="", encoding="utf-8-sig") as text:
-        reader = csv.DictReader(text)
-        header = reader.fieldnames or []
-        missing = [name for name in ("path", "label") if name not in header]
-        if missing:
-            raise DataError(f"{table}: no column {missing[0]!r}; found {', '.join(header) or 'an empty file'}")
-        rows = list(reader)
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as text:
+            reader = csv.DictReader(text)
+            header, rows = reader.fieldnames or [], list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table}: not a CSV file in UTF-8 ({error})") from None
+    missing = [name for name in ("path", "label") if name not in header]
+    if missing:
+        raise DataError(f"{table}: no column {missing[0]!r}; found {', '.join(header) or 'an empty file'}")
+    for line, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise DataError(f"{table}: line {line} has not as many cells as the {len(header)} columns of line 1")
+    if not rows:
+        raise DataError(f"{table}: no row below the header")
     base = root if root.is_dir() else root.parent
     files = [base / row["path"] for row in rows]
     for line, file in enumerate(files, start=2):
@@ -199,7 +209,10 @@ def _from_parquet(root: Path, parts: list[Path]) -> ImageSet:
     others = [f.name for f in schema if f.name not in (image_column, label_column) and not pa.types.is_nested(f.type)]
     others = [name for name in others if not pa.types.is_binary(schema.field(name).type)]
     wanted = [*others, *([label_column] if label_column else [])]
-    table = pa.concat_tables([file.read(columns=wanted) for file in files]) if wanted else None
+    try:
+        table = pa.concat_tables([file.read(columns=wanted) for file in files]) if wanted else None
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{root}: its files have not the same columns ({_first_line(error)})") from None
     groups = [(file, g, file.metadata.row_group(g).num_rows) for file in files for g in range(file.num_row_groups)]
     starts = np.cumsum([0, *(rows for _, _, rows in groups)])
     n = int(starts[-1])
@@ -237,8 +250,11 @@ def _class_names(table: pa.Table | None, column: str | None, schema: pa.Schema, 
     """Class names of every row; Hugging Face keeps the names of integer labels as JSON in the schema."""
     if table is None or column is None:
         return [None] * n
-    info = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    names = info.get(column, {}).get("names")
+    try:
+        described = json.loads((schema.metadata or {})[b"huggingface"])
+        names = described["info"]["features"][column]["names"]
+    except (KeyError, ValueError, TypeError):  # not from Hugging Face, or not described: the numbers are the names
+        names = None
     values = table[column].to_pylist()
     if names:
         return [names[v] if v is not None and 0 <= v < len(names) else None for v in values]
@@ -251,7 +267,10 @@ def _image_set(
     classes = tuple(sorted({c for c in class_of if c is not None}, key=_natural))
     number: dict[str | None, int] = {name: i for i, name in enumerate(classes)} | {None: -1}
     labels = np.array([number[c] for c in class_of], dtype=np.int32)
-    items = pa.table({**columns, "id": pc.cast(pa.array(columns["id"]), pa.string())})
+    for name in columns:
+        if name in TAKEN:
+            raise DataError(f"{root}: a column {name!r}, a name that codes files use themselves; rename it")
+    items = pa.table(columns)
     return ImageSet(str(root), items, labels, classes, read)
 
 

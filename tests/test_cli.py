@@ -210,3 +210,67 @@ def test_a_timm_backbone_with_random_weights(picture_folder, tmp_path, capsys):
     assert main([*map(str, call), "--out", str(out)]) == 0
     assert codelab.load(out).bits == 32
     assert codelab.load(out).meta["encoder"]["name"] == "test_resnet"
+
+
+def test_train_from_the_command_line(tmp_path, picture_folder, capsys):
+    config = tmp_path / "tiny.yaml"
+    config.write_text(
+        "backbone: conv\nwidth: 4\nbits: 8\nhidden: 16\nimage_size: 16\nstore_size: 16\nlocal_views: 0\n"
+    )
+    run = tmp_path / "run"
+    call = ["train", str(config), "--data", str(picture_folder), "--run", str(run)]
+    assert main([*call, "--batch", "4", "--epochs", "2", "--reset-every", "0"]) == 0
+    assert capsys.readouterr().out == f"{run}\n"
+    assert Encoder.load(run / "encoder.safetensors").config.bits == 8
+    assert "holds a run already" in fails(capsys, 2, *call)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "an empty file"),
+        ("- a\n", "expected a mapping"),
+        ("bits: 0\n", "bits is 0"),
+        ("betta: 1\n", "nearest is 'beta'"),
+        ("bits: many\n", "expected int"),
+        ("data: [1\n", "not YAML"),
+    ],
+)
+def test_a_bad_config_is_one_line(text, message, tmp_path, capsys):
+    config = tmp_path / "bad.yaml"
+    config.write_text(text)
+    assert message in fails(capsys, 2, "train", config, "--run", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_python_m_training_is_codelab_train():
+    done = subprocess.run([sys.executable, "-m", "training", "none.yaml"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "codelab: none.yaml: No such file or directory\n"
+    done = subprocess.run([sys.executable, "-m", "training", "none.yaml", "--nope"], capture_output=True, text=True)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_outputs_that_cannot_be_are_refused_before_the_work(exported, checkpoint, picture_folder, tmp_path, capsys):
+    export = ("export", "--ckpt", checkpoint, "--data", picture_folder, "--out")
+    file = tmp_path / "file"
+    file.write_text("mine")
+    assert "a folder, expected the name of a file" in fails(capsys, 2, "analyze", exported, "--out", tmp_path)
+    assert "cannot be made" in fails(capsys, 2, "analyze", exported, "--out", file / "r.json")
+    assert "cannot be made" in fails(capsys, 2, "report", exported, "--out", file / "r.html")
+    assert "cannot be made" in fails(capsys, 2, *export, file / "o.parquet")
+    assert "expected a file ending in .parquet" in fails(capsys, 2, *export, file)
+    assert "expected a file ending in .parquet" in fails(capsys, 2, *export, tmp_path / "o.txt")
+    assert file.read_text() == "mine"
+    assert not list(tmp_path.glob("*.parts"))
+
+
+def test_devices_weights_and_ports_that_cannot_be(exported, checkpoint, picture_folder, tmp_path, capsys):
+    export = ("export", "--data", picture_folder, "--out", tmp_path / "o.parquet", "--ckpt")
+    assert "device 'tpu': cannot be used here" in fails(capsys, 2, *export, checkpoint, "--device", "tpu")
+    assert "go with timm:NAME" in fails(capsys, 2, *export, checkpoint, "--bits", "13")
+    assert "expected a port" in fails(capsys, 2, "explore", exported, "--port", "99999")
+    truncated = tmp_path / "t.parquet"
+    truncated.write_bytes(exported.read_bytes()[:-50])
+    assert "not a whole Parquet file" in fails(capsys, 1, "explore", truncated)
+    assert not (tmp_path / "o.parquet").exists()

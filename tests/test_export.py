@@ -97,6 +97,7 @@ def test_no_image_left_or_a_folder_in_the_way(encoder, picture_folder, tmp_path)
         file.write_bytes(b"x")
     with pytest.raises(DataError, match="none of 12 images"):
         export(encoder, open_images(picture_folder), tmp_path / "c.parquet", skip_bad=True)
+    assert not list(tmp_path.glob("c.parquet*"))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious").write_text("x")
     with pytest.raises(UsageError, match="not empty"):

@@ -122,6 +122,10 @@ def set_code(table, values, kind):
     ("change", "message"),
     [
         (lambda t, h: h.update(format=2), "format 2, this codelab reads format 1"),
+        (lambda t, h: h.update(format="1"), "format '1', this codelab reads format 1"),
+        (lambda t, h: h.update(multilabel=True), "no column 'labels'"),
+        (lambda t, h: h.update(classes=["a", "a", "c"]), "classes: 'a' is there twice"),
+        (lambda t, h: t.append_column("label", t["label"]), "column 'label' is there twice"),
         (lambda t, h: h.update(bits=21), r"fixed_size_binary\[2\], expected fixed_size_binary\[3\] for 21 bits"),
         (lambda t, h: h.update(bits="13"), "bits '13', expected a whole number"),
         (lambda t, h: h.pop("bits") and None, "provenance cannot be read"),
@@ -197,6 +201,14 @@ def test_damage_is_noticed_or_harmless(tmp_path):
         assert np.array_equal(loaded.packed, codes.packed)
         assert np.array_equal(loaded.labels, codes.labels)
     assert refused > 20
+
+
+def test_a_split_of_numbers_is_a_name(tmp_path):
+    codes = Codes.from_bits(np.eye(4), items={"id": [7, 8, 9, 10], "split": [0, 0, 1, 1]})
+    codes.save(tmp_path / "c.parquet")
+    loaded = codelab.load(tmp_path / "c.parquet")
+    assert loaded.splits == ["0", "1"]
+    assert loaded.split("1").items["id"].to_pylist() == ["9", "10"]
 
 
 def test_items_may_not_take_the_names_of_the_format(tmp_path):

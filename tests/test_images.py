@@ -113,6 +113,31 @@ def test_what_is_no_source_of_images(tmp_path):
         open_images(tmp_path / "p.parquet")
 
 
+def test_tables_that_are_not_what_they_seem(picture_folder, tmp_path):
+    table = tmp_path / "labels.csv"
+    for content, message in (
+        (b"path,label\nbar/0.png,caf\xe9\n", "not a CSV file in UTF-8"),
+        (b"path,label\nbar/0.png\n", "line 2 has not as many cells"),
+        (b"path,label\nbar/0.png,a,b\n", "line 2 has not as many cells"),
+        (b"path,label\n", "no row below the header"),
+        (b"path,label,code\nbar/0.png,a,b\n", "a column 'code'"),
+        (b"path,label,thumbnail\nbar/0.png,a,b\n", "a column 'thumbnail'"),
+    ):
+        table.write_bytes(content)
+        with pytest.raises(DataError, match=message):
+            open_images(picture_folder, labels_csv=table)
+    one = pa.table({"image": [png(draw("bar", 0))], "label": [3]})
+    for described in ("{bad", "[]", '{"info": 3}'):
+        pq.write_table(one.replace_schema_metadata({"huggingface": described}), tmp_path / "p.parquet")
+        assert open_images(tmp_path / "p.parquet").classes == ("3",)
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    pq.write_table(one, folder / "a.parquet")
+    pq.write_table(one.rename_columns(["image", "other"]), folder / "b.parquet")
+    with pytest.raises(DataError, match="not the same columns"):
+        open_images(folder)
+
+
 def test_decoding_modes():
     grey = Image.fromarray(np.full((4, 4), 100, np.uint8))
     assert decode(png(grey), "g").getpixel((0, 0)) == (100, 100, 100)
@@ -139,6 +164,7 @@ def test_broken_bytes_are_named(cut):
     with pytest.raises(DataError, match=r"cat\.png: not a readable image") as error:
         decode(png(draw("disc", 0, 64))[:cut], "cat.png")
     assert "\n" not in str(error.value)
+    assert " at 0x" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -248,9 +248,9 @@ class TestBadData:
         assert not (tmp_path / "run" / "encoder.safetensors").exists()
 
     def test_the_command_says_it_in_one_line(self, tmp_path):
-        done = subprocess.run(
-            [sys.executable, "-m", "training", "--data", str(tmp_path / "none")], capture_output=True, text=True
-        )
+        path = tmp_path / "none.yaml"
+        path.write_text(f"data: {tmp_path / 'none'}\n")
+        done = subprocess.run([sys.executable, "-m", "training", str(path)], capture_output=True, text=True)
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
         assert "no such file or folder" in done.stderr

@@ -184,6 +184,8 @@ def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = N
             raise UsageError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
         if loaded is not None and not isinstance(loaded, dict):
             raise UsageError(f"{path}: expected a mapping of config keys, found {type(loaded).__name__}")
+        if not loaded:
+            raise UsageError(f"{path}: an empty file, expected config keys")
         values |= _known(loaded or {}, str(path))
     values |= _known({k: v for k, v in (overrides or {}).items() if v is not None}, "config")
     return TrainConfig(**values)

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -329,12 +330,22 @@ class Log:
 
 @contextmanager
 def _stop_signals() -> Iterator[Any]:
-    """Yields a function that tells whether SIGINT or SIGTERM came; the step in progress is finished first."""
+    """Yields a function that tells whether SIGINT or SIGTERM came; the step in progress is finished first.
+
+    A second signal stops at once: the last checkpoint stands.
+    """
     came = threading.Event()
+
+    def note(*_: object) -> None:
+        if came.is_set():
+            raise KeyboardInterrupt("at once; go on from the last checkpoint with --resume")
+        came.set()
+        print("stopping after this step; once more to stop at once", file=sys.stderr)
+
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield came.is_set
         return
-    before = {s: signal.signal(s, lambda *_: came.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield came.is_set
     finally:
