@@ -43,13 +43,39 @@ class TestLoad:
         config = TrainConfig(beta=0.3, jitter=(0.1, 0, 0, 0), split="train")
         assert load_config(write(tmp_path, yaml.safe_dump(config.to_dict()))) == config
 
-    def test_an_empty_file_is_refused(self, tmp_path):
-        path = tmp_path / "config.yaml"
-        for text in ("", "# nothing\n", "{}\n"):
-            path.write_text(text)
-            with pytest.raises(UsageError, match="an empty file"):
-                load_config(path)
+    @pytest.mark.parametrize("text", ["", "# nothing\n", "{}\n"])
+    def test_an_empty_file_is_refused(self, tmp_path, text):
+        with pytest.raises(UsageError, match="an empty file"):
+            load_config(write(tmp_path, text))
 
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("betta: 1", "unknown key 'betta'; the nearest is 'beta'"),
+            ("global_scales: [0.1, 1]", "the nearest is 'global_scale'"),
+            ("beta: big", "beta is big, expected float"),
+            ("beta: .nan", "beta is nan, expected float"),
+            ("beta: .inf", "beta is inf, expected float"),
+            ("batch: 2.5", "batch is 2.5, expected int"),
+            ("batch: true", "batch is true, expected int"),
+            ("bits: null", "bits is None, expected int"),
+            ("backbone: 3", "backbone is 3, expected text"),
+            ("control: maybe", "control is maybe, expected true|false"),
+            ("jitter: [1, 2]", "jitter is 1,2, expected float,float,float,float"),
+            ("jitter: 0.4", "jitter is 0.4, expected"),
+            ("jitter: [0.4, 0.4, 0.4, 0.6]", "hue to 0.5"),
+            ("batch: 1", "batch is 1, expected 2 or more"),
+            ("beta: -1", "beta is -1.0, expected 0 or more"),
+            ("eps2: 0", "eps2 is 0.0, expected more than 0"),
+            ("ema: 1.5", "ema is 1.5, expected a number from 0 to 1"),
+            ("local_scale: [0.4, 0.1]", "local_scale is 0.4,0.1, expected smallest, largest"),
+            ("std: [1, 0, 1]", "std is 1.0,0.0,1.0, expected numbers above 0"),
+            ("head_norm: layer", "head_norm is layer, expected none or batch"),
+            ("device: tpu", "device is tpu, expected auto or cpu or cuda"),
+            ("- 1\n- 2", "expected a mapping of config keys, found list"),
+            ("a: [", "not YAML"),
+        ],
+    )
     def test_what_cannot_be_is_said_in_one_line(self, tmp_path, text, message):
         with pytest.raises(UsageError) as error:
             load_config(write(tmp_path, text))
