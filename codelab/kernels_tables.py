@@ -13,8 +13,8 @@ def add_up(packed, tables, out):
 
     Args:
         packed: uint8 `[n, V]`.
-        tables: float32 `[Q, V, 256]`.
-        out: float32 `[Q, n]`; summed in float64 in the order of the bytes, so equal codes get equal distances.
+        tables: float64 `[Q, V, 256]` of whole numbers, which add up exactly.
+        out: float64 `[Q, n]`.
     """
     for q in range(len(tables)):
         table, row = tables[q], out[q]

@@ -156,11 +156,11 @@ class Ranking:
             raise DataError("by='features' needs features, and these codes have none")
         distances = cosine(mine, theirs)
         everything = slice(0, len(theirs))
-        for rows in self._chunks(32 * len(theirs)):
+        for rows in self._chunks(20 * len(theirs)):
             out = np.zeros((rows.stop - rows.start, len(theirs)), bool)
             if self.owner is not None and self.query_owner is not None:
                 out = self.query_owner[rows, None] == self.owner
-            yield rows, distances(rows, everything), self._grades(rows, top), out
+            yield rows, distances.distances(rows, everything), self._grades(rows, top), out
 
     def _grades(self, rows: slice, top: int) -> np.ndarray:
         mine, theirs = self.queries.labels[rows], self.database.labels
@@ -197,10 +197,12 @@ class Ranking:
     def _chunks(self, row_bytes: int) -> Iterator[slice]:
         """Blocks of queries whose tables, `row_bytes` a query, fit in `CHUNK`; long work gets a progress bar."""
         q = len(self.queries)
+        pairs = q * len(self.database) * (1 if self.by == "codes" else 64)
         step = max(1, CHUNK // row_bytes)
+        if pairs >= LONG:  # so that the bar moves, and the scan of a block draws none of its own
+            step = min(step, max(256, q * LONG // (8 * pairs)))
         blocks = (slice(start, min(start + step, q)) for start in range(0, q, step))
-        width = 1 if self.by == "codes" else 64
-        if q * len(self.database) * width < LONG:
+        if pairs < LONG:
             yield from blocks
             return
         with counter("ranking", q) as advance:
@@ -212,10 +214,10 @@ class Ranking:
 def _tie_groups(distances: np.ndarray, grades: np.ndarray, out: np.ndarray, top: int) -> np.ndarray:
     """Items of each grade in each group of equal distance, nearest first: int64 `[top + 1, G]`.
 
-    Distances of features are whole multiples of 1 / SCALE^2, so distance and grade are sorted as one whole number.
+    Distances of features are whole multiples of 1 / (2 SCALE^2), so distance and grade are sorted as one whole number.
     """
     kept = ~out
-    key = np.sort((distances[kept] * SCALE**2).astype(np.int64) * (top + 1) + grades[kept])
+    key = np.sort((distances[kept] * (2 * SCALE**2)).astype(np.int64) * (top + 1) + grades[kept])
     whole = key // (top + 1)
     group = np.zeros(len(key), np.int64)
     np.cumsum(whole[1:] != whole[:-1], out=group[1:])

@@ -94,11 +94,14 @@ def search(
         mask: the bits that count: bool `[B]`, or bit numbers. Default: all.
         weights: `[B]`, what a differing bit adds to the distance (>= 0). Default: 1.
         asymmetric: a differing bit adds the size of the query's logit, so that bits the query is sure of count more.
+            Weights and logits are rounded to 2^-51 of their sum, or not at all where they are whole multiples of it;
+            all else is exact: equal weights of any size rank as Hamming does, and a radius takes in what differs from
+            it by rounding alone (B parts in 2^51 of the sum).
         include_ties: return also everything that is as near as the k-th neighbour.
-        by: `codes`, or `features`: by 1 - cosine of `Codes.features`, on the processor, without mask or weights.
+        by: `codes`, or `features`: by 1 - cosine of `Codes.features`, right to about 2e-8, on the processor, without
+            mask or weights.
         threads: default: the cores this process may use.
-        device: `cpu`, or a torch device such as `cuda`: the same Hamming neighbours; with fractional weights or logits
-            the last digit of a distance may differ.
+        device: `cpu`, or a torch device such as `cuda`: the same neighbours at the same distances.
 
     Returns:
         SearchResult with `distances` and `indices` `[Q, k]`, or flat with `offsets` for `radius` and `include_ties`.
@@ -138,14 +141,14 @@ def search(
         raise UsageError(f"by={by!r}: expected 'codes' or 'features'")
     offsets = None
     if radius is not None:
-        distances, indices, offsets = how.within(np.full(how.queries, radius))
+        distances, indices, offsets = how.within(how.limits(radius))
     else:
         distances, indices = how.nearest(places)
         if include_ties:
             distances, indices, offsets = how.within(distances[:, -1])
     return SearchResult(
         source=Source.of(codes),
-        distances=distances.astype(how.dtype, copy=False),
+        distances=how.lengths(distances, offsets),
         indices=indices,
         offsets=offsets,
         n=n,
@@ -159,14 +162,32 @@ def search(
 
 @dataclass(frozen=True)
 class _Engine:
-    """The two kinds of search, ready for the queries: `nearest(k)` and `within(radius [Q])`."""
+    """The two kinds of search, ready for the queries: `nearest(k)` and `within(limit [Q])`.
+
+    Weighted distances are whole numbers: the distance times 2^shift, for each query, right to `slack`.
+    """
 
     nearest: Callable[[int], Any]
     within: Callable[[np.ndarray], Any]
     queries: int
     distance: str
-    dtype: type
     bits: int | None
+    shift: np.ndarray | None = None
+    slack: np.ndarray | None = None
+
+    def limits(self, radius: float) -> np.ndarray:
+        """The radius of each query in the numbers `within` compares."""
+        if self.shift is None:
+            return np.full(self.queries, float(radius))
+        with np.errstate(over="ignore"):
+            return np.ldexp(float(radius), self.shift) + self.slack
+
+    def lengths(self, found: np.ndarray, offsets: np.ndarray | None) -> np.ndarray:
+        """Distances as a person knows them: int32 for Hamming, float64 otherwise."""
+        if self.shift is None:
+            return found.astype(np.int32, copy=False) if self.distance == "Hamming" else found
+        shift = self.shift[:, None] if offsets is None else np.repeat(self.shift, np.diff(offsets))
+        return np.ldexp(found, -shift)
 
 
 def _by_codes(
@@ -181,17 +202,19 @@ def _by_codes(
     packed, logits = _queries(codes, queries, asymmetric)
     keep = bit_mask(mask, codes.bits)
     cost = None if weights is None else _weights(weights, codes.bits)
+    plain = logits is None and cost is None
+    costs = None if plain else bit_costs(codes.bits, packed, logits, keep, cost)
     engine = _engine
     if device != "cpu":
         try:
             from codelab.kernels_torch import engine
         except ImportError:
             raise UsageError(f"device={device!r}: needs torch, found none (pip install 'codelab[models]')") from None
-    nearest, within = engine(codes, packed, logits, keep, cost, threads, device)
-    if logits is None and cost is None:
-        return _Engine(nearest, within, len(packed), "Hamming", np.int32, int(keep.sum()))
+    nearest, within = engine(codes, packed, keep, costs, threads, device)
+    if costs is None:
+        return _Engine(nearest, within, len(packed), "Hamming", int(keep.sum()))
     name = "weighted Hamming" if logits is None else "asymmetric Hamming"
-    return _Engine(nearest, within, len(packed if logits is None else logits), name, np.float32, int(keep.sum()))
+    return _Engine(nearest, within, len(costs.ones), name, int(keep.sum()), costs.shift, costs.slack)
 
 
 def _by_features(codes: Codes, queries: Codes | np.ndarray, threads: int | None) -> _Engine:
@@ -212,7 +235,6 @@ def _by_features(codes: Codes, queries: Codes | np.ndarray, threads: int | None)
         lambda r: dense.within(source, q, n, r, threads),
         q,
         "cosine",
-        np.float64,
         None,
     )
 
@@ -246,7 +268,7 @@ def _queries(codes: Codes, queries: Any, asymmetric: bool) -> tuple[np.ndarray, 
             raise DataError(f"queries: found codes of {queries.bits} bits, the database has {bits}")
         if asymmetric and queries.logits is None:
             raise DataError("queries: asymmetric search needs their logits, and they have none")
-        return queries.packed, np.asarray(queries.logits, np.float32) if asymmetric else None
+        return queries.packed, np.asarray(queries.logits, np.float64) if asymmetric else None
     array = np.asarray(queries)
     width = bits if asymmetric else (bits + 7) // 8
     if (
@@ -262,41 +284,58 @@ def _queries(codes: Codes, queries: Any, asymmetric: bool) -> tuple[np.ndarray, 
         return Codes(array, bits).packed, None
     if not np.isfinite(array).all():
         raise DataError("queries: a logit is NaN or infinite")
-    return np.zeros((len(array), 0), np.uint8), array.astype(np.float32)
+    return np.zeros((len(array), 0), np.uint8), array.astype(np.float64)
 
 
-def _weights(weights: np.ndarray | None, bits: int) -> np.ndarray:
-    if weights is None:
-        return np.ones(bits, np.float32)
+def _weights(weights: np.ndarray, bits: int) -> np.ndarray:
     cost = np.asarray(weights)
     if cost.shape != (bits,) or cost.dtype.kind not in "fiub":
         raise UsageError(f"weights: expected {bits} numbers, one a bit, found {cost.dtype} {list(cost.shape)}")
     if not (np.isfinite(cost) & (cost >= 0)).all():
         raise UsageError("weights: expected finite numbers of 0 or more")
-    return cost.astype(np.float32)
+    return cost.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class BitCosts:
+    """What a bit of an item adds to each query's distance: `ones` where it is 1, `zeros` where it is 0, `[Q, B]`.
+
+    Whole numbers, with `shift` and `slack` `[Q]` of `dense.whole_costs`.
+    """
+
+    ones: np.ndarray
+    zeros: np.ndarray
+    shift: np.ndarray
+    slack: np.ndarray
 
 
 def bit_costs(
     bits: int, packed: np.ndarray, logits: np.ndarray | None, keep: np.ndarray, cost: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """What a bit of an item adds to each query's distance where it is 1, and where it is 0: float32 `[Q, B]` twice."""
-    each = np.where(keep, 1 if cost is None else cost, 0).astype(np.float32)
+) -> BitCosts:
+    """The costs of bits that count, for packed queries or logits, times the weights.
+
+    Raises:
+        DataError: the costs of a query do not have a finite sum.
+    """
+    from codelab.dense import whole_costs
+
+    each = np.where(keep, 1.0 if cost is None else cost, 0.0)
     mine = np.unpackbits(packed, axis=1, count=bits).view(bool) if logits is None else logits > 0
-    size = each if logits is None else np.abs(logits) * each
-    return np.where(mine, 0, size).astype(np.float32), np.where(mine, size, 0).astype(np.float32)
+    with np.errstate(over="ignore"):
+        size = np.broadcast_to(each, mine.shape) if logits is None else np.abs(logits) * each
+        endless = ~np.isfinite(size.sum(axis=1))
+    if endless.any():
+        what = "the weights" if logits is None else "the sizes of its logits"
+        raise DataError(f"queries: row {int(np.argmax(endless))}: the sum of {what} is beyond float64")
+    whole, shift, slack = whole_costs(size)
+    return BitCosts(np.where(mine, 0.0, whole), np.where(mine, whole, 0.0), shift, slack)
 
 
 def _engine(
-    codes: Codes,
-    packed: np.ndarray,
-    logits: np.ndarray | None,
-    keep: np.ndarray,
-    cost: np.ndarray | None,
-    threads: int | None,
-    device: str,
+    codes: Codes, packed: np.ndarray, keep: np.ndarray, costs: BitCosts | None, threads: int | None, device: str
 ) -> tuple[Any, Any]:
-    """The two kinds of search, `nearest(k)` and `within(radius [Q])`, on the processor."""
-    if logits is None and cost is None:
+    """The two kinds of search, `nearest(k)` and `within(limit [Q])`, on the processor."""
+    if costs is None:
         from codelab.hamming import Scan
 
         scan = Scan.of(codes, keep=keep, threads=threads)
@@ -305,9 +344,8 @@ def _engine(
         )
     from codelab import dense
 
-    ones, zeros = bit_costs(codes.bits, packed, logits, keep, cost)
-    source = dense.costs_by_bit(ones, zeros, codes.packed)
-    q, n = len(ones), len(codes)
+    source = dense.costs_by_bit(costs.ones, costs.zeros, codes.packed)
+    q, n = len(costs.ones), len(codes)
     return (
         lambda k: dense.nearest(source, q, n, k, threads),
         lambda r: dense.within(source, q, n, r, threads),

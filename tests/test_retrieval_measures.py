@@ -1,5 +1,6 @@
 """Measures of retrieval against their definitions over every order of ties, and against scikit-learn."""
 
+import contextlib
 import dataclasses
 import json
 from fractions import Fraction
@@ -298,6 +299,25 @@ def test_the_result_does_not_depend_on_how_the_work_is_cut(by, monkeypatch):
     assert knn_accuracy(queries, codes[shuffled], by=by).value == pytest.approx(
         knn_accuracy(queries, codes, by=by).value, abs=1e-12
     )
+
+
+@pytest.mark.parametrize("by", ["codes", "features"])
+def test_a_long_ranking_has_one_bar_that_moves(by, monkeypatch):
+    steps = []
+
+    @contextlib.contextmanager
+    def counter(label, total):
+        bar = [total]
+        steps.append(bar)
+        yield bar.append
+
+    codes = features_of(noisy_codes(600, 8, 3))
+    for module in (ranking, scans, dense):
+        monkeypatch.setattr(module, "counter", counter)
+    monkeypatch.setattr(ranking, "LONG", 600 * 600)
+    monkeypatch.setattr(scans, "LONG", 600 * 600)
+    retrieval_map(codes, by=by, bootstrap=1)
+    assert steps == [[600, 256, 256, 88]]
 
 
 def test_averages_over_classes_and_their_intervals():

@@ -1,6 +1,8 @@
 """Search against all distances, FAISS and SciPy; and what it says to a call that cannot be answered."""
 
+import contextlib
 import dataclasses
+import tracemalloc
 
 import faiss
 import numpy as np
@@ -150,6 +152,119 @@ def test_long_work_is_done_under_a_progress_bar(monkeypatch):
     expected = search(codes, codes, k=5)
     monkeypatch.setattr(scans, "LONG", 0)
     assert np.array_equal(search(codes, codes, k=5).indices, expected.indices)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+@pytest.mark.parametrize("weight", [0.1, 0.3, 1 / 3, 0.01, 7, 1e-300, 1e39, 1e300])
+def test_equal_weights_of_any_size_rank_as_hamming_does(weight, device):
+    codes, queries = noisy_codes(800, 100, 8, seed=1), noisy_codes(6, 100, 8, seed=5)
+    options = {"weights": np.full(100, weight), "device": device}
+    for more in ({"k": 60}, {"k": 10, "include_ties": True}, {"radius": 38}, {"radius": 45}):
+        plain = search(codes, queries, **more)
+        if "radius" in more:
+            more = {"radius": more["radius"] * weight}
+        found = search(codes, queries, **more, **options)
+        assert np.array_equal(found.indices, plain.indices)
+        assert found.distances == pytest.approx(plain.distances * weight, rel=1e-12)
+    summed = search(codes, queries, radius=sum([weight] * 38), **options)  # what 38 such weights come to in floats
+    assert np.array_equal(summed.indices, search(codes, queries, radius=38).indices)
+    logits = np.where(queries.to_bits(), weight, -weight)
+    found = search(codes, logits, k=60, asymmetric=True, device=device)
+    assert np.array_equal(found.indices, search(codes, queries, k=60).indices)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+def test_whole_weights_are_exact_and_endless_ones_refused(device):
+    codes, query = Codes.from_bits([[1, 0], [0, 1]]), np.zeros((1, 1), np.uint8)
+    found = search(codes, query, k=2, weights=np.array([2**24 + 1, 2**24]), device=device)
+    assert (found.indices.tolist(), found.distances.tolist()) == ([[1, 0]], [[2**24, 2**24 + 1]])
+    large = search(codes, np.array([[1e39, -1]]), k=2, asymmetric=True, device=device)
+    assert large.indices.tolist() == [[0, 1]]
+    assert large.distances[0] == pytest.approx([0, 1e39])
+    halves = {"weights": np.array([0.5, 0.25]), "device": device}
+    assert search(codes, query, radius=np.nextafter(0.5, 0), **halves).indices.tolist() == [1]
+    for call, message in (
+        ({"weights": np.array([1e308, 1e308])}, "queries: row 0: the sum of the weights is beyond float64"),
+        (
+            {"queries": np.array([[1.0, 1.0], [1e308, -1e308]]), "asymmetric": True},
+            "row 1: the sum of the sizes of its",
+        ),
+    ):
+        with pytest.raises(DataError, match=message):
+            search(codes, call.pop("queries", query), k=1, device=device, **call)
+
+
+def test_a_vector_is_at_distance_0_from_itself_and_none_is_nearer(monkeypatch):
+    features = np.random.default_rng(0).normal(size=(500, 64)).astype(np.float32)
+    features[3] *= np.float32(1e-30)
+    codes = dataclasses.replace(noisy_codes(500, 8, 2), features=features)
+    assert search(codes, codes, radius=0, by="features").indices.tolist() == list(range(500))
+    found = search(codes, codes, k=500, by="features")
+    assert found.distances.min() == 0
+    unit = features.astype(np.float64) / np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
+    expected = np.take_along_axis(1 - unit @ unit.T, found.indices, 1)
+    assert found.distances == pytest.approx(expected, abs=1e-7)
+    assert len(search(codes, -features, radius=2, by="features").indices) == 500 * 500
+    monkeypatch.setattr(dense, "KEEP", 0)
+    monkeypatch.setattr(dense, "NUMBERS", 64 * 256 * 3)
+    again = search(codes, codes, k=500, by="features")
+    assert np.array_equal(again.indices, found.indices)
+    assert np.array_equal(again.distances, found.distances)
+
+
+def test_features_are_turned_to_directions_a_block_at_a_time(monkeypatch):
+    features = np.random.default_rng(0).normal(size=(20_000, 256)).astype(np.float32)
+    codes = dataclasses.replace(noisy_codes(20_000, 8, 2), features=features)
+    monkeypatch.setattr(dense, "KEEP", 0)
+    monkeypatch.setattr(dense, "NUMBERS", 1 << 17)
+    for call in (lambda: search(codes, codes[:300], k=5, by="features", threads=1),):
+        tracemalloc.start()
+        call()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < 20_000 * 256 * 4  # all directions would take twice as much
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weights": np.ones(16)},
+        {"asymmetric": True},
+        {"device": "cpu:0"},
+        {"device": "cpu:0", "weights": np.ones(16)},
+        {"by": "features"},
+        {},
+    ],
+)
+def test_an_empty_database_has_nothing_within_a_radius(options):
+    codes = noisy_codes(5, 16, 2)
+    codes = dataclasses.replace(codes, features=np.eye(5, 3) + 1, logits=codes.to_bits() * 2.0 - 1)
+    found = search(codes[:0], codes, radius=16, **options)
+    assert found.offsets.tolist() == [0] * 6
+    assert len(found.indices) == len(found.distances) == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"weights": np.ones(16)}, {"by": "features"}, {"device": "cpu:0"}])
+def test_every_long_search_has_one_bar_that_reaches_its_end(options, monkeypatch):
+    bars = []
+
+    @contextlib.contextmanager
+    def counter(label, total):
+        bars.append([0, total])
+        yield lambda done: bars[-1].__setitem__(0, bars[-1][0] + done)
+
+    for module in (scans, dense, kernels_torch):
+        monkeypatch.setattr(module, "LONG", 0)
+        monkeypatch.setattr(module, "counter", counter)
+    codes = dataclasses.replace(noisy_codes(40, 16, 2), features=np.random.default_rng(0).normal(size=(40, 3)))
+    search(codes, codes, k=3, **options)
+    assert bars == [[40, 40]]
+
+
+def test_a_device_that_holds_no_numbers():
+    codes = noisy_codes(5, 16, 2)
+    with pytest.raises(UsageError, match="device='meta': torch cannot use it"):
+        search(codes, codes, k=1, device="meta")
 
 
 def test_memory_layout_of_queries_does_not_matter():
