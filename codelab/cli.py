@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _demo(options: argparse.Namespace) -> None:
     from codelab import demo
+    from codelab.terminal import print_table
     from training import fit
     from training.config import load_config
 
@@ -64,7 +65,7 @@ def _demo(options: argparse.Namespace) -> None:
     config = load_config(DEMO_CONFIG, {"run": str(out), "seed": options.seed})
     fit(config, resume=True, fresh=options.fresh)
     comparison = demo.measure(out, seed=config.seed)
-    _table(comparison.HEADINGS, comparison.rows(), title=comparison.title())
+    print_table(comparison.HEADINGS, comparison.rows(), title=comparison.title())
     print(f"\n{out}/: encoder.safetensors, codes.parquet, results.json, report.html")
     if options.serve:
         _serve(out / "codes.parquet", options.port)
@@ -102,21 +103,31 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _analyze(options: argparse.Namespace) -> None:
-    from codelab.analyze import analyze
+    from codelab.analyze import analyze, analyze_parts
     from codelab.atomic import atomic_path, check_output
     from codelab.channel import channel_of_views, view_channels
+    from codelab.files import iter_codes
 
     if options.out:
         check_output(options.out)
-    codes = _codes(options)
-    if options.views == 1 or (options.views and not options.data):
-        raise UsageError("analyze: --views takes 2 or more, and the images the codes were made from as --data")
-    plain, views, changed = _views(options, codes) if options.views else (None, [], {})
-    features = views[0].features if views else None
-    results = analyze(codes, features=features, permutations=options.permutations, seed=options.seed)
-    if plain is not None:
-        results["channel"] = channel_of_views(views, seed=options.seed)
-        results["view_channels"] = view_channels(plain, changed)
+    chance = {"permutations": options.permutations, "seed": options.seed}
+    if options.stream:
+        if options.by or options.split or options.views:
+            raise UsageError("analyze: --stream reads a file block by block, without --by, --split and --views")
+        about, results = (
+            f"{options.codes}, block by block",
+            analyze_parts(iter_codes(options.codes, columns=[]), **chance),
+        )
+    else:
+        codes = _codes(options)
+        if options.views == 1 or (options.views and not options.data):
+            raise UsageError("analyze: --views takes 2 or more, and the images the codes were made from as --data")
+        views, changed = _views(options, codes) if options.views else ([], {})
+        about = str(codes)
+        results = analyze(codes, features=views[0].features if views else None, **chance)
+        if views:
+            results["channel"] = channel_of_views(views, seed=options.seed)
+            results["view_channels"] = view_channels(codes, changed)
     report = {name: result.to_dict() for name, result in results.items()}
     text = json.dumps(report, indent=1, allow_nan=False)
     if options.out:
@@ -125,34 +136,14 @@ def _analyze(options: argparse.Namespace) -> None:
     if options.json:
         print(text)
         return
-    from codelab.verdict import verdicts
+    from codelab.terminal import print_analysis
 
-    print(codes)
-    signs = {"good": "ok", "watch": "look", "bad": "BAD", "note": ""}
-    lines = [(signs[line.level], line.title, line.figure, line.text) for line in verdicts(results)]
-    _table(("", "question", "figure", "what it means"), lines)
-    information = results["class_information"]
-    if hasattr(information, "information"):
-        frame = information.to_frame().sort_values("information", ascending=False).head(10)
-        columns = ["bit", "information", "plugin", "p_value", "q_value", "uncertainty"]
-        rows = [(f"{int(row[0])}", *(f"{v:.4g}" for v in row[1:])) for row in frame[columns].itertuples(index=False)]
-        _table(columns, rows, title="the 10 bits that say most about the class (bits of information)")
-    if plain is not None:
-        _print_channel(results)
+    print(about)
+    print_analysis(results)
 
 
-def _print_channel(results: Mapping[str, Any]) -> None:
-    whole, each = results["channel"], results["view_channels"].to_frame()
-    rows = [(row[0], *(f"{v:.3f}" for v in row[1:])) for row in each.itertuples(index=False)]
-    _table(list(each.columns), rows, title="what one change of the image does to the bits (means over bits)")
-    print(
-        f"two views share at least {whole.value:.2f} bits of the code [{whole.value_low:.2f}, {whole.value_high:.2f}] "
-        f"(this bound cannot exceed {whole.ceiling:.2f}); single bits add up to {whole.information_sum:.2f}"
-    )
-
-
-def _views(options: argparse.Namespace, codes: Codes) -> tuple[Codes, list[Codes], dict[str, Codes]]:
-    """Codes of the plain images, of K views of them with every augmentation, and of one view for each augmentation."""
+def _views(options: argparse.Namespace, codes: Codes) -> tuple[list[Codes], dict[str, Codes]]:
+    """Codes of K views of the images with all augmentations, and of one view for each augmentation alone."""
     from codelab.export import encode_images
     from codelab.images import open_images
     from codelab.views import CHANGES, view_of
@@ -175,13 +166,14 @@ def _views(options: argparse.Namespace, codes: Codes) -> tuple[Codes, list[Codes
         name: encode_images(encoder, view_of(images, name, seed=options.seed), label=f"only {name}")
         for name in CHANGES
     }
-    return codes, views, changed
+    return views, changed
 
 
 def _search(options: argparse.Namespace) -> None:
     from codelab.codes import Codes
     from codelab.images import decode
     from codelab.retrieval import search
+    from codelab.terminal import print_table
 
     codes = _codes(options)
     if (options.query is None) == (options.id is None):
@@ -209,7 +201,7 @@ def _search(options: argparse.Namespace) -> None:
         print(json.dumps(hits))
         return
     shown = [(*map(str, r[:4]), " ".join(map(str, r[4].search(1))) or "none") for r in rows]
-    _table(("", "distance", "id", "label", "differing bits"), shown)
+    print_table(("", "distance", "id", "label", "differing bits"), shown)
 
 
 def _binarize(options: argparse.Namespace) -> None:
@@ -330,19 +322,6 @@ def _serve(codes: Path, port: int) -> None:
     os.execv(sys.executable, command)  # noqa: S606
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))  # Text: names of classes and files are not markup
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
-
-
 # -- the parser -------------------------------------------------------------------------------------------------------
 
 
@@ -444,6 +423,9 @@ def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
         "runs/demo/codes.parquet --views 4 --data demo",
     )
     _codes_options(sub)
+    sub.add_argument(
+        "--stream", action="store_true", help="hold one block of the file at a time: what counts can tell"
+    )
     sub.add_argument("--views", type=_positive, metavar="K", help="encode K augmented views: what survives")
     sub.add_argument("--data", help="with --views, the images the codes were made from, as in codelab export")
     sub.add_argument("--labels", metavar="CSV", help="with --views, the CSV given to codelab export")

@@ -86,6 +86,31 @@ def test_analyze_in_words_and_in_json(exported, tmp_path, capsys):
     assert len(results["class_information"]["q_value"]) == 21
 
 
+def test_analyze_block_by_block_gives_the_same_numbers(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    codes = Codes.from_bits(rng.random((400, 10)) > 0.4, labels=rng.integers(0, 3, 400))
+    for number in range(2):
+        codes[number * 200 : number * 200 + 200].save(tmp_path / f"part-{number}.parquet")
+    assert main(["analyze", str(tmp_path), "--json", "--permutations", "20"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert main(["analyze", str(tmp_path), "--json", "--permutations", "20", "--stream"]) == 0
+    streamed = json.loads(capsys.readouterr().out)
+    assert streamed["bit_usage"]["p"] == pytest.approx(whole["bit_usage"]["p"])
+    assert streamed["class_information"]["p_value"] == pytest.approx(whole["class_information"]["p_value"])
+    assert streamed["degrees_of_freedom"]["value"] == pytest.approx(whole["degrees_of_freedom"]["value"])
+    assert main(["analyze", str(tmp_path), "--stream"]) == 0
+    assert "independent coins" in capsys.readouterr().out
+    assert "without --by" in fails(capsys, 2, "analyze", tmp_path, "--stream", "--by", "tone")
+
+
+def test_every_section_is_in_the_table_with_its_figure_or_its_reason(exported, capsys):
+    assert main(["analyze", str(exported), "--permutations", "20"]) == 0
+    text = capsys.readouterr().out
+    for section in ("code_length", "total_correlation", "collisions", "bit_dependence", "bit_reuse", "geometry"):
+        assert section in text
+    assert "needs codes of another view" in text  # why the channel was skipped
+
+
 def test_analyze_without_labels_says_what_it_skips(tmp_path, capsys):
     path = tmp_path / "c.npy"
     np.save(path, np.random.default_rng(0).random((300, 12)) > 0.5)

@@ -75,7 +75,7 @@ def test_analyze_with_views(tmp_path, capsys):
     assert main(call) == 0
     text = capsys.readouterr().out
     assert "what one change of the image does" in text
-    assert "two views share at least" in text
+    assert "bits two views share, at least" in text
 
 
 def test_views_need_the_images_and_the_encoder(picture_folder, tmp_path, capsys):
