@@ -24,15 +24,22 @@ LEAST = 2
 class ContrastConsistency(PerBit):
     """Per bit, arrays `[B]`.
 
-    A class's contrast is its mean feature where the bit is 1 minus that where it is 0. `consistency` is the product of
-    two classes' contrasts, averaged over pairs of classes, divided by the mean square of a contrast, both freed of
-    the noise of finite samples: 1 when all classes share one contrast, 0 when each has its own. `cosine` is the plain
-    mean cosine between classes, which noise pulls to 0. `low` to `high` is the 95 % interval of `consistency`
-    over resampled classes; `p_value` and `q_value` are against bits permuted within each class, that is against bits
-    that move nothing, and `null` is the mean `cosine` there; `flip_p_value` is against contrasts that point at random
-    (their signs flipped class by class), that is against bits that move each class in its own way.
-    `classes_used` classes have both sides of the bit; where fewer than 2 do, or where the contrasts are no larger than
-    their noise (`contrast_z` below 2), there is no contrast to compare and `consistency` is 0.
+    A class's contrast d_c is its mean feature where the bit is 1 minus that where it is 0. `consistency` is the mean
+    cosine of two classes' contrasts, freed of the noise of finite samples: the mean over pairs of classes of
+    d_c . d_c' / (r_c r_c'), which is unbiased, over the mean over classes of n_c / r_c^2, where n_c is the square of
+    d_c less its sampling variance, and r_c^2 is n_c drawn towards the mean of all classes as far as its own noise asks
+    for, and no less than e = 5 standard errors of no contrast, nor than the
+    geometric mean of e and the root mean square of n_c. So each class counts alike where its contrast can be told, however large
+    it is, and classes of few images are pooled. The lower mean is at least the upper one, for no mean
+    product exceeds the mean square, and at least 3 standard errors of the upper one. 1: all classes share one direction; 0: each has its own; a direction
+    shared by half of the classes, where the others do not move, reads nearly 0.5 (clipped to -1 and 1).
+
+    `cosine` is the plain mean cosine between classes, which noise pulls to 0. `low` to `high` is the 95 % interval of
+    `consistency` over resampled classes; `p_value` and `q_value` are against bits permuted within each class, that is
+    against bits that move nothing, and `null` is the mean `cosine` there; `flip_p_value` is against contrasts that
+    point at random (their signs flipped class by class), that is against bits that move each class in its own way.
+    `classes_used` classes have both sides of the bit; where fewer than 2 do, `consistency` is 0. `contrast_z` is the
+    mean square contrast over its noise: where it is small, look at the interval and `q_value` first.
 
     `random_directions` is the mean consistency of bits made by random hyperplanes through the features of the codes
     (or those given, where the codes have none): what reading *any* direction gives. A bit is remarkable above it.
@@ -98,7 +105,8 @@ def contrast_consistency(
         UsageError: fewer than 1 permutation or resample.
 
     Source: the paper's section 4, "people in the picture" in tench and French horn, shown there by eye; cosine
-        between classes after Hernandez et al. 2022, unbiased products after Walther et al. 2016 (crossnobis).
+        between classes after Hernandez et al. 2022, unbiased products after Walther et al. 2016 (crossnobis), norms
+        drawn to their mean after Morris 1983, traces of squared covariances after Srivastava 2005.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -128,6 +136,7 @@ def contrast_consistency(
     classes = _Classes.of(x, edges)
 
     found = classes.measure(bits)
+    consistency, contrast_z = classes.consistency(bits)
     null, statistic = np.zeros((2, permutations, codes.bits))
     for i in range(permutations):
         # one order for all bits: each keeps its own margins in every class, and its null
@@ -139,21 +148,21 @@ def contrast_consistency(
     read = values if same_view or codes.features is None else codes.features
     centred = (read - read.mean(axis=0))[rows]
     directions = generator.normal(size=(read.shape[1], HYPERPLANES)).astype(np.float32)
-    hyperplanes = classes.measure((centred @ directions > 0).astype(np.float32))
+    hyperplanes, _ = classes.consistency((centred @ directions > 0).astype(np.float32))
     return ContrastConsistency(
         source=Source.of(codes),
         seed=seed,
-        consistency=found.consistency,
-        low=np.minimum(low, found.consistency),
-        high=np.maximum(high, found.consistency),
+        consistency=consistency,
+        low=np.minimum(low, consistency),
+        high=np.maximum(high, consistency),
         cosine=found.cosine,
         null=null.mean(axis=0),
         p_value=p_value,
         q_value=false_discovery(p_value),
         flip_p_value=np.where(found.used > 1, flip, 1.0),
-        contrast_z=found.z,
+        contrast_z=contrast_z,
         classes_used=found.used,
-        random_directions=float(hyperplanes.consistency.mean()),
+        random_directions=float(hyperplanes.mean()),
         same_view=same_view,
         items=len(rows),
         permutations=permutations,
@@ -162,11 +171,36 @@ def contrast_consistency(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Measured:
-    consistency: np.ndarray
     cosine: np.ndarray
     shared: np.ndarray
-    z: np.ndarray
     used: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Scaled:
+    """Contrasts brought to about one length: `unit` `[C, B, d]`, their squares, the same without noise (`own`) and its
+    standard error where nothing moves, and which count, each `[C, B]`; `z` `[B]` of all before scaling."""
+
+    unit: np.ndarray
+    squares: np.ndarray
+    own: np.ndarray
+    error: np.ndarray
+    used: np.ndarray
+    z: np.ndarray
+
+    def consistency(self, weights: np.ndarray, bit: int) -> np.ndarray:
+        """Of one bit, each class taken `weights` `[R, C]` times (a class is no pair with its own copy): `[R]`."""
+        used, square = self.used[:, bit], weights**2
+        number = weights @ used
+        pairs = np.maximum(number**2 - square @ used, 1.0)
+        together = ((weights @ self.unit[:, bit].astype(np.float64)) ** 2).sum(axis=1)
+        shared = (together - square @ self.squares[:, bit]) / pairs
+        error = self.error[:, bit]
+        products = np.maximum((weights @ error) ** 2 - square @ error**2, 0.0)  # error holds the 2 of its variance
+        least = np.maximum(shared, 3 * np.sqrt(products) / pairs)
+        own = np.maximum(weights @ self.own[:, bit] / np.maximum(number, 1.0), least)
+        told = (number**2 > square @ used) & (own > 0)
+        return np.clip(np.divide(shared, own, out=np.full(len(own), np.nan), where=told), -1, 1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -188,7 +222,12 @@ class _Classes:
                 part = x[a:b]
                 trace[c] = float((part**2).sum()) / (b - a - 1)
                 gram = part.T @ part if b - a > part.shape[1] else part @ part.T
-                square[c] = float((gram**2).sum()) / (b - a - 1) ** 2
+                free = b - a - 1
+                square[c] = trace[c] ** 2 / x.shape[1]  # the least it can be
+                if free > 1:  # that of the sample is too large by what few images add
+                    of_sample = float((gram**2).sum()) / free**2
+                    unbiased = free**2 / ((free - 1) * (free + 2)) * (of_sample - trace[c] ** 2 / free)
+                    square[c] = max(square[c], unbiased)
         return cls(x, edges, trace, square)
 
     def contrasts(self, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -211,18 +250,41 @@ class _Classes:
         squares = np.einsum("cbd,cbd->cb", delta, delta, dtype=np.float64)
         number = used.sum(axis=0)
         pairs = np.maximum(number * (number - 1), 1)
-        own = squares - noise * self.within(noise, squares)
         together = delta.sum(axis=0, dtype=np.float64)
         shared = ((together**2).sum(axis=1) - squares.sum(axis=0)) / pairs
-        spread = np.sqrt(2 * (noise**2 * self.trace_of_square[:, None]).sum(axis=0))
-        z = np.divide(own.sum(axis=0), spread, out=np.zeros(len(number)), where=spread > 0)
-        mean_own = own.sum(axis=0) / np.maximum(number, 1)
-        told = (number > 1) & (z > 2) & (mean_own > 0)
-        consistency = np.divide(shared, mean_own, out=np.zeros(len(number)), where=told)
         length = np.sqrt(squares)
         unit = np.divide(delta, length[..., None], out=np.zeros_like(delta), where=length[..., None] > 0)
         cosine = ((unit.sum(axis=0, dtype=np.float64) ** 2).sum(axis=1) - (length > 0).sum(axis=0)) / pairs
-        return _Measured(np.clip(consistency, -1, 1), cosine, shared, z, number)
+        return _Measured(cosine, shared, number)
+
+    def scaled(self, bits: np.ndarray) -> _Scaled:
+        delta, noise, used = self.contrasts(bits)
+        squares = np.einsum("cbd,cbd->cb", delta, delta, dtype=np.float64)
+        own = squares - noise * self.within(noise, squares)
+        error = np.sqrt(2 * self.trace_of_square)[:, None] * noise
+        spread = np.sqrt((error**2).sum(axis=0))
+        z = np.divide(own.sum(axis=0), spread, out=np.zeros(len(spread)), where=spread > 0)
+        scale = self.scale(own, error, noise, used)
+        root = np.sqrt(scale)[..., None].astype(np.float32)
+        unit = np.divide(delta, root, out=np.zeros_like(delta), where=root > 0)
+        own, error = (np.divide(v, scale, out=np.zeros_like(v), where=scale > 0) for v in (own, error))
+        squares = np.einsum("cbd,cbd->cb", unit, unit, dtype=np.float64)
+        return _Scaled(unit, squares, own, error, used, z)
+
+    def scale(self, own: np.ndarray, error: np.ndarray, noise: np.ndarray, used: np.ndarray) -> np.ndarray:
+        """Squared length `[C, B]` by which each class's contrast is divided; 0 where the class does not count."""
+        number = np.maximum(used.sum(axis=0), 1)
+        mean = own.sum(axis=0) / number
+        slope = np.divide(self.trace_of_square, self.trace, out=np.zeros_like(self.trace), where=self.trace > 0)
+        variance = error**2 + 4 * noise * np.maximum(own, 0.0) * slope[:, None]
+        seen = np.where(used, (own - mean) ** 2, 0.0).sum(axis=0) / np.maximum(number - 1, 1)
+        true = np.maximum(seen - variance.sum(axis=0) / number, 0.0)
+        whole = true + variance
+        trust = np.divide(true * np.ones_like(whole), whole, out=np.zeros_like(whole), where=whole > 0)
+        # a class that does not move must not turn its noise into contrast: in between 5 errors and the usual size
+        usual = np.sqrt((own**2).sum(axis=0) / number)
+        least = np.maximum(5 * error, np.sqrt(5 * error * usual))
+        return np.where(used, np.maximum(mean + trust * (own - mean), least), 0.0)
 
     def within(self, noise: np.ndarray, squares: np.ndarray) -> np.ndarray:
         """Trace of the covariance around the two means of each class and bit, `[C, B]`.
@@ -234,31 +296,37 @@ class _Classes:
         explained = np.divide(squares, noise, out=np.zeros_like(squares), where=noise > 0)
         return np.maximum(whole - explained, 0.0) / np.maximum(n - 2, 1)
 
+    def consistency(self, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Consistency and contrast z of each bit, `[B]`."""
+        once = np.ones((1, len(self.edges) - 1))
+        found, z = np.zeros((2, bits.shape[1]))
+        for b in range(0, bits.shape[1], 32):
+            scaled = self.scaled(bits[:, b : b + 32])
+            z[b : b + 32] = scaled.z
+            for j in range(len(scaled.z)):
+                found[b + j] = np.nan_to_num(scaled.consistency(once, j)[0])
+        return found, z
+
     def resample(
         self, bits: np.ndarray, shared: np.ndarray, resamples: int, generator: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """95 % interval of the consistency over resampled classes (a class is no pair with its own copy), and the
-        p-value of `shared` over flipped signs of the classes' contrasts."""
+        """95 % interval of the consistency over resampled classes, and the p-value of `shared` over flipped signs of
+        the classes' contrasts."""
         n_classes = len(self.edges) - 1
         weights = generator.multinomial(n_classes, np.full(n_classes, 1 / n_classes), size=resamples).astype(float)
         signs = generator.choice([-1.0, 1.0], size=(resamples, n_classes))
         low, high = np.zeros((2, bits.shape[1]))
         flipped = np.zeros((resamples, bits.shape[1]))
         for b in range(0, bits.shape[1], 32):
-            delta, noise, used = self.contrasts(bits[:, b : b + 32])
-            squares = np.einsum("cbd,cbd->cb", delta, delta, dtype=np.float64)
-            own = squares - noise * self.within(noise, squares)
+            delta, _, used = self.contrasts(bits[:, b : b + 32])
+            scaled = self.scaled(bits[:, b : b + 32])
             for j in range(delta.shape[1]):
                 contrast, all_pairs = delta[:, j].astype(np.float64), used[:, j].sum() * (used[:, j].sum() - 1.0)
-                flipped[:, b + j] = ((signs @ contrast) ** 2).sum(axis=1) - squares[:, j].sum()
+                flipped[:, b + j] = ((signs @ contrast) ** 2).sum(axis=1) - (contrast**2).sum()
                 flipped[:, b + j] /= max(all_pairs, 1.0)
-                number = weights @ used[:, j]
-                pairs = number**2 - weights**2 @ used[:, j]
-                together = ((weights @ contrast) ** 2).sum(axis=1) - weights**2 @ squares[:, j]
-                mean_own = np.divide(weights @ own[:, j], number, out=np.zeros(resamples), where=number > 0)
-                told = (pairs > 0) & (mean_own > 0)
-                if told.sum() >= resamples / 2:
-                    drawn = np.clip(together[told] / pairs[told] / mean_own[told], -1, 1)
+                drawn = scaled.consistency(weights, j)
+                drawn = drawn[~np.isnan(drawn)]
+                if len(drawn) >= resamples / 2:
                     low[b + j], high[b + j] = np.quantile(drawn, [0.025, 0.975])
         return low, high, _tail(shared, flipped)
 
