@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codelab import gains
+from codelab.checks import check_choice, check_whole
 from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
 from codelab.kernels import class_counts
 from codelab.ranking import Groups, Ranking, average_precisions, rank
 from codelab.result import Result, Source
-from codelab.retrieval_result import check_choice, class_average
+from codelab.retrieval_result import class_average
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,10 +127,12 @@ def bit_budget_curve(
     if budgets is None:
         budgets = sorted({max(1, bits >> i) for i in range(4)}, reverse=True)
     for budget in budgets:
-        if not 1 <= budget <= bits:
+        if not 1 <= check_whole("budgets", budget, 1, "bits") <= bits:
             raise UsageError(f"budgets: found {budget}, expected 1 to {bits} bits")
-    if not budgets or draws < 1:
-        raise UsageError(f"bit_budget_curve: found {len(budgets)} budgets and {draws} draws, expected 1 or more")
+    if not len(budgets):
+        raise UsageError("budgets: found none, expected 1 or more")
+    check_whole("draws", draws, 1)
+    check_whole("seed", seed, 0)
     if len(queries) < 2:
         raise UsageError("bit_budget_curve: expected at least 2 queries, to choose on one half and score on the other")
     generator = np.random.default_rng(seed)

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from codelab.errors import UsageError
+from codelab.checks import check_whole
+from codelab.errors import DataError, UsageError
 
 BLOCK = 1 << 16
 """Rows a thread takes at a time where codes must first be padded to whole words."""
@@ -41,6 +42,7 @@ def column_counts(packed: np.ndarray, bits: int, *, threads: int | None = None) 
         >>> column_counts(np.array([[0b10100000], [0b10000000]], dtype=np.uint8), 3).tolist()
         [2, 0, 1]
     """
+    _check_packed("column_counts", packed, bits)
     return class_counts(packed, bits, np.zeros(len(packed), np.int32), 1, threads=threads)[0]
 
 
@@ -60,18 +62,25 @@ def class_counts(
         int64 `[C, B]`.
 
     Raises:
-        UsageError: a label is `n_classes` or more.
+        UsageError: a label is `n_classes` or more, or there are not as many as codes.
+        DataError: codes of another width, labels that are no whole numbers.
 
     Example:
         >>> packed = np.array([[0b10100000], [0b10000000], [0b01000000]], dtype=np.uint8)
         >>> class_counts(packed, 3, np.array([1, 0, 1]), 2).tolist()
         [[1, 0, 0], [1, 1, 1]]
     """
-    labels = np.ascontiguousarray(labels, dtype=np.int32)
+    _check_packed("class_counts", packed, bits)
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise DataError(
+            f"class_counts: expected whole numbers [N] as labels, found {labels.dtype} {list(labels.shape)}"
+        )
     if len(labels) != len(packed):
         raise UsageError(f"class_counts: found {len(labels)} labels for {len(packed)} codes")
     if labels.size and int(labels.max()) >= n_classes:
         raise UsageError(f"class_counts: found label {int(labels.max())}, expected less than {n_classes}")
+    labels = np.ascontiguousarray(labels if labels.dtype == np.int32 else np.maximum(labels, -1), dtype=np.int32)
     loops = compiled("kernels_columns")
     width = (bits + 63) // 64
 
@@ -101,6 +110,7 @@ def pair_counts(packed: np.ndarray, bits: int, *, threads: int | None = None) ->
         >>> pair_counts(np.array([[0b11000000], [0b10100000]], dtype=np.uint8), 3).tolist()
         [[2, 1, 1], [1, 1, 0], [1, 0, 1]]
     """
+    _check_packed("pair_counts", packed, bits)
     loops = compiled("kernels_columns")
     width = (bits + 63) // 64
     length = max(8, min(256, (1 << 19) // (512 * width)))  # columns of a block fill half a megabyte of cache
@@ -129,6 +139,7 @@ def bit_columns(packed: np.ndarray, bits: int, *, threads: int | None = None) ->
         >>> bit_columns(np.array([[0b11000000], [0b10100000]], dtype=np.uint8), 3)[:, 0].tolist()
         [192, 128, 64]
     """
+    _check_packed("bit_columns", packed, bits)
     loops = compiled("kernels_columns")
     width = (bits + 63) // 64
     out = np.empty((64 * width, (len(packed) + 63) // 64), np.uint64)
@@ -151,6 +162,14 @@ def as_words(packed: np.ndarray) -> np.ndarray:
     return words
 
 
+def _check_packed(name: str, packed: np.ndarray, bits: int) -> None:
+    """Refuse codes of another width: compiled loops write where they are told to."""
+    width = (check_whole("bits", bits, 1) + 7) // 8
+    if not isinstance(packed, np.ndarray) or packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != width:
+        found = f"{packed.dtype} {list(packed.shape)}" if isinstance(packed, np.ndarray) else type(packed).__name__
+        raise DataError(f"{name}: expected uint8 [N, {width}] for {bits} bits, found {found}")
+
+
 # -- threads and compilation --------------------------------------------------------------------------------------
 
 
@@ -158,9 +177,7 @@ def thread_count(threads: int | None) -> int:
     """How many threads to use: those asked for, or the cores this process may use."""
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if threads < 1:
-        raise UsageError(f"threads={threads}: expected 1 or more")
-    return threads
+    return check_whole("threads", threads, 1)
 
 
 def run(work: Callable[[Any], Any], parts: Iterable[Any], threads: int | None) -> list[Any]:

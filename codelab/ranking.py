@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from codelab import gains
+from codelab.checks import check_codes
 from codelab.codes import Codes
 from codelab.dense import SCALE, cosine
 from codelab.errors import DataError, UsageError
@@ -254,6 +255,8 @@ def rank(
     if by not in ("codes", "features"):
         raise UsageError(f"by={by!r}: expected 'codes' or 'features'")
     base = queries if database is None else database
+    check_codes("queries", queries)
+    check_codes("database", base)
     same = base is queries or (exclude_self and base.sha256 == queries.sha256)
     if exclude_self and not same:
         raise UsageError(

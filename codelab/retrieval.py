@@ -9,11 +9,12 @@ import numpy as np
 
 from codelab import gains
 from codelab.budget import BudgetCurve, bit_budget_curve
+from codelab.checks import check_choice, check_real, check_whole
 from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
 from codelab.ranking import Groups, Ranking, average_precisions, rank
 from codelab.result import Result, Source
-from codelab.retrieval_result import Averaging, RetrievalResult, check_choice, class_average, summarise
+from codelab.retrieval_result import Averaging, RetrievalResult, class_average, summarise
 from codelab.search import SearchResult, search
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def precision_at_k(
     ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
     averaging = Averaging(average, bootstrap, confidence, seed)
     check_choice("ties", ties, gains.TIES)
-    hits, relevant = _hits(ranking, _places(k, ranking), ties)
+    hits, relevant = _hits(ranking, _places(check_whole("k", k, 0), ranking), ties)
     values = np.where(relevant > 0, hits / k, np.nan)
     return summarise(ranking, values, averaging, measure=f"precision@{k}", ties=ties)
 
@@ -157,7 +158,7 @@ def recall_at_k(
     ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
     averaging = Averaging(average, bootstrap, confidence, seed)
     check_choice("ties", ties, gains.TIES)
-    hits, relevant = _hits(ranking, _places(k, ranking), ties)
+    hits, relevant = _hits(ranking, _places(check_whole("k", k, 0), ranking), ties)
     values = np.divide(hits, relevant, out=np.full(len(hits), np.nan), where=relevant > 0)
     return summarise(ranking, values, averaging, measure=f"recall@{k}", ties=ties)
 
@@ -188,7 +189,7 @@ def precision_within_radius(
     """
     ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
     averaging = Averaging(average, bootstrap, confidence, seed)
-    if not radius >= 0:
+    if not check_real("radius", radius) >= 0:
         raise UsageError(f"radius={radius}: expected 0 or more")
     values, nothing = np.full(len(queries), np.nan), 0
     for rows, total, relevant in ranking.within(np.array([radius, np.inf])):
@@ -384,10 +385,10 @@ def knn_accuracy(
     averaging = Averaging(average, bootstrap, confidence, seed)
     if ranking.database.multilabel:
         raise DataError("knn_accuracy: needs one label an item, these codes are multi-label")
-    if not temperature > 0:
+    if not check_real("temperature", temperature) > 0:
         raise UsageError(f"temperature={temperature}: expected more than 0")
     values = np.full(len(queries), np.nan)
-    for rows, votes in ranking.votes(_places(k, ranking), temperature if weighted else None):
+    for rows, votes in ranking.votes(_places(check_whole("k", k, 0), ranking), temperature if weighted else None):
         labels = queries.labels[rows]
         most = votes.max(axis=1, keepdims=True)
         best = np.isclose(votes, most, rtol=1e-12, atol=0)
@@ -409,6 +410,6 @@ def _hits(ranking: Ranking, places: int, ties: str) -> tuple[np.ndarray, np.ndar
 
 def _places(k: int | None, ranking: Ranking) -> int:
     n = len(ranking.database)
-    if k is not None and not 1 <= k <= n:
+    if k is not None and not 1 <= check_whole("k", k, 0) <= n:
         raise UsageError(f"k={k}: the database has {n} codes, expected 1 to {n}")
     return n if k is None else k

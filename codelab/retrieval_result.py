@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codelab.checks import check_choice, check_real, check_whole
 from codelab.errors import DataError, UsageError
 from codelab.ranking import Ranking
 from codelab.result import Result, Source
@@ -96,16 +97,10 @@ class Averaging:
 
     def __post_init__(self) -> None:
         check_choice("average", self.average, ("query", "class"))
-        if self.bootstrap < 1:
-            raise UsageError(f"bootstrap={self.bootstrap}: expected 1 or more resamples")
-        if not 0 < self.confidence < 1:
+        check_whole("bootstrap", self.bootstrap, 1, "resamples")
+        check_whole("seed", self.seed, 0)
+        if not 0 < check_real("confidence", self.confidence) < 1:
             raise UsageError(f"confidence={self.confidence}: expected a share between 0 and 1")
-
-
-def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Refuse a word that is not one of those allowed."""
-    if value not in allowed:
-        raise UsageError(f"{name}={value!r}: expected {', '.join(allowed)}")
 
 
 def summarise(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codelab.checks import check_codes, check_real, check_whole
 from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
 from codelab.result import Result, Source
@@ -120,16 +121,17 @@ def search(
         >>> search(codes, codes[[0]], radius=0)[0][1].tolist()
         [0]
     """
+    check_codes("codes", codes)
     n = len(codes)
     if k is not None and radius is not None:
         raise UsageError("search: give k or radius, not both")
-    places = 10 if k is None else k
+    places = 10 if k is None else check_whole("k", k, 0)
     if radius is None:
         if places < 1 or places > n:
             raise UsageError(f"k={places}: the database has {n} codes, expected 1 to {n}")
     elif include_ties:
         raise UsageError("include_ties: goes with k; a radius has no last place")
-    elif not radius >= 0:
+    elif not check_real("radius", radius) >= 0:
         raise UsageError(f"radius={radius}: expected 0 or more")
     if by == "features":
         if mask is not None or weights is not None or asymmetric or device != "cpu":
@@ -254,6 +256,10 @@ def bit_mask(mask: np.ndarray | Sequence[int] | None, bits: int) -> np.ndarray:
         wrong = given[(given < 0) | (given >= bits)]
         if wrong.size:
             raise UsageError(f"mask: bit {wrong[0]}: this code has bits 0 to {bits - 1}")
+        if len(given) == bits > 2 and set(np.unique(given)) <= {0, 1}:
+            raise UsageError(
+                f"mask: found {bits} whole numbers 0 and 1, expected them as bool [{bits}], or bit numbers"
+            )
         keep = np.zeros(bits, bool)
         keep[given.astype(np.int64)] = True
     if not keep.any():

@@ -13,7 +13,7 @@ from rank_oracles import AWAY, hamming, ordered
 from codelab import hamming as scans
 from codelab import kernels
 from codelab.codes import Codes
-from codelab.errors import UsageError
+from codelab.errors import DataError, UsageError
 from codelab.hamming import Scan
 
 QUICK = settings(max_examples=60, deadline=None)
@@ -45,6 +45,45 @@ def test_counts_of_bits_classes_and_pairs(width, n, share, seed, threads):
     columns = kernels.bit_columns(packed, width, threads=threads)
     assert np.array_equal(np.unpackbits(columns, axis=1)[:, :n], bits.T)
     assert not np.unpackbits(columns, axis=1)[:, n:].any()
+
+
+@pytest.mark.parametrize(
+    "count",
+    [
+        kernels.column_counts,
+        kernels.pair_counts,
+        kernels.bit_columns,
+        lambda packed, bits: kernels.class_counts(packed, bits, np.zeros(len(packed), int), 1),
+    ],
+)
+def test_codes_of_another_width_are_refused(count):
+    packed = np.zeros((5, 8), np.uint8)
+    for bits in (1, 56, 65, 4096):
+        with pytest.raises(
+            DataError, match=rf"expected uint8 \[N, {(bits + 7) // 8}\] for {bits} bits, found uint8 \[5, 8\]"
+        ):
+            count(packed, bits)
+    for wrong, found in (
+        (packed.astype(float), r"float64 \[5, 8\]"),
+        (packed[0], r"uint8 \[8\]"),
+        ([[0] * 8], "list"),
+    ):
+        with pytest.raises(DataError, match=f"expected uint8 .* for 64 bits, found {found}"):
+            count(wrong, 64)
+    for bits in (0, -1, 64.0):
+        with pytest.raises(UsageError, match=f"bits={bits}: expected"):
+            count(packed, bits)
+
+
+def test_labels_that_are_no_class_numbers_are_refused():
+    packed = np.full((3, 1), 0x80, np.uint8)
+    for labels, found in (([0.0, 1, 2], r"float64 \[3\]"), ([np.nan] * 3, "float64"), ([[0], [1], [2]], r"\[3, 1\]")):
+        with pytest.raises(DataError, match=f"class_counts: expected whole numbers .* found .*{found}"):
+            kernels.class_counts(packed, 1, np.array(labels), 3)
+    for label in (3, 2**32):
+        with pytest.raises(UsageError, match=f"found label {label}, expected less than 3"):
+            kernels.class_counts(packed, 1, np.array([0, 1, label]), 3)
+    assert kernels.class_counts(packed, 1, np.array([0, -(2**32), 1]), 3).tolist() == [[1], [1], [0]]
 
 
 def test_byte_counters_do_not_overflow():

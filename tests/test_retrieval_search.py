@@ -324,12 +324,27 @@ def test_empty_queries_and_an_empty_database():
         ({"weights": np.full(16, -1.0)}, "weights: expected finite numbers of 0 or more"),
         ({"device": "abacus"}, "device='abacus': torch cannot use it"),
         ({"threads": 0}, "threads=0: expected 1 or more"),
+        ({"threads": 1.5}, "threads=1.5: expected a whole number of 1 or more"),
+        ({"k": 2.5}, "k=2.5: expected a whole number"),
+        ({"k": "3"}, "k='3': expected a whole number"),
+        ({"k": True}, "k=True: expected a whole number"),
+        ({"radius": "3"}, "radius='3': expected a number"),
+        ({"mask": [1, 0] * 8}, r"mask: found 16 whole numbers 0 and 1, expected them as bool \[16\], or bit numbers"),
+        ({"mask": np.ones(16, int)}, "mask: found 16 whole numbers 0 and 1"),
     ],
 )
 def test_options_that_cannot_be(options, message):
     codes = noisy_codes(20, 16, 2)
     with pytest.raises(UsageError, match=message):
         search(codes, codes[:2], **options)
+
+
+def test_bit_numbers_0_and_1_are_a_mask_of_two_bits():
+    codes = Codes.from_bits([[1, 0], [0, 1]])
+    assert search(codes, codes, k=1, mask=[0, 1]).bits == 2
+    assert search(noisy_codes(5, 16, 2), noisy_codes(5, 16, 2), k=1, mask=[0, 1]).bits == 2
+    with pytest.raises(UsageError, match=r"codes: expected Codes, found 'codes.parquet' \(codelab.load reads a file"):
+        search("codes.parquet", codes)
 
 
 @pytest.mark.parametrize(
