@@ -25,13 +25,13 @@ class ContrastConsistency(PerBit):
     """Per bit, arrays `[B]`.
 
     A class's contrast d_c is its mean feature where the bit is 1 minus that where it is 0. `consistency` is the mean
-    cosine of two classes' contrasts, freed of the noise of finite samples: the mean over pairs of classes of
-    d_c . d_c' / (r_c r_c'), which is unbiased, over the mean over classes of n_c / r_c^2, where n_c is the square of
-    d_c less its sampling variance, and r_c^2 is n_c drawn towards the mean of all classes as far as its own noise asks
-    for, and no less than e = 5 standard errors of no contrast, nor than the
-    geometric mean of e and the root mean square of n_c. So each class counts alike where its contrast can be told, however large
-    it is, and classes of few images are pooled. The lower mean is at least the upper one, for no mean
-    product exceeds the mean square, and at least 3 standard errors of the upper one. 1: all classes share one direction; 0: each has its own; a direction
+    cosine of two classes' contrasts, freed of the noise of finite samples: the mean over pairs of classes of d_c .
+    d_c' / (r_c r_c'), which is unbiased, over the mean over classes of n_c / r_c^2, where n_c is the square of d_c
+    less its sampling variance, and r_c^2 is n_c drawn towards the mean of all classes as far as its own noise asks
+    for, and no less than e = 5 standard errors of no contrast, nor than the geometric mean of e and the root mean
+    square of n_c. So each class counts alike where its contrast can be told, however large it is, and classes of few
+    images are pooled. The lower mean is at least the upper one, for no mean product exceeds the mean square, and at
+    least 3 standard errors of the upper one. 1: all classes share one direction; 0: each has its own; a direction
     shared by half of the classes, where the others do not move, reads nearly 0.5 (clipped to -1 and 1).
 
     `cosine` is the plain mean cosine between classes, which noise pulls to 0. `low` to `high` is the 95 % interval of
@@ -246,7 +246,7 @@ class _Classes:
         return delta, noise, used
 
     def measure(self, bits: np.ndarray) -> _Measured:
-        delta, noise, used = self.contrasts(bits)
+        delta, _, used = self.contrasts(bits)
         squares = np.einsum("cbd,cbd->cb", delta, delta, dtype=np.float64)
         number = used.sum(axis=0)
         pairs = np.maximum(number * (number - 1), 1)
