@@ -32,7 +32,8 @@ def labelling(codes: Codes, name: str = CLASS, *, bins: int = 8) -> Labelling:
 
     Args:
         codes: codes `[N, B]`.
-        name: `class` for the labels of the codes, or an item column. Text, bool and whole numbers of few values are
+        name: `class` for the labels of the codes (where they have none, an item column of that name), or an item
+            column. Text, bool and whole numbers of few values are
             labels as they are; other numbers go into quantile bins.
         bins: how many quantile bins; equal values stay together, so there may be fewer.
 
@@ -51,7 +52,7 @@ def labelling(codes: Codes, name: str = CLASS, *, bins: int = 8) -> Labelling:
         >>> found.labels.tolist(), found.names, found.text
         ([0, 0, 1, 1], ('0.5 to 2', '2 to 3.5'), 'size in 2 quantile bins')
     """
-    if name == CLASS and CLASS not in codes.items.column_names:
+    if name == CLASS and (codes.labelled or CLASS not in codes.items.column_names):
         if codes.multilabel:
             raise DataError(f"{name}: needs one label an image, found multi-label data")
         return Labelling(codes.labels, codes.classes, "class")
@@ -92,6 +93,8 @@ def attribute_names(codes: Codes) -> list[str]:
     """
     names = []
     for name in codes.attributes:
+        if name == CLASS and codes.labelled:  # the name means the labels: see `labelling`
+            continue
         try:
             found = labelling(codes, name).labels
         except (pa.ArrowInvalid, TypeError):  # a column of lists or bytes

@@ -5,12 +5,14 @@ import pytest
 import synthetic
 from sklearn.metrics import mutual_info_score
 
-from codelab.attributes import labelling
+from codelab.attributes import attribute_names, labelling
 from codelab.classes import attribute_information
 from codelab.codes import Codes
 from codelab.counts import StrataCounts, total
 from codelab.errors import DataError, UsageError
 from codelab.information import class_information
+from codelab.joint import joint_information
+from codelab.reuse import attribute_reuse
 
 
 @pytest.fixture
@@ -124,3 +126,16 @@ def test_bad_columns_are_refused(people):
     with pytest.raises(DataError, match="found multi-label data"):
         attribute_information(Codes.from_bits(np.eye(3), np.eye(3, dtype=bool)))
     assert synthetic.fair_bits(3, 2).attributes == []
+
+
+def test_a_column_named_class_does_not_replace_the_labels():
+    generator = np.random.default_rng(0)
+    kind, other = generator.integers(0, 2, 2000), generator.integers(0, 4, 2000)
+    bits = np.stack([kind, other % 2, other // 2], axis=1)
+    items = {"class": np.array(list("abcd"))[other], "tone": (kind ^ (generator.random(2000) < 0.1)).astype(str)}
+    codes = Codes.from_bits(bits, kind, items=items)
+    assert labelling(codes).labels.tolist() == kind.tolist()
+    assert attribute_names(Codes.from_bits(bits, other // 2, items=items)) == ["tone"]
+    assert joint_information(codes, 1, permutations=5).bits.tolist() == [0]
+    assert attribute_reuse(codes, "tone", permutations=5).within == pytest.approx([0, 0, 0], abs=0.01)
+    assert labelling(Codes.from_bits(bits, items=items)).names == ("a", "b", "c", "d")
