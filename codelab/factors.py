@@ -34,8 +34,8 @@ class Factors(Result):
     * `mig`: the information of the best bit less that of the second, over the factor's entropy.
     * `sap`: the same with the share of images that one bit classifies rightly, instead of information.
     * `disentanglement`: 1 for bits that each tell of one factor only, 0 for bits that tell of all alike.
-    * `completeness`: 1 for a factor that one bit tells of, 0 for one that all bits tell of alike. Both are high where
-      bits say next to nothing, for a little noise is told by few: read them beside their control.
+    * `completeness`: 1 for a factor that one bit tells of, 0 for one that all bits tell of alike. Importance in both
+      is information as counted, so noise reads as information spread over all, and scores low.
     * `informativeness`: share of held-out images whose factor naive Bayes reads from the whole code.
     * `positional`: a bit's information on its best factor less that on the second, over the bit's entropy.
     * `topographic`: rank correlation of code distance and number of differing factors, over pairs of images.
@@ -170,7 +170,11 @@ class _Scorer:
 
     def scores(self, order: np.ndarray) -> tuple[list[tuple[str, str]], np.ndarray]:
         information, accuracy = self._tables(order)
-        importance = np.maximum(information, 0.0)
+        # as counted: corrected values of shuffled data leave one bit above 0 by luck, which then scores 1 alone
+        importance = np.maximum(
+            information + np.stack([self.chance[f] for f in range(len(self.columns))], axis=1), 0.0
+        )
+        above = np.maximum(information, 0.0)
         rows: list[tuple[str, str]] = []
         values: list[float] = []
 
@@ -191,7 +195,7 @@ class _Scorer:
         total = per_bit.sum()
         parted = (per_bit * (1 - _relative_entropy(importance))).sum() / total if total > 0 else 0.0
         add("disentanglement", "all", parted)
-        best = np.sort(importance, axis=1)[:, ::-1]
+        best = np.sort(above, axis=1)[:, ::-1]
         used = self.entropy > 0
         gap = (best[used, 0] - best[used, 1]) / self.entropy[used]
         add("positional", "all", gap.mean() if used.any() else 0.0)

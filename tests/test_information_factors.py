@@ -64,10 +64,25 @@ def test_noise_stays_within_its_control(coins):
         found = factors(coded(noise, shape=a, colour=b), permutations=19, seed=seed)
         below.append(found.p_value <= 0.05)
     assert 0.0 < np.mean(below) < 0.12
-    control = found.to_frame().set_index(["measure", "factor"])["control"]
-    assert (
-        control["disentanglement", "all"] > 0.5
-    )  # bits that say nothing say it of one factor: why controls are shown
+
+
+@pytest.mark.parametrize("noise_bits", [0, 1, 30])
+def test_a_perfect_code_beside_noise_beats_its_control(coins, noise_bits):
+    noise = np.random.default_rng(5).integers(0, 2, (1200, noise_bits))
+    found = factors(coded(np.column_stack([*coins[:2], noise]), shape=coins[0], colour=coins[1]), permutations=100)
+    frame = found.to_frame().set_index(["measure", "factor"])
+    for row in (("disentanglement", "all"), ("completeness", "shape"), ("completeness", "colour")):
+        assert frame.value[row] > 0.9
+        assert frame.p_value[row] < 0.05
+        assert frame.control[row] < frame.control_high[row] < frame.value[row]
+        assert frame.control[row] < 0.6
+
+
+def test_the_control_holds_its_95_percent_point(coins):
+    noise = np.random.default_rng(6).integers(0, 2, (1200, 4))
+    found = factors(coded(noise, shape=coins[0], colour=coins[1]), permutations=300)
+    above = (found.score > found.control_high).astype(int)
+    assert (above == (found.p_value <= 15.5 / 301)).all()  # 15 of 300 draws lie above the 95 % point
 
 
 def test_topographic_similarity_is_a_spearman_correlation():
