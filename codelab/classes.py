@@ -23,6 +23,10 @@ from codelab.significance import (
 )
 
 
+FEW = 10
+"""Images a class must have on average for its information to be told without bias."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassInformation(PerBit):
     """Per bit, arrays `[B]`, in bits.
@@ -32,6 +36,8 @@ class ClassInformation(PerBit):
     permutations, `q_value` after Benjamini-Hochberg; `entropy` H(bit); `uncertainty` = information / H(bit).
     `n` labelled items in `classes` classes that occur. `of` says in words what the labels are, `given` what was held
     fixed (then all is conditional, and labels are permuted within it); `multilabel` codes: see `class_information`.
+    `note` is not empty where a class has so few images that `information` is a low estimate: the correction takes off
+    too much where a bit says nearly all there is to know.
     """
 
     plugin: np.ndarray
@@ -47,6 +53,7 @@ class ClassInformation(PerBit):
     of: str = CLASS
     given: str = ""
     multilabel: bool = False
+    note: str = ""
 
     COLUMNS = ("plugin", "expectation", "information", "p_value", "q_value", "entropy", "uncertainty")
 
@@ -249,4 +256,11 @@ def _assemble(
         n=counts.n,
         classes=int(counts.class_n.shape[-1]),
         permutations=permutations,
+        note=_few(counts.n, int(np.count_nonzero(counts.class_n.reshape(-1, counts.class_n.shape[-1]).sum(axis=0)))),
     )
+
+
+def _few(n: int, classes: int) -> str:
+    if n >= FEW * classes:
+        return ""
+    return f"{n} items in {classes} classes, fewer than {FEW} each: the information is a lower estimate"

@@ -94,7 +94,8 @@ def bit_reuse(
     return BitReuse(
         source=counts.source,
         seed=None if contrast is None else seed,
-        within_entropy=np.clip(entropy - information, 0.0, entropy),
+        # a bit that never varies within a class as counted may not vary there by correction
+        within_entropy=np.where(plugin >= entropy - 1e-12, 0.0, np.clip(entropy - information, 0.0, entropy)),
         within_plugin=np.maximum(entropy - plugin, 0.0),
         split=((share > SPLIT[0]) & (share < SPLIT[1])).sum(axis=0),
         split_sure=((low > SPLIT[0]) & (high < SPLIT[1])).sum(axis=0),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import synthetic
 
+from codelab.classes import class_information
 from codelab.codes import Codes
 from codelab.contrast import contrast_consistency
 from codelab.counts import ClassCounts
@@ -193,3 +194,14 @@ def test_counts_are_enough_without_features():
     assert np.array_equal(bit_reuse(ClassCounts.of(codes)).split, bit_reuse(codes).split)
     with pytest.raises(UsageError, match="need the codes themselves"):
         bit_reuse(ClassCounts.of(codes), np.ones((300, 2)))
+
+
+def test_a_bit_set_by_its_class_does_not_vary_within_it_at_five_images_a_class():
+    labels = np.repeat(np.arange(1000), 5)
+    own = np.random.default_rng(0).integers(0, 2, (1000, 4))[labels]
+    reuse = bit_reuse(Codes.from_bits(own, labels))
+    assert reuse.within_plugin == pytest.approx(0, abs=1e-9)
+    assert reuse.within_entropy.tolist() == [0, 0, 0, 0]
+    found = class_information(Codes.from_bits(own, labels), permutations=2)
+    assert found.note == "5000 items in 1000 classes, fewer than 10 each: the information is a lower estimate"
+    assert class_information(Codes.from_bits(own, labels // 2), permutations=2).note == ""
