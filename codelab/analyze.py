@@ -88,7 +88,7 @@ def analyze(
     for blocks in ARRANGEMENTS:
         sections[f"block_entropy_{blocks}"] = functools.partial(_blocks, codes, pairs, blocks, seed)
     sections |= {
-        "degrees_of_freedom": lambda: degrees_of_freedom(pairs(), seed=seed),
+        "degrees_of_freedom": lambda: degrees_of_freedom(pairs()),
         "code_length": lambda: code_length(pairs()),
         "total_correlation": lambda: total_correlation(codes, pairs=pairs()),
         "collisions": lambda: collisions(codes, seed=seed),
@@ -160,7 +160,7 @@ def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int 
             "bit_usage": lambda: bit_usage(of("bits")),
             "block_entropy_contiguous": lambda: block_entropy(of("contiguous")),
             "block_entropy_random": lambda: block_entropy(of("random"), blocks="random", seed=seed),
-            "degrees_of_freedom": lambda: degrees_of_freedom(of("pairs"), seed=seed),
+            "degrees_of_freedom": lambda: degrees_of_freedom(of("pairs")),
             "code_length": lambda: code_length(of("pairs")),
             "class_information": lambda: class_information(of("classes"), permutations=permutations, seed=seed),
             "bit_dependence": lambda: bit_dependence(of("pairs"), within=within),

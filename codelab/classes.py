@@ -22,7 +22,6 @@ from codelab.significance import (
     table_information,
 )
 
-
 FEW = 10
 """Images a class must have on average for its information to be told without bias."""
 

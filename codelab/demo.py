@@ -154,7 +154,7 @@ def _score(name: str, codes: Codes, seed: int, *, bits: bool = True) -> Scores:
         code_knn=code_knn,
         feature_knn=feature_knn,
         entropy=bit_usage(codes).value if bits else np.nan,
-        dof=degrees_of_freedom(codes, seed=seed).value if bits else np.nan,
+        dof=degrees_of_freedom(codes).value if bits else np.nan,
     )
 
 
