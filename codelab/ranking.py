@@ -114,10 +114,16 @@ class Ranking:
     def votes(self, k: int, temperature: float | None) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of queries with the votes of their k nearest labelled items for each class, float64 `[q, C]`.
 
-        Items tied at the k-th place share the places left. A vote weighs exp((cosine - 1) / temperature), or 1.
+        Items tied at the k-th place share the places left. A vote weighs 1, or exp(cosine / temperature) over that of
+        the nearest.
         """
         ranking = self._labelled()
         yield from ranking._code_votes(k, temperature) if self.by == "codes" else ranking._cosine_votes(k, temperature)
+
+    @property
+    def n_classes(self) -> int:
+        """Classes of the queries or the database; the shorter list is the beginning of the longer."""
+        return max(len(self.queries.classes), len(self.database.classes))
 
     # -- codes --------------------------------------------------------------------------------------------------------
 
@@ -132,7 +138,7 @@ class Ranking:
             yield rows, scan.histograms(packed, self.database.labels, labels, top=top, query_owner=owner)
 
     def _code_votes(self, k: int, temperature: float | None) -> Iterator[tuple[slice, np.ndarray]]:
-        scan, classes = self._scan(), len(self.database.classes)
+        scan, classes = self._scan(), self.n_classes
         decay = 0.0 if temperature is None else 2 / (scan.bits * temperature)  # the cosine of two codes is 1 - 2 d / B
         for rows in self._chunks(8 * (2 * k + 3 * classes)):
             owner = None if self.query_owner is None else self.query_owner[rows]
@@ -143,8 +149,9 @@ class Ranking:
             ahead = found & (far < last[:, None])
             tied = scan.votes(packed, last.astype(np.int64), self.database.labels, classes, owner)
             names = np.arange(len(far))[:, None] * classes + self.database.labels[index]
-            votes = np.bincount(names[ahead], np.exp(-decay * far[ahead]), far.shape[0] * classes)
-            places = (found.sum(axis=1) - ahead.sum(axis=1)) * np.exp(-decay * last)
+            gap = far - far[:, :1]  # from the nearest, whose vote weighs 1 however small the temperature
+            votes = np.bincount(names[ahead], np.exp(-decay * gap[ahead]), far.shape[0] * classes)
+            places = (found.sum(axis=1) - ahead.sum(axis=1)) * np.exp(-decay * gap.max(axis=1, initial=0))
             share = places / np.maximum(tied.sum(axis=1), 1)
             yield rows, votes.reshape(len(far), classes) + tied * share[:, None]
 
@@ -171,7 +178,7 @@ class Ranking:
 
     def _cosine_votes(self, k: int, temperature: float | None) -> Iterator[tuple[slice, np.ndarray]]:
         for rows, distances, _, out in self._cosines(1):
-            votes = np.zeros((len(distances), len(self.database.classes)))
+            votes = np.zeros((len(distances), self.n_classes))
             for one, row, gone in zip(votes, distances, out, strict=True):
                 near, names = row[~gone], self.database.labels[~gone]
                 if not len(near):
@@ -181,7 +188,7 @@ class Ranking:
                 ahead, tied = near < last, near == last
                 weight = ahead + tied * ((places - ahead.sum()) / tied.sum())
                 if temperature is not None:
-                    weight *= np.exp(-near / temperature)
+                    weight *= np.exp((near.min() - near) / temperature)
                 one += np.bincount(names, weight, len(one))
             yield rows, votes
 

@@ -59,8 +59,11 @@ def retrieval_map(
         queries: labelled Codes; an item is relevant when it has the query's label, or shares one of its labels. A
             query without a label has no relevant item; an item without one is relevant to none.
         database: labelled Codes; None: the queries, each left out of its own ranking.
-        k: how many places count (mAP@k); None for all.
-        ties: `expected`; `optimistic` or `pessimistic` put the relevant items of a tie first or last.
+        k: how many places count (mAP@k), at most N; None for all. Where fewer items are left after self and groups are
+            left out, the places past the last item hold nothing.
+        ties: `expected`; `optimistic` or `pessimistic` put the relevant items of a tie first or last. These name the
+            order of ties, the best and the worst there is; divided by what is `found`, a better order may have a lower
+            value, so that these two need not hold the expected value between them.
         normalise: divide by all `relevant` items, by at most k of them (`min_k`), or by those `found` in the first k
             places (the hashing papers' form; 0 where none is found).
         exclude_self: leave row i out of query i's ranking where `database` is the queries again.
@@ -114,8 +117,9 @@ def precision_at_k(
     seed: int = 0,
     threads: int | None = None,
 ) -> RetrievalResult:
-    """Share of relevant items among the k nearest; always divided by k.
+    """Share of relevant items among the k nearest.
 
+    Always divided by k, also where fewer than k items are left to rank after self and groups are left out.
     Arguments, result and errors are those of `retrieval_map`.
 
     Example:
@@ -360,13 +364,15 @@ def knn_accuracy(
     """Share of queries whose label is the one most of their k nearest neighbours have.
 
     Items tied at the k-th place share the places left among them, and classes with the most votes share the answer:
-    the value does not depend on the order of rows.
+    the value does not depend on the order of rows. It is the answer of the mean vote, not the mean answer over orders
+    of ties (at k = 1 that is `precision_at_k`): of three neighbours tied for one place, two of them right, the
+    majority is right, 1.0, where one drawn by chance is right 2 times in 3.
 
     Args:
         queries: Codes with one label an item; those without are not counted.
         database: Codes with labels, items without one have no vote; None: the queries, each left out of its own
             ranking.
-        k: how many neighbours vote.
+        k: how many neighbours vote; all of them where fewer are left after self and groups are left out.
         weighted: a neighbour's vote weighs exp(cosine / temperature) (DINO's k-NN); the cosine of two codes of B bits
             at distance d is 1 - 2 d / B.
         temperature: of the weights.
@@ -385,7 +391,7 @@ def knn_accuracy(
     averaging = Averaging(average, bootstrap, confidence, seed)
     if ranking.database.multilabel:
         raise DataError("knn_accuracy: needs one label an item, these codes are multi-label")
-    if not check_real("temperature", temperature) > 0:
+    if not check_real("temperature", temperature) > 1e-300:
         raise UsageError(f"temperature={temperature}: expected more than 0")
     values = np.full(len(queries), np.nan)
     for rows, votes in ranking.votes(_places(check_whole("k", k, 0), ranking), temperature if weighted else None):
@@ -394,9 +400,13 @@ def knn_accuracy(
         best = np.isclose(votes, most, rtol=1e-12, atol=0)
         answer = best[np.arange(len(votes)), labels] / best.sum(axis=1)
         values[rows] = np.where((labels >= 0) & (most[:, 0] > 0), answer, np.nan)
-    note = f"votes weigh exp(cosine / {temperature:g})" if weighted else ""
+    note = "tied neighbours share the places"
+    if weighted:
+        note += f"; votes weigh exp(cosine / {temperature:g})"
     measure = f"{'weighted ' if weighted else ''}{k}-NN accuracy"
-    return summarise(ranking, values, averaging, measure=measure, ties="expected", note=note)
+    return summarise(
+        ranking, values, averaging, measure=measure, ties="shared", note=note, lacking="a label and a neighbour"
+    )
 
 
 def _hits(ranking: Ranking, places: int, ties: str) -> tuple[np.ndarray, np.ndarray]:

@@ -47,6 +47,7 @@ class RetrievalResult(Result):
     left_out: str
     average: str
     note: str = ""
+    lacking: str = "a relevant item"
 
     def to_frame(self) -> pd.DataFrame:
         """One row: the value, its interval and how it was measured."""
@@ -67,7 +68,7 @@ class RetrievalResult(Result):
             f"relevant: {self.relevance}",
             f"left out: {self.left_out}" if self.left_out else "",
             f"average over {'queries' if self.average == 'query' else 'classes'}",
-            f"{self.skipped:,} queries without a relevant item not counted" if self.skipped else "",
+            f"{self.skipped:,} queries without {self.lacking} not counted" if self.skipped else "",
             self.note,
             f"seed {self.seed}",
         ]
@@ -112,15 +113,16 @@ def summarise(
     ties: str | None,
     normalise: str | None = None,
     note: str = "",
+    lacking: str = "a relevant item",
 ) -> RetrievalResult:
-    """The result of a measure from its value for each query, NaN where the query has no relevant item.
+    """The result of a measure from its value for each query, NaN where the query is `lacking` what it needs.
 
     Raises:
-        DataError: no query has a relevant item.
+        DataError: every query is.
     """
     counted = ~np.isnan(values)
     if not counted.any():
-        raise DataError(f"{measure}: none of the {len(values)} queries has a relevant item in the database")
+        raise DataError(f"{measure}: none of the {len(values)} queries has {lacking} in the database")
     kept = values[counted]
     members = _membership(ranking, counted)
     per_class = members.means(kept, np.ones(len(kept)))
@@ -147,6 +149,7 @@ def summarise(
         left_out=ranking.left_out,
         average=averaging.average,
         note=note,
+        lacking=lacking,
     )
 
 

@@ -44,7 +44,11 @@ def average_precision(ranking: tuple[int, ...], k: int, normalise: str) -> Fract
 
 
 def tied_average_precision(distances: np.ndarray, relevant: np.ndarray, k: int, ties: str, normalise: str) -> Fraction:
-    """Average precision over all orders of ties, or with the relevant items first or last in every tie."""
+    """Average precision over all orders of ties, or with the relevant items first or last in every tie.
+
+    First or last is an order, not a bound: divided by what is found, an order with more relevant items in the first k
+    places has a larger divisor, and its value may be the lower one.
+    """
     rankings = list(orders(distances, relevant.astype(int)))
     if ties == "expected":
         return sum((average_precision(r, k, normalise) for r in rankings), Fraction(0)) / len(rankings)

@@ -148,7 +148,7 @@ def test_precision_within_a_radius_and_the_curve(sets, radius):
 
 @given(small_sets(multilabel=False), st.booleans(), st.data())
 @QUICK
-def test_votes_of_neighbours_over_every_order_of_ties(sets, weighted, data):
+def test_votes_of_neighbours_are_their_mean_over_every_order_of_ties(sets, weighted, data):
     database, queries = sets
     possible(database, queries)
     named = database.labels >= 0
@@ -169,6 +169,59 @@ def test_votes_of_neighbours_over_every_order_of_ties(sets, weighted, data):
                 votes[item // 10] += weight[item % 10] / len(rankings)
         best = np.isclose(votes, votes.max(), rtol=1e-9)
         assert value == pytest.approx(best[mine] / best.sum())
+
+
+def test_tied_neighbours_share_the_places():
+    """The answer of the mean vote; the mean answer over orders of ties is the precision of the first place."""
+    database = Codes.from_bits([[0, 0]] * 3, [0, 0, 1])
+    query = Codes.from_bits([[0, 0]], [0], classes=["0", "1"])
+    result = knn_accuracy(query, database, k=1)
+    assert (result.value, result.ties) == (1.0, "shared")
+    assert "; ties shared; " in str(result)
+    assert "tied neighbours share the places" in str(result)
+    answers = [order[0] for order in orders(np.zeros(3), np.array([1, 1, 0]))]
+    assert precision_at_k(query, database, k=1).value == pytest.approx(np.mean(answers))
+    assert np.mean(answers) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("by", ["codes", "features"])
+def test_a_small_temperature_leaves_the_vote_to_the_nearest(by):
+    codes = features_of(noisy_codes(200, 256, 4, flip=0.4))
+    for temperature in (1e-4, 1e-12, 1e-290):
+        result = knn_accuracy(codes, k=9, weighted=True, temperature=temperature, by=by)
+        assert result.skipped == 0
+        if by == "features":
+            assert np.array_equal(result.per_query, knn_accuracy(codes, k=1, by=by).per_query)
+    half = dataclasses.replace(codes, labels=np.where(np.arange(200) < 10, -1, codes.labels))
+    assert "10 queries without a label and a neighbour not counted" in str(knn_accuracy(half, k=3, by=by))
+    with pytest.raises(DataError, match="3-NN accuracy: none of the 1 queries has a label and a neighbour in the"):
+        knn_accuracy(codes[:1], codes[:3], k=3, groups=(["a"], ["a"] * 3), by=by)
+
+
+@pytest.mark.parametrize("by", ["codes", "features"])
+def test_a_class_only_queries_have_gets_no_vote(by):
+    codes = features_of(noisy_codes(40, 16, 3))
+    database = dataclasses.replace(codes[:30], classes=("0", "1", "2"))
+    queries = dataclasses.replace(codes[30:], labels=np.arange(10) % 5, classes=("0", "1", "2", "3", "4"))
+    result = knn_accuracy(queries, database, k=3, by=by)
+    assert not result.per_query[np.arange(10) % 5 > 2].any()
+    assert result.per_class[3:].tolist() == [0, 0]
+    known = np.arange(10) % 5 < 3
+    expected = knn_accuracy(dataclasses.replace(queries[known], classes=database.classes), database, k=3, by=by)
+    assert np.array_equal(result.per_query[known], expected.per_query)
+    if by == "codes":
+        assert len(bit_budget_curve(queries, database, budgets=(4,), draws=1).order) == 16
+    assert retrieval_map(queries, database, by=by, average="class").skipped == 4
+
+
+def test_a_better_order_may_score_less_where_only_what_is_found_divides():
+    query = Codes.from_bits([[0, 0]], [0], classes=["0", "1"])
+    database = Codes.from_bits([[0, 0], [0, 0], [0, 1], [1, 1], [1, 1]], [0, 0, 1, 1, 0])
+    best, worst = (
+        retrieval_map(query, database, k=4, ties=ties, normalise="found").value
+        for ties in ("optimistic", "pessimistic")
+    )
+    assert (best, worst) == (pytest.approx((1 + 1 + 3 / 4) / 3), 1)
 
 
 def features_of(codes: Codes, seed: int = 0) -> Codes:
@@ -338,6 +391,24 @@ def test_averages_over_classes_and_their_intervals():
     assert twin.interval == pytest.approx(result.interval)
     assert np.isnan(twin.per_class[5])
     assert twin.relevance == "share a label"
+
+
+def test_the_width_of_the_interval_is_that_of_the_mean():
+    codes = noisy_codes(440, 12, 2, flip=0.3, seed=1)
+    rare = (codes.labels == 1) & (np.arange(440) % 10 > 0)
+    queries = codes[~rare]
+    result = retrieval_map(queries, codes, bootstrap=20_000)
+    low, high = result.interval
+    error = result.per_query.std() / np.sqrt(len(queries))
+    assert (high - low) / (2 * 1.96 * error) == pytest.approx(1, abs=0.04)
+    by_class = retrieval_map(queries, codes, average="class", bootstrap=4000)
+    parts = [by_class.per_query[queries.labels == c] for c in (0, 1)]
+    assert len(parts[0]) > 8 * len(parts[1]) > 80
+    error = np.sqrt(sum(part.var() / len(part) for part in parts)) / 2
+    low, high = by_class.interval
+    assert (high - low) / (2 * 1.96 * error) == pytest.approx(1, abs=0.15)
+    assert low < by_class.value < high
+    assert abs((low + high) / 2 - by_class.value) < error
 
 
 def test_coverage_of_the_interval():

@@ -98,6 +98,23 @@ def test_codes_that_are_all_equal_come_in_row_order():
     assert len(search(codes, codes[[7]], k=1, include_ties=True)[0][1]) == 3000
 
 
+def test_parts_of_the_database_are_joined_in_row_order(monkeypatch):
+    monkeypatch.setattr(scans, "SMALL", -1)
+    codes = Codes.from_bits(np.arange(4000)[:, None] % 3 > np.arange(2))
+    expected = ordered((np.arange(4000) % 3)[None], 2500)
+    for threads in (1, 2, 3):
+        assert np.array_equal(search(codes, np.zeros((1, 1), np.uint8), k=2500, threads=threads).indices, expected)
+
+
+def test_a_list_that_is_full_keeps_the_first_rows_of_a_tie():
+    """48 near codes, then 52 and more at each smaller distance: a list of 2,248 places fills up and is cut back."""
+    far = np.concatenate([np.full(48, 5), np.repeat(np.arange(120, 20, -1), 60)])
+    codes = Codes.from_bits(np.arange(128) < far[:, None])
+    query = np.zeros((1, 16), np.uint8)
+    for n in range(2300, 2900, 9):
+        assert np.array_equal(search(codes[:n], query, k=100, threads=1).indices, ordered(far[None, :n], 100))
+
+
 def test_every_code_is_its_own_neighbour_and_all_are_found():
     codes = noisy_codes(700, 100, 5)
     found = search(codes, codes, k=700)
