@@ -85,12 +85,12 @@ def geometry(features: np.ndarray | Codes, *, device: str = "cpu") -> Geometry:
         bad = np.argwhere(~np.isfinite(features))
         row, column = bad[0] if len(bad) else (0, 0)
         raise DataError(f"geometry: row {row}, column {column} is {features[row, column]}, expected a finite number")
-    eigenvalues = _spectrum(second - np.outer(mean, mean))
+    eigenvalues = _spectrum(second)
     whole = eigenvalues.sum()
-    if whole <= 1e-12 * np.trace(second) or whole == 0:
+    if whole <= (4 * np.finfo(np.float64).eps) ** 2 * float(mean @ mean):
         raise DataError(f"geometry: all {n} items have the same features, expected at least two different ones")
     share = eigenvalues / whole
-    singular = np.sqrt(_spectrum(second))
+    singular = np.sqrt(_spectrum(second + np.outer(mean, mean)))
     return Geometry(
         source=source,
         d_eff=float(whole**2 / (eigenvalues**2).sum()),
@@ -104,25 +104,36 @@ def geometry(features: np.ndarray | Codes, *, device: str = "cpu") -> Geometry:
 
 
 def _moments(features: np.ndarray, device: str) -> tuple[np.ndarray, np.ndarray]:
-    """Mean `[d]` and second moment `[d, d]` in float64, a block of rows at a time."""
+    """Mean `[d]` and covariance `[d, d]` in float64, a block of rows at a time.
+
+    Products are of what is left without the first row, so a large offset costs no digits.
+    """
+    first = features[0].astype(np.float64)
     if device == "cpu":
         total, products = np.zeros(features.shape[1]), np.zeros((features.shape[1], features.shape[1]))
         for start in range(0, len(features), ROWS):
-            rows = features[start : start + ROWS].astype(np.float64)
+            rows = features[start : start + ROWS].astype(np.float64) - first
             total += rows.sum(axis=0)
             products += rows.T @ rows
-        return total / len(features), products / len(features)
+        mean, second = total / len(features), products / len(features)
+        return first + mean, second - np.outer(mean, mean)
     import torch
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"device {device!r}: torch finds no CUDA device here, expected 'cpu'")
+    try:
+        torch.empty(0, device=device, dtype=torch.float64)
+    except (RuntimeError, AssertionError, TypeError):
+        if not device.startswith("cuda") or torch.cuda.is_available():
+            raise UsageError(f"device {device!r}: expected 'cpu', or 'cuda' where there is one") from None
+        raise UsageError(f"device {device!r}: torch finds no CUDA device here, expected 'cpu'") from None
+    shift = torch.from_numpy(first).to(device)
     sums = torch.zeros(features.shape[1], dtype=torch.float64, device=device)
     products_t = torch.zeros(features.shape[1], features.shape[1], dtype=torch.float64, device=device)
     for start in range(0, len(features), ROWS):
-        block = torch.from_numpy(features[start : start + ROWS]).to(device, torch.float64)
+        block = torch.from_numpy(features[start : start + ROWS]).to(device, torch.float64) - shift
         sums += block.sum(dim=0)
         products_t += block.T @ block
-    return (sums / len(features)).cpu().numpy(), (products_t / len(features)).cpu().numpy()
+    mean, second = (sums / len(features)).cpu().numpy(), (products_t / len(features)).cpu().numpy()
+    return first + mean, second - np.outer(mean, mean)
 
 
 def _spectrum(matrix: np.ndarray) -> np.ndarray:

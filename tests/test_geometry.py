@@ -64,6 +64,21 @@ def test_torch_gives_the_same_on_any_device():
             geometry(features, device="cuda")
 
 
+@pytest.mark.parametrize("offset", [1e4, 1e6, 1e8])
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+def test_an_offset_costs_no_digits(offset, device):
+    features = np.random.default_rng(5).normal(size=(5000, 8)) * np.arange(1, 9)
+    truth, found = geometry(features), geometry(features + offset, device=device)
+    assert found.d_eff == pytest.approx(truth.d_eff, rel=1e-6)
+    assert found.eigenvalues == pytest.approx(truth.eigenvalues, rel=1e-6)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cud", "tpu:1"])
+def test_an_unknown_device_is_refused_in_a_line(device):
+    with pytest.raises(UsageError, match=f"^device '{device}': expected 'cpu', or 'cuda' where there is one$"):
+        geometry(np.eye(4), device=device)
+
+
 @pytest.mark.parametrize(
     ("features", "message"),
     [
