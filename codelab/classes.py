@@ -14,6 +14,7 @@ from codelab.perbit import PerBit
 from codelab.result import Source
 from codelab.significance import (
     binary_entropy,
+    check_seed,
     expected_information,
     false_discovery,
     pair_null,
@@ -83,7 +84,7 @@ def class_information(codes: Codes | ClassCounts, *, permutations: int = 200, se
         >>> found.plugin.round(2).tolist(), (found.q_value < 0.01).tolist()
         ([1.0, 0.0], [True, False])
     """
-    _check_permutations(permutations)
+    _check_permutations(permutations, seed)
     counts = need_classes("class_information", ClassCounts.of(codes), multilabel=True)
     ones, class_n = counts.bit_ones, counts.class_n
     if counts.multilabel:
@@ -134,7 +135,7 @@ def attribute_information(
         >>> attribute_information(codes, "sex", given="class").plugin.round(2).tolist()
         [1.0, 1.0]
     """
-    _check_permutations(permutations)
+    _check_permutations(permutations, seed)
     of, held = attribute, given
     if isinstance(codes, Codes):
         target = labelling(codes, attribute, bins=bins)
@@ -187,8 +188,9 @@ def need_classes(measure: str, counts: ClassCounts, *, multilabel: bool = False)
     )
 
 
-def _check_permutations(permutations: int) -> None:
-    if permutations < 1:
+def _check_permutations(permutations: int, seed: int) -> None:
+    check_seed(seed)
+    if not isinstance(permutations, int | np.integer) or permutations < 1:
         raise UsageError(f"permutations {permutations}: expected at least 1")
 
 

@@ -11,7 +11,7 @@ from codelab.codes import Codes, unpack_bits
 from codelab.errors import DataError, UsageError
 from codelab.perbit import PerBit
 from codelab.result import Source
-from codelab.significance import false_discovery
+from codelab.significance import check_seed, false_discovery
 
 HYPERPLANES = 64
 """Random hyperplanes behind `random_directions`."""
@@ -119,6 +119,7 @@ def contrast_consistency(
     """
     if permutations < 1 or resamples < 1:
         raise UsageError(f"permutations {permutations}, resamples {resamples}: expected at least 1 of each")
+    check_seed(seed)
     same_view = features is None
     values = _checked_features(codes, features)
     generator = np.random.default_rng(seed)

@@ -13,7 +13,7 @@ from codelab.codes import Codes
 from codelab.counts import CellCounts, PairCounts
 from codelab.errors import DataError, UsageError
 from codelab.result import Result
-from codelab.significance import xlog2x
+from codelab.significance import check_seed, xlog2x
 from codelab.usage import need_items
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def entropy_of_counts(cells: np.ndarray, estimator: Estimator = "grassberger") -
     Args:
         cells: counts `[..., K]`, the last axis over the K outcomes; every row has at least one item.
         estimator: `plugin` is too low by about (K - 1) / (2 N ln 2); the others correct it, `grassberger` best at
-            small N; being unbiased they may exceed log2 K a little.
+            small N; being unbiased they may exceed log2 K a little. None goes below 0.
 
     Returns:
         `[...]` in bits.
@@ -53,6 +53,10 @@ def entropy_of_counts(cells: np.ndarray, estimator: Estimator = "grassberger") -
     cells = np.asarray(cells)
     if estimator not in ESTIMATORS:
         raise UsageError(f"estimator {estimator!r}: expected one of {', '.join(ESTIMATORS)}")
+    return np.maximum(_estimate(cells, estimator), 0.0)
+
+
+def _estimate(cells: np.ndarray, estimator: Estimator) -> np.ndarray:
     n = cells.sum(axis=-1)
     plugin = (xlog2x(n) - xlog2x(cells).sum(axis=-1)) / n
     if estimator == "plugin":
@@ -142,6 +146,9 @@ def block_entropy(
     """
     if estimator not in ESTIMATORS:
         raise UsageError(f"estimator {estimator!r}: expected one of {', '.join(ESTIMATORS)}")
+    check_seed(seed)
+    if not isinstance(codes, Codes | CellCounts):
+        raise UsageError(f"expected Codes or CellCounts, found {type(codes).__name__}")
     if isinstance(codes, CellCounts):
         counts, width = codes, codes.blocks.shape[1]
         _check_filled(counts.n, width)
@@ -171,7 +178,7 @@ def block_entropy(
 
 def check_width(width: int, bits: int) -> int:
     """`width`, or a UsageError where no block of codes of `bits` bits can have it."""
-    if not 1 <= width <= min(bits, WIDEST):
+    if not isinstance(width, int | np.integer) or not 1 <= width <= min(bits, WIDEST):
         raise UsageError(f"width {width}: expected 1 to {min(bits, WIDEST)} for codes of {bits} bits")
     return width
 

@@ -14,7 +14,7 @@ from codelab.codes import Codes, unpack_bits
 from codelab.errors import DataError, UsageError
 from codelab.kernels import class_counts
 from codelab.result import Result, Source
-from codelab.significance import binary_entropy, expected_information, table_information, xlog2x
+from codelab.significance import binary_entropy, check_seed, expected_information, table_information, xlog2x
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,6 +107,7 @@ def factors(
     """
     if permutations < 1:
         raise UsageError(f"permutations {permutations}: expected at least 1")
+    check_seed(seed)
     source, names = Source.of(codes), _names(codes, attributes)
     if len(codes) > items:
         codes = codes[np.sort(np.random.default_rng([seed, 2]).permutation(len(codes))[:items])]

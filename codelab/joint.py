@@ -12,7 +12,7 @@ from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
 from codelab.kernels import class_counts
 from codelab.result import Result, Source
-from codelab.significance import expected_joint_information, permutation_p_value, xlog2x
+from codelab.significance import check_seed, expected_joint_information, permutation_p_value, xlog2x
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +88,7 @@ def joint_information(
         raise UsageError(f"size {size}: expected 1 to {min(codes.bits, MOST)} for codes of {codes.bits} bits")
     if permutations < 1:
         raise UsageError(f"permutations {permutations}: expected at least 1")
+    check_seed(seed)
     target = labelling(codes, of, bins=bins)
     generator = np.random.default_rng(seed)
     rows = generator.permutation(np.flatnonzero(target.labels >= 0))

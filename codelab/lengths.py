@@ -14,7 +14,7 @@ from codelab.entropy import entropy_of_counts, pair_information
 from codelab.errors import UsageError
 from codelab.perbit import PerBit
 from codelab.result import Result, Source
-from codelab.significance import binary_entropy
+from codelab.significance import binary_entropy, check_seed
 from codelab.usage import need_items
 
 Model = Literal["chow-liu", "logistic"]
@@ -61,7 +61,7 @@ def code_length(
         Bits per code; see `CodeLength`.
 
     Raises:
-        UsageError: an unknown model, or counts for the logistic one.
+        UsageError: an unknown model, counts for the logistic one, or fewer than 64 items asked for.
         DataError: fewer than 64 items.
 
     Source: Chow & Liu 1968; Frey 1998 for the sequential logistic model;
@@ -76,6 +76,9 @@ def code_length(
     """
     if model not in MODELS:
         raise UsageError(f"model {model!r}: expected one of {', '.join(MODELS)}")
+    if items < 64:
+        raise UsageError(f"items {items}: expected at least 64")
+    check_seed(seed)
     if model == "logistic":
         if not isinstance(codes, Codes):
             raise UsageError("model 'logistic': needs the codes themselves, their counts are not enough")
@@ -233,8 +236,9 @@ def _logistic_cost(logits: np.ndarray, bits: np.ndarray) -> np.ndarray:
 class TotalCorrelation(Result):
     """Bounds in bits on sum of H(bit) - H(code), the bits that are said more than once.
 
-    At least `low`, the dependence that a Chow-Liu tree shows on held-out images; at most `high`, for the code has at
-    least the entropy `distinct_entropy` of the sample itself. `marginal_entropy` is the sum of H(bit).
+    Estimates, from different sides: `low`, the dependence that a Chow-Liu tree shows on held-out images, and `high`,
+    for the code has at least the entropy `distinct_entropy` of the sample itself. Where chance puts `low` above
+    `high`, it is set to it. `marginal_entropy` is the sum of H(bit).
     """
 
     low: float
@@ -271,10 +275,11 @@ def total_correlation(codes: Codes, *, pairs: PairCounts | None = None) -> Total
     marginal = float(binary_entropy(np.diagonal(counts.pairs) / n).sum())
     _, times = distinct_codes(codes.packed)
     own = float(entropy_of_counts(times, "plugin"))
+    high = max(marginal - own, 0.0)
     return TotalCorrelation(
         source=counts.source,
-        low=max(length.independent - length.value, 0.0),
-        high=max(marginal - own, 0.0),
+        low=min(max(length.independent - length.value, 0.0), high),
+        high=high,
         marginal_entropy=marginal,
         distinct_entropy=own,
     )

@@ -11,6 +11,7 @@ from scipy import special
 from codelab.classes import need_classes
 from codelab.codes import Codes
 from codelab.counts import ClassCounts
+from codelab.errors import UsageError
 from codelab.result import Result
 from codelab.significance import false_discovery, pair_null
 
@@ -58,6 +59,7 @@ def class_log_odds(codes: Codes | ClassCounts, *, confidence: float = 0.95) -> C
         See `ClassLogOdds`. Half an item is added to each cell, so an empty cell gives a finite value.
 
     Raises:
+        UsageError: a confidence that is not between 0 and 1.
         DataError: no labels, or one class only.
 
     Source: Haldane 1956 and Anscombe 1956 for the half; Woolf 1955 for the interval.
@@ -68,6 +70,8 @@ def class_log_odds(codes: Codes | ClassCounts, *, confidence: float = 0.95) -> C
         >>> found.log_odds.round(1).tolist()
         [[10.6, 0.0], [-10.6, 0.0]]
     """
+    if not 0 < confidence < 1:
+        raise UsageError(f"confidence {confidence}: expected between 0 and 1")
     counts = need_classes("class_log_odds", ClassCounts.of(codes), multilabel=True)
     size, n = counts.class_n[:, None], counts.n
     one = counts.ones

@@ -15,7 +15,7 @@ from codelab.contrast import ContrastConsistency, contrast_consistency
 from codelab.counts import ClassCounts
 from codelab.errors import UsageError
 from codelab.perbit import PerBit
-from codelab.significance import binary_entropy, expected_information, table_information, wilson_interval
+from codelab.significance import binary_entropy, check_seed, expected_information, table_information, wilson_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,6 +81,9 @@ def bit_reuse(
     """
     if features is not None and not isinstance(codes, Codes):
         raise UsageError("features: need the codes themselves, their counts are not enough")
+    if permutations < 1:
+        raise UsageError(f"permutations {permutations}: expected at least 1")
+    check_seed(seed)
     counts = need_classes("bit_reuse", ClassCounts.of(codes))
     contrast = None
     if isinstance(codes, Codes) and (features is not None or codes.features is not None):

@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from codelab.errors import DataError
+from codelab.errors import DataError, UsageError
 from codelab.kernels import compiled
+
+
+def check_seed(seed: int) -> None:
+    """A UsageError where `seed` is no whole number from 0."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise UsageError(f"seed {seed}: expected a whole number, 0 or more")
 
 
 def xlog2x(counts: np.ndarray | float) -> np.ndarray:

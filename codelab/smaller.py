@@ -12,6 +12,7 @@ from codelab.codes import Codes
 from codelab.counts import PairCounts
 from codelab.errors import DataError, UsageError
 from codelab.result import Result, Source
+from codelab.significance import check_seed
 from codelab.usage import need_items
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def smaller_code(
         raise UsageError(f"draws {draws}, queries {queries}: expected at least 1 of each")
     if not codes.labelled:
         raise DataError("smaller_code: needs labels, and none of these codes has one")
+    check_seed(seed)
     generator = np.random.default_rng(seed)
     held_out = _halves(codes, groups, generator)
     if held_out.all() or not held_out.any():
@@ -164,7 +166,11 @@ def _halves(codes: Codes, groups: Groups, generator: np.random.Generator) -> np.
     if groups is None:
         number = np.arange(len(codes))
     else:
+        if isinstance(groups, str) and groups not in codes.items.column_names:
+            raise UsageError(f"groups {groups!r}: these codes have {', '.join(codes.items.column_names)}")
         values = codes.items[groups].to_pylist() if isinstance(groups, str) else list(groups)
+        if len(values) != len(codes):
+            raise UsageError(f"groups: found {len(values)} values, expected one for each of {len(codes)} codes")
         number = np.unique(np.array([str(v) for v in values]), return_inverse=True)[1].reshape(-1)
     order = generator.permutation(int(number.max()) + 1)
     return (order < len(order) // 2)[number]

@@ -133,7 +133,8 @@ def _distance_forms(counts: PairCounts) -> tuple[np.ndarray, np.ndarray]:
     """Matrices `[G, G]` of the sums, over ordered pairs of items from two groups, of distance and squared distance.
 
     Two items differ in bit i for 2 ones (n - ones) ordered pairs, and in both i and j for 2 (n11 n00 + n10 n01), where
-    n00 = n - ones_i - ones_j + n11 and so on. Counts add over groups; of two groups, each comes first in half of the pairs.
+    n00 = n - ones_i - ones_j + n11 and so on. Counts add over groups; of two groups, each
+    comes first in half of the pairs.
     """
     n = counts.group_n.astype(np.float64)
     both = counts.both.astype(np.float64)

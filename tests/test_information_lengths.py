@@ -132,3 +132,12 @@ def test_distinct_codes_of_any_width():
         assert sorted(times.tolist()) == sorted(counts.tolist())
         pairs = {(a, b) for a, b in zip(number.tolist(), expected.reshape(-1).tolist(), strict=True)}
         assert len(pairs) == len(times)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
+def test_total_correlation_bounds_are_in_order(share):
+    for seed in range(5):
+        for n in (64, 200, 1000):
+            rare = np.random.default_rng(seed).random((n, 1)) < share
+            found = total_correlation(Codes.from_bits(np.repeat(rare, 64, axis=1)))
+            assert 0 <= found.low <= found.high

@@ -75,13 +75,15 @@ def test_estimators_against_their_definitions(cells):
         others = cells.copy()
         others[c] -= 1
         left_out += cells[c] * stats.entropy(others, base=2)
-    assert entropy_of_counts(cells, "jackknife") == pytest.approx(n * plugin - (n - 1) / n * left_out, abs=1e-8)
+    assert entropy_of_counts(cells, "jackknife") == pytest.approx(
+        max(n * plugin - (n - 1) / n * left_out, 0), abs=1e-8
+    )
     # G(1) = -gamma - ln 2, G(2) = 2 - gamma - ln 2, G(odd) = G(odd - 1), G(n + 2) = G(n) + 2 / (n + 1) for even n
     g = [0.0, -np.euler_gamma - np.log(2), 2 - np.euler_gamma - np.log(2)]
     for k in range(3, cells.max() + 1):
         g.append(g[k - 1] if k % 2 else g[k - 2] + 2 / (k - 1))
     expected = (np.log(n) - sum(c * g[c] for c in cells) / n) / np.log(2)
-    assert entropy_of_counts(cells, "grassberger") == pytest.approx(expected, abs=1e-9)
+    assert entropy_of_counts(cells, "grassberger") == pytest.approx(max(expected, 0), abs=1e-9)
 
 
 def test_prototype_codes_fool_block_entropy_and_not_the_degrees_of_freedom():
@@ -197,3 +199,18 @@ def test_results_know_what_they_were_made_from():
     assert usage.source.sha256 == codes.sha256
     assert usage.source.n == 300
     assert set(usage.to_dict()) >= {"source", "p", "entropy", "state"}
+
+
+@pytest.mark.parametrize("estimator", ["plugin", "miller-madow", "grassberger", "jackknife"])
+def test_an_entropy_is_never_below_zero(estimator):
+    cells = np.array([[n, 0, 0, 0] for n in range(1, 2000)])
+    entropy = entropy_of_counts(cells, estimator)
+    assert (entropy >= 0).all()
+    assert entropy[100:].max() < 0.02
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.99])
+def test_wilson_interval_solves_the_score_equation_at_its_confidence(confidence):
+    expected = stats.binomtest(30, 100).proportion_ci(confidence, method="wilson")
+    low, high = wilson_interval(np.array([30]), 100, confidence)
+    assert (low[0], high[0]) == pytest.approx((expected.low, expected.high))
