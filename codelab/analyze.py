@@ -13,7 +13,7 @@ import numpy as np
 from codelab.attributes import attribute_names
 from codelab.channel import channel
 from codelab.classes import attribute_information, class_information
-from codelab.codes import Codes
+from codelab.codes import Codes, ContentHash
 from codelab.collisions import collisions
 from codelab.counts import BitCounts, CellCounts, ClassCounts, ClassPairCounts, PairCounts
 from codelab.dependence import bit_dependence, pairs_within
@@ -24,7 +24,7 @@ from codelab.factors import factors
 from codelab.geometry import geometry
 from codelab.joint import joint_information
 from codelab.lengths import code_length, total_correlation
-from codelab.result import Result
+from codelab.result import Result, Source
 from codelab.reuse import attribute_reuse, bit_reuse
 from codelab.usage import bit_usage, degrees_of_freedom
 
@@ -132,8 +132,10 @@ def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int 
         True
     """
     sums: dict[str, Any] = {}
-    row = 0
+    row, content, splits = 0, ContentHash(), set[str]()
     for part in parts:
+        content.update(part)
+        splits.update(part.splits)
         for name, make in _counts(part, row, seed).items():
             if isinstance(sums.get(name), CodelabError):
                 continue
@@ -152,10 +154,11 @@ def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int 
             raise sums[name]
         return sums[name]
 
+    source = Source(row, part.bits, content.hexdigest(), "+".join(sorted(splits)) or "all")
     within = sums["within"]
     if isinstance(within, CodelabError) or within.n == 0:
         within = None
-    return _all(
+    found = _all(
         {
             "bit_usage": lambda: bit_usage(of("bits")),
             "block_entropy_contiguous": lambda: block_entropy(of("contiguous")),
@@ -167,6 +170,11 @@ def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int 
             "bit_reuse": lambda: bit_reuse(of("classes")),
         }
     )
+    # what the results say they were made from does not depend on the cut, as the numbers do not
+    return {
+        name: result if isinstance(result, Skipped) else dataclasses.replace(result, source=source)
+        for name, result in found.items()
+    }
 
 
 def _counts(part: Codes, row: int, seed: int) -> dict[str, Callable[[], Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,14 @@ from codelab.kernels import column_counts
 from codelab.lengths import code_length
 from codelab.perbit import PerBit
 from codelab.result import Result, Source
-from codelab.significance import binary_entropy, false_discovery, pair_null, table_information, wilson_interval
+from codelab.significance import (
+    binary_entropy,
+    check_seed,
+    false_discovery,
+    pair_null,
+    table_information,
+    wilson_interval,
+)
 from codelab.usage import need_items
 
 if TYPE_CHECKING:
@@ -51,7 +59,13 @@ class ViewCounts(Counts):
             ids = a.items["id"][row].as_py(), b.items["id"][row].as_py()
             raise DataError(f"channel: row {row} is {ids[0]!r} in one view and {ids[1]!r} in the other")
         ones = [column_counts(part, a.bits) for part in (a.packed, b.packed, a.packed & b.packed)]
-        return cls(Source.of(a), a.bits, len(a), *ones)
+        return cls(_of_both(a, b), a.bits, len(a), *ones)
+
+
+def _of_both(a: Codes, b: Codes) -> Source:
+    """A source whose hash names the codes of either view."""
+    both = hashlib.sha256(f"{a.sha256}{b.sha256}".encode()).hexdigest()
+    return dataclasses.replace(Source.of(a), sha256=both)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -130,6 +144,7 @@ def channel(codes_a: Codes, codes_b: Codes, *, items: int = 4096, seed: int = 0)
     """
     if items < 2:
         raise UsageError(f"items {items}: expected at least 2")
+    check_seed(seed)
     counts = ViewCounts.of(codes_a, codes_b)
     need_items("channel", counts.n, least=8)
     per_bit = _per_bit(counts)
@@ -231,10 +246,16 @@ def _bound(a: Codes, b: Codes, fit: np.ndarray, held_out: np.ndarray, items: int
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ViewChannels(Result):
-    """Channels from one view to each of several, by name: arrays `[V, B]`, and the mean over bits in the table."""
+    """Channels from one view to each of several, by name: arrays `[V, B]`, and the mean over bits in the table.
+
+    `low` to `high` is the 95 % Wilson interval of the `flip_rate` over images, and `chance` its null: the rate of two
+    views that have nothing in common.
+    """
 
     names: tuple[str, ...]
     flip_rate: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
     chance: np.ndarray
     kappa: np.ndarray
     information: np.ndarray
@@ -247,6 +268,8 @@ class ViewChannels(Result):
             {
                 "view": self.names,
                 "flip_rate": self.flip_rate.mean(axis=1),
+                "low": self.low.mean(axis=1),
+                "high": self.high.mean(axis=1),
                 "chance": self.chance.mean(axis=1),
                 "kappa": self.kappa.mean(axis=1),
                 "information_sum": self.information.sum(axis=1),
@@ -278,7 +301,8 @@ def view_channels(reference: Codes, views: Mapping[str, Codes]) -> ViewChannels:
         raise UsageError("view_channels: no view given")
     found = [_per_bit(ViewCounts.of(reference, view)) for view in views.values()]
     arrays: dict[str, Any] = {
-        name: np.stack([f[name] for f in found]) for name in ("flip_rate", "chance", "kappa", "information")
+        name: np.stack([f[name] for f in found])
+        for name in ("flip_rate", "low", "high", "chance", "kappa", "information")
     }
     return ViewChannels(source=Source.of(reference), names=tuple(views), **arrays)
 

@@ -272,12 +272,9 @@ class Codes:
     @cached_property
     def sha256(self) -> str:
         """Content hash of bits, codes, labels and class names: the cache key of every result."""
-        digest = hashlib.sha256()
-        head = {"bits": self.bits, "rows": len(self), "classes": self.classes, "multilabel": self.multilabel}
-        digest.update(json.dumps(head, sort_keys=True).encode())
-        digest.update(self.packed.data if self.packed.size else b"")
-        digest.update(np.ascontiguousarray(self.labels).data if self.labels.size else b"")
-        return digest.hexdigest()
+        content = ContentHash()
+        content.update(self)
+        return content.hexdigest()
 
     @cached_property
     def columns(self) -> np.ndarray:
@@ -407,6 +404,33 @@ class Codes:
     def _check_bit(self, bit: int) -> None:
         if not 0 <= bit < self.bits:
             raise UsageError(f"bit {bit}: this code has bits 0 to {self.bits - 1}")
+
+
+class ContentHash:
+    """`Codes.sha256` of parts given one after the other: that of the whole, however it was cut.
+
+    Example:
+        >>> codes, content = Codes.from_bits([[1, 0], [1, 1], [0, 0]]), ContentHash()
+        >>> for part in (codes[:1], codes[1:]):
+        ...     content.update(part)
+        >>> content.hexdigest() == codes.sha256
+        True
+    """
+
+    def __init__(self) -> None:
+        self._packed, self._labels = hashlib.sha256(), hashlib.sha256()
+        self._head: dict[str, Any] = {"rows": 0}
+
+    def update(self, part: Codes) -> None:
+        """Add the codes of one part; bits and class names are those of the last."""
+        self._packed.update(part.packed.data if part.packed.size else b"")
+        self._labels.update(np.ascontiguousarray(part.labels).data if part.labels.size else b"")
+        rows = self._head["rows"] + len(part)
+        self._head = {"bits": part.bits, "rows": rows, "classes": part.classes, "multilabel": part.multilabel}
+
+    def hexdigest(self) -> str:
+        parts = {"packed": self._packed.hexdigest(), "labels": self._labels.hexdigest()}
+        return hashlib.sha256(json.dumps(self._head | parts, sort_keys=True).encode()).hexdigest()
 
 
 def _set(codes: Codes, **values: Any) -> None:

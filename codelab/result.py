@@ -56,7 +56,8 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Every field as plain JSON values (arrays as lists, NaN as None)."""
         fields = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
-        return fields
+        # a number that follows from the fields, where it is no field itself
+        return fields if "value" in fields or not hasattr(self, "value") else fields | {"value": plain(self.value)}
 
 
 def plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ from codelab.channel import ViewCounts, capacity, channel, channel_of_views, vie
 from codelab.codes import Codes
 from codelab.counts import total
 from codelab.errors import DataError, UsageError
+from codelab.significance import wilson_interval
 
 
 def noisy(codes, flip, seed=1):
@@ -117,3 +118,15 @@ def test_views_of_other_images_are_refused():
         view_channels(codes, {})
     with pytest.raises(UsageError, match="items 1"):
         channel(codes, codes, items=1)
+
+
+def test_a_channel_names_both_views_and_flip_rates_have_an_interval():
+    sent = synthetic.fair_bits(300, 4)
+    views = [noisy(sent, 0.1, seed) for seed in (1, 2)]
+    one, other = (channel(sent, view).source for view in views)
+    assert one.sha256 != other.sha256 != channel(sent, sent).source.sha256
+    found = view_channels(sent, {"weak": views[0]})
+    low, high = wilson_interval(np.round(found.flip_rate * 300), 300)
+    assert found.low == pytest.approx(low)
+    assert found.high == pytest.approx(high)
+    assert {"low", "high", "chance"} <= set(found.to_frame().columns)
