@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from codelab.errors import DataError
-from codelab.kernels import compiled, run
+from codelab.kernels import compiled, for_loops, run
 from codelab.progress import counter
 
 QUERIES = 8
@@ -137,8 +137,7 @@ def costs_by_bit(ones: np.ndarray, zeros: np.ndarray, packed: np.ndarray) -> Blo
     def distances(rows: slice, items: slice) -> np.ndarray:
         tables = if_one[rows][:, used] @ values.T + if_zero[rows][:, used] @ (1 - values).T
         part = packed[items]
-        if len(used) < packed.shape[1] or not part.flags.writeable:  # compiled code takes only writable memory
-            part = np.array(part[:, used], order="C")
+        part = for_loops(part) if len(used) == packed.shape[1] else np.array(part[:, used], order="C")
         out = np.empty((len(tables), len(part)))
         loops.add_up(part, tables, out)
         return out

@@ -7,8 +7,10 @@ sleep when there is nothing to do, and small work stays on the calling thread.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -152,14 +154,24 @@ def bit_columns(packed: np.ndarray, bits: int, *, threads: int | None = None) ->
 
 
 def as_words(packed: np.ndarray) -> np.ndarray:
-    """Packed bytes as uint64 `[N, W]`, padded with zeros; a view where the bytes already fill whole words."""
+    """Packed bytes as uint64 `[N, W]`, padded with zeros; a view, not to be written to, of whole words."""
     packed = np.ascontiguousarray(packed)
     n, width = packed.shape
-    if width % 8 == 0 and packed.flags.aligned and packed.ctypes.data % 8 == 0 and packed.flags.writeable:
-        return packed.view(np.uint64)
+    if width % 8 == 0 and packed.flags.aligned and packed.ctypes.data % 8 == 0:
+        return for_loops(packed).view(np.uint64)
     words = np.zeros((n, (width + 7) // 8), np.uint64)
     words.view(np.uint8)[:, :width] = packed
     return words
+
+
+def for_loops(packed: np.ndarray) -> np.ndarray:
+    """The same codes for compiled loops, which take only writable memory: a view if possible; not to be written to."""
+    view = packed.view()
+    try:
+        view.flags.writeable = True
+    except ValueError:  # memory that nobody may write to, of a file or of bytes
+        return packed.copy()
+    return view
 
 
 def _check_packed(name: str, packed: np.ndarray, bits: int) -> None:
@@ -204,7 +216,8 @@ def _sum_of_parts(
 def compiled(module: str) -> Any:
     """A module of compiled loops, imported when first needed (numba alone takes half a second to import).
 
-    Where numba finds no folder it may write its results to, they go to a private temporary one, for this process.
+    Where numba finds no folder it may write its results to, they go to a private temporary one, until this process
+    ends.
     """
     with _ONE_IMPORT:
         return _imported(module)
@@ -223,7 +236,9 @@ def _imported(module: str) -> Any:
             raise
         from numba.core import config
 
-        config.CACHE_DIR = tempfile.mkdtemp(prefix="codelab-")  # type: ignore[attr-defined]
+        folder = tempfile.mkdtemp(prefix="codelab-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        config.CACHE_DIR = folder  # type: ignore[attr-defined]
         return import_module(f"codelab.{module}")
 
 

@@ -20,7 +20,8 @@ from codelab.errors import DataError, UsageError
 from codelab.hamming import LONG, Scan
 from codelab.kernels import compiled
 from codelab.progress import counter
-from codelab.search import bit_mask
+from codelab.result import Source
+from codelab.search import FeatureSource, bit_mask
 
 Groups = str | Sequence[Any] | np.ndarray | None
 
@@ -119,6 +120,10 @@ class Ranking:
         """
         ranking = self._labelled()
         yield from ranking._code_votes(k, temperature) if self.by == "codes" else ranking._cosine_votes(k, temperature)
+
+    def source(self, codes: Codes) -> Source:
+        """What to say of the queries or the database."""
+        return Source.of(codes) if self.by == "codes" else FeatureSource.of(codes)
 
     @property
     def n_classes(self) -> int:

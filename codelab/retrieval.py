@@ -15,7 +15,7 @@ from codelab.errors import DataError, UsageError
 from codelab.ranking import Groups, Ranking, average_precisions, rank
 from codelab.result import Result, Source
 from codelab.retrieval_result import Averaging, RetrievalResult, class_average, summarise
-from codelab.search import SearchResult, search
+from codelab.search import SearchResult, ranked, search
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,7 +226,7 @@ class PrecisionRecallCurve(Result):
     average: str
 
     def __str__(self) -> str:
-        what = f"{self.bits} bits, Hamming" if self.by == "codes" else "features, cosine"
+        what = f"{ranked(self.source, self.bits)}, {'Hamming' if self.by == 'codes' else 'cosine'}"
         parts = [
             f"{self.n_queries:,} queries, N = {self.n:,}, {what}",
             f"relevant: {self.relevance}",
@@ -280,12 +280,12 @@ def precision_recall_curve(
     found = (~np.isnan(precision)).sum(axis=0)
     listed = np.flatnonzero(found)
     return PrecisionRecallCurve(
-        source=Source.of(ranking.database),
+        source=ranking.source(ranking.database),
         radius=radii[listed],
         precision=np.array([class_average(ranking, precision[:, i], average) for i in listed]),
         recall=np.array([class_average(ranking, recall[:, i], average) for i in listed]),
         found=found[listed],
-        queries=Source.of(queries),
+        queries=ranking.source(queries),
         n=len(ranking.database),
         n_queries=len(queries),
         skipped=skipped,

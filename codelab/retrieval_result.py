@@ -11,6 +11,7 @@ from codelab.checks import check_choice, check_real, check_whole
 from codelab.errors import DataError, UsageError
 from codelab.ranking import Ranking
 from codelab.result import Result, Source
+from codelab.search import ranked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,13 +26,14 @@ class RetrievalResult(Result):
 
     `source` is the database, `queries` the query set. `per_query` is `[Q]`, NaN where a query has no relevant item
     (`skipped` of them; they are not in the average). `per_class` is `[C]`, NaN where no query has the class.
-    `interval` is the bootstrap interval over queries at level `confidence`.
+    `interval` holds the share `confidence` of `bootstrap` resamples of the queries.
     """
 
     measure: str
     value: float
     interval: tuple[float, float]
     confidence: float
+    bootstrap: int
     per_query: np.ndarray = field(repr=False)
     per_class: np.ndarray = field(repr=False)
     classes: tuple[str, ...] = field(repr=False)
@@ -53,7 +55,19 @@ class RetrievalResult(Result):
         """One row: the value, its interval and how it was measured."""
         import pandas as pd
 
-        names = ("measure", "value", "confidence", "n", "n_queries", "skipped", "bits", "by", "ties", "normalise")
+        names = (
+            "measure",
+            "value",
+            "confidence",
+            "bootstrap",
+            "n",
+            "n_queries",
+            "skipped",
+            "bits",
+            "by",
+            "ties",
+            "normalise",
+        )
         row = {name: getattr(self, name) for name in (*names, "relevance", "left_out", "average", "note", "seed")}
         row["low"], row["high"] = self.interval
         return pd.DataFrame([row])
@@ -61,7 +75,7 @@ class RetrievalResult(Result):
     def __str__(self) -> str:
         low, high = self.interval
         parts = [
-            f"{self.confidence:.0%} bootstrap",
+            f"{self.confidence:.0%} of {self.bootstrap:,} bootstrap resamples",
             f"{self.n_queries:,} queries, N = {self.n:,}, {self.what}",
             f"ties {self.ties}" if self.ties else "",
             f"divided by {self.normalise}" if self.normalise else "",
@@ -77,7 +91,7 @@ class RetrievalResult(Result):
     @property
     def what(self) -> str:
         """What was ranked by what distance, in words."""
-        return f"{self.bits} bits, Hamming" if self.by == "codes" else "features, cosine"
+        return f"{ranked(self.source, self.bits)}, {'Hamming' if self.by == 'codes' else 'cosine'}"
 
 
 @dataclass(frozen=True)
@@ -128,16 +142,17 @@ def summarise(
     per_class = members.means(kept, np.ones(len(kept)))
     value = kept.mean() if averaging.average == "query" else _mean(per_class)
     return RetrievalResult(
-        source=Source.of(ranking.database),
+        source=ranking.source(ranking.database),
         seed=averaging.seed,
         measure=measure,
         value=float(value),
         interval=_interval(kept, members, averaging),
         confidence=averaging.confidence,
+        bootstrap=averaging.bootstrap,
         per_query=values,
         per_class=per_class,
         classes=ranking.queries.classes,
-        queries=Source.of(ranking.queries),
+        queries=ranking.source(ranking.queries),
         n=len(ranking.database),
         n_queries=len(values),
         skipped=int((~counted).sum()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,28 @@ from codelab.result import Result, Source
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class FeatureSource(Source):
+    """Codes whose features a number was computed from: how many dimensions, and the SHA-256 of the float32 values."""
+
+    dimensions: int = 0
+    features_sha256: str = ""
+
+    @classmethod
+    def of(cls, codes: Codes) -> FeatureSource:
+        if codes.features is None:
+            raise DataError("by='features' needs features, and these codes have none")
+        digest = hashlib.sha256(codes.features.data if codes.features.size else b"").hexdigest()
+        return cls(**vars(Source.of(codes)), dimensions=codes.features.shape[1], features_sha256=digest)
+
+
+def ranked(source: Source | None, bits: int | None) -> str:
+    """What was compared, in words: all bits, some of them, or features."""
+    if isinstance(source, FeatureSource):
+        return f"features of {source.dimensions} dimensions"
+    return f"{bits} bits" if source is None or bits == source.bits else f"{bits} of {source.bits} bits"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +86,7 @@ class SearchResult(Result):
     def __str__(self) -> str:
         what = f"top {self.k}" if self.radius is None else f"all within distance {self.radius:g}"
         ties = ", with everything tied at the last place" if self.radius is None and self.offsets is not None else ""
-        of = f"codes of {self.bits} bits" if self.bits else "features"
+        of = ("codes of " if self.bits else "") + ranked(self.source, self.bits)
         return (
             f"{what}{ties} of {self.queries:,} queries among N = {self.n:,} {of}, "
             f"{self.distance} distance, exact, in order of (distance, row)"
@@ -149,7 +172,7 @@ def search(
         if include_ties:
             distances, indices, offsets = how.within(distances[:, -1])
     return SearchResult(
-        source=Source.of(codes),
+        source=FeatureSource.of(codes) if by == "features" else Source.of(codes),
         distances=how.lengths(distances, offsets),
         indices=indices,
         offsets=offsets,

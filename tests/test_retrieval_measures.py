@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 from fractions import Fraction
 
@@ -429,7 +430,8 @@ def test_a_result_is_a_line_to_quote_a_row_and_json():
     result = retrieval_map(half, k=10, normalise="min_k")
     low, high = result.interval
     assert str(result) == (
-        f"mAP@10 = {result.value:.4f} [{low:.4f}, {high:.4f}] (95% bootstrap; 100 queries, N = 100, 16 bits, Hamming; "
+        f"mAP@10 = {result.value:.4f} [{low:.4f}, {high:.4f}] (95% of 1,000 bootstrap resamples; "
+        "100 queries, N = 100, 16 bits, Hamming; "
         "ties expected; divided by min_k; relevant: same label; left out: self; average over queries; "
         "10 queries without a relevant item not counted; seed 0)"
     )
@@ -447,7 +449,14 @@ def test_curves_say_what_they_are():
     curve = precision_recall_curve(codes)
     assert "at recall 1.0000 (radius 8) (90 queries, N = 90, 8 bits, Hamming; relevant: same label" in str(curve)
     assert str(curve).startswith(f"precision {curve.precision[0]:.4f} at recall {curve.recall[0]:.4f} (radius 0) to ")
-    assert "features, cosine" in str(precision_recall_curve(features_of(codes), by="features"))
+    featured = features_of(codes)
+    for result in (precision_recall_curve(featured, by="features"), retrieval_map(featured, by="features")):
+        assert "features of 8 dimensions, cosine" in str(result)
+        assert result.source == result.queries
+        assert result.source.dimensions == 8
+        assert result.source.features_sha256 == hashlib.sha256(featured.features.tobytes()).hexdigest()
+        assert result.source.sha256 == codes.sha256
+    assert retrieval_map(codes, bootstrap=7).bootstrap == 7
     budget = str(bit_budget_curve(codes, budgets=(8, 2), draws=3, seed=5))
     assert budget.startswith("mAP@ALL: 8 bits ")
     assert "cut from 8 bits, Hamming; 3 random subsets; ties expected; divided by relevant" in budget

@@ -145,7 +145,7 @@ def test_features_are_searched_by_cosine(monkeypatch):
     assert np.array_equal(pairs.reshape(40, 8), found.indices[:, :8])  # of two equal ones the lower row is first
     near = search(codes, features[:40].astype(np.float64), radius=0.5, by="features")
     assert np.array_equal(np.diff(near.offsets), (expected <= 0.5).sum(axis=1))
-    assert str(found).startswith("top 9 of 40 queries among N = 500 features, cosine distance, exact")
+    assert str(found).startswith("top 9 of 40 queries among N = 500 features of 12 dimensions, cosine distance, exact")
     for bad, error, message in (
         ({"by": "pixels"}, UsageError, "by='pixels': expected 'codes' or 'features'"),
         ({"by": "features", "mask": [1]}, UsageError, "goes without mask, weights, asymmetric and device"),
@@ -301,6 +301,8 @@ def test_a_result_says_what_it_is():
     assert str(found) == (
         "top 2 of 3 queries among N = 50 codes of 16 bits, Hamming distance, exact, in order of (distance, row)"
     )
+    some = search(codes, codes[:3], k=2, mask=[1, 5, 9], weights=np.ones(16))
+    assert "among N = 50 codes of 3 of 16 bits, weighted Hamming distance" in str(some)
     table = found.to_frame()
     assert table.shape == (6, 4)
     assert table["rank"].tolist() == [1, 2] * 3
