@@ -100,6 +100,7 @@ class Channel(PerBit):
     ceiling: float
     upper: float | None
     n: int
+    estimator: str = "bits: plug-in less its exact permutation mean; whole code: InfoNCE on held-out images"
 
     COLUMNS = (
         "flip_rate",

@@ -54,6 +54,7 @@ class ClassInformation(PerBit):
     given: str = ""
     multilabel: bool = False
     note: str = ""
+    estimator: str = "plug-in less its exact permutation mean"
 
     COLUMNS = ("plugin", "expectation", "information", "p_value", "q_value", "entropy", "uncertainty")
 

@@ -61,6 +61,7 @@ class ContrastConsistency(PerBit):
     same_view: bool
     items: int
     permutations: int
+    estimator: str = "noise-corrected mean cosine"
 
     COLUMNS = (
         "consistency",

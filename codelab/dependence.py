@@ -51,6 +51,7 @@ class BitDependence(Result):
     near: float
     cut: float
     n: int
+    estimator: str = "plug-in less its exact permutation mean"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: the matrices stay out (they grow with B squared); the `STRONGEST` pairs stand for them."""

@@ -51,6 +51,7 @@ class Factors(Result):
     p_value: np.ndarray
     permutations: int
     items: int
+    estimator: str = "plug-in less its exact permutation mean; DCI: plug-in"
 
     def to_frame(self) -> pd.DataFrame:
         """One row a score."""

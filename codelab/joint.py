@@ -42,6 +42,7 @@ class JointInformation(Result):
     of: str
     chosen_items: int
     scored_items: int
+    estimator: str = "plug-in less its exact permutation mean, on the half that did not choose"
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each number of bits."""

@@ -245,6 +245,7 @@ class TotalCorrelation(Result):
     high: float
     marginal_entropy: float
     distinct_entropy: float
+    estimator: str = "low: held-out Chow-Liu; high: plug-in"
 
 
 def total_correlation(codes: Codes, *, pairs: PairCounts | None = None) -> TotalCorrelation:

@@ -35,7 +35,8 @@ class Source:
 class Result:
     """Base of all results: provenance, a table, a dictionary for JSON, and a number where there is one.
 
-    A subclass with one number calls it `value`; a subclass with one row a bit overrides `to_frame`.
+    A subclass with one number calls it `value`, and says in `estimator` how it corrects for chance, where it does; a
+    subclass with one row a bit overrides `to_frame`.
     """
 
     source: Source | None = None

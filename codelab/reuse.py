@@ -44,6 +44,7 @@ class BitReuse(PerBit):
     on_perplexity: np.ndarray
     classes: int
     contrast: ContrastConsistency | None = None
+    estimator: str = "plug-in less its exact permutation mean"
 
     COLUMNS = ("within_entropy", "within_plugin", "split", "split_sure", "perplexity", "on_perplexity")
 
@@ -125,6 +126,7 @@ class AttributeReuse(PerBit):
     within_q_value: np.ndarray
     reuse: np.ndarray
     attribute: str
+    estimator: str = "plug-in less its exact permutation mean"
 
     COLUMNS = ("information", "q_value", "within", "within_q_value", "reuse")
 

@@ -80,6 +80,7 @@ class DegreesOfFreedom(Result):
     spread: float
     participation_ratio: float
     participation_plugin: float
+    estimator: str = "moments of the distance over all pairs"
 
 
 def degrees_of_freedom(codes: Codes | PairCounts) -> DegreesOfFreedom:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import synthetic
 from scipy import stats
-from sklearn.metrics import mutual_info_score
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.metrics import adjusted_rand_score, mutual_info_score
 from sklearn.metrics.cluster import expected_mutual_information
 
 from codelab.codes import Codes
@@ -202,3 +203,31 @@ def test_groups_stay_in_one_half_and_bad_calls_are_refused():
     for wrong in (0, 1.5):
         with pytest.raises(UsageError, match="expected a correlation"):
             bit_dependence(codes, near=wrong)
+
+
+def test_clusters_are_those_of_average_linkage():
+    """A chain of bits, each like the next: single linkage would make one cluster of it, complete linkage pairs."""
+    generator = np.random.default_rng(0)
+    bits = np.cumsum(generator.random((4000, 24)) < 0.15, axis=1) % 2
+    found = bit_dependence(Codes.from_bits(bits))
+    model = AgglomerativeClustering(None, metric="precomputed", linkage="average", distance_threshold=0.5)
+    expected = model.fit_predict(1 - np.abs(np.corrcoef(bits.T)))
+    assert adjusted_rand_score(found.cluster, expected) == 1
+    assert 2 < found.cluster.max() + 1 < 12
+
+
+@pytest.mark.parametrize(("n", "a", "b", "both"), [(20, 8, 9, 6), (30, 5, 6, 3), (40, 20, 20, 14), (12, 6, 6, 0)])
+def test_small_pairs_have_the_mid_p_of_the_hypergeometric_law(n, a, b, both):
+    law = stats.hypergeom(n, a, b)
+    values = np.arange(max(0, a + b - n), min(a, b) + 1)
+
+    def information(x):
+        table = np.array([[x, a - x], [b - x, n - a - b + x]])
+        return mutual_info_score(None, None, contingency=table)
+
+    each = np.array([information(x) for x in values])
+    seen = information(both)
+    more, equal = each > seen + 1e-9, np.abs(each - seen) <= 1e-9
+    expected = law.pmf(values[more]).sum() + law.pmf(values[equal]).sum() / 2
+    _, p_value = pair_null(np.array([a]), np.array([b]), np.array([both]), n)
+    assert p_value[0] == pytest.approx(expected, abs=1e-9)
