@@ -24,8 +24,10 @@ from codelab.factors import factors
 from codelab.geometry import geometry
 from codelab.joint import joint_information
 from codelab.lengths import code_length, total_correlation
+from codelab.log_odds import class_log_odds
 from codelab.result import Result, Source
 from codelab.reuse import attribute_reuse, bit_reuse
+from codelab.smaller import smaller_code
 from codelab.usage import bit_usage, degrees_of_freedom
 
 WIDTH = 8
@@ -33,6 +35,10 @@ WIDTH = 8
 
 JOINT = 4
 """Bits of the jointly informative set."""
+
+
+MOST_ODDS = 1 << 15
+"""Most classes times bits whose log-odds are part of the analysis."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,8 +70,9 @@ def analyze(
         Section name -> result; `Skipped` with its reason where labels, features, attributes, views or items are
         missing. The sections: `bit_usage`, `block_entropy_contiguous`, `block_entropy_random`,
         `block_entropy_dependent`, `degrees_of_freedom`, `code_length`, `total_correlation`, `collisions`,
-        `pair_distances`, `class_information`, `joint_information`, `bit_dependence`, `bit_reuse`, for each attribute
-        column `attribute_information:NAME` and `attribute_reuse:NAME`, `factors`, `channel`, `geometry`.
+        `pair_distances`, `class_information`, `joint_information`, `bit_dependence`, `bit_reuse`, `class_log_odds`
+        (up to 2**15 classes times bits), `smaller_code` (half of the bits, against 5 random halves), for each
+        attribute column `attribute_information:NAME` and `attribute_reuse:NAME`, `factors`, `channel`, `geometry`.
 
     Raises:
         DataError: there are no codes at all.
@@ -97,6 +104,8 @@ def analyze(
         "joint_information": lambda: joint_information(codes, min(JOINT, codes.bits), **chance),
         "bit_dependence": lambda: bit_dependence(pairs(), within=pairs_within(codes)),
         "bit_reuse": lambda: bit_reuse(codes, features, **chance),
+        "class_log_odds": lambda: _log_odds(codes),
+        "smaller_code": lambda: smaller_code(codes, max(1, codes.bits // 2), draws=5, queries=200, seed=seed),
     }
     for name in attribute_names(codes):
         sections[f"attribute_information:{name}"] = functools.partial(attribute_information, codes, name, **chance)
@@ -205,6 +214,15 @@ def _measured(measure: Callable[[], Result]) -> Result:
 def _blocks(codes: Codes, pairs: Callable[[], PairCounts], blocks: Blocks, seed: int) -> Result:
     held = pairs() if blocks == "dependent" else None
     return block_entropy(codes, min(WIDTH, codes.bits), blocks=blocks, seed=seed, pairs=held)
+
+
+def _log_odds(codes: Codes) -> Result:
+    if len(codes.classes) * codes.bits > MOST_ODDS:
+        raise DataError(
+            f"class_log_odds: {len(codes.classes)} classes of {codes.bits} bits are too many for a report, "
+            f"expected at most {MOST_ODDS} in all; call codelab.class_log_odds"
+        )
+    return class_log_odds(codes)
 
 
 def _channel(codes: Codes, view: Codes | None, seed: int) -> Result:

@@ -41,7 +41,14 @@ def test_all_sections_of_rich_codes(codes):
     results = analyze(codes, view=codes, permutations=20)
     skipped = {name: result.reason for name, result in results.items() if isinstance(result, Skipped)}
     assert skipped == {}
-    assert {"attribute_information:tone", "attribute_reuse:tone", "factors", "channel"} <= set(results)
+    assert {
+        "attribute_information:tone",
+        "attribute_reuse:tone",
+        "factors",
+        "channel",
+        "class_log_odds",
+        "smaller_code",
+    } <= set(results)
     assert not any("file" in name for name in results)  # a name for each image is no attribute
     report = {name: result.to_dict() for name, result in results.items()}
     text = json.dumps(report, allow_nan=False)
