@@ -113,7 +113,8 @@ class Codes:
     meta: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        packed = np.ascontiguousarray(self.packed)
+        packed = np.ascontiguousarray(self.packed).view()
+        packed.flags.writeable = False  # what is made from codes, their hash and their tiles, is made once
         _check_packed(packed, self.bits)
         n = len(packed)
         labels, classes = _check_labels(self.labels, self.classes, n)

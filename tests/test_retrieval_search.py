@@ -295,6 +295,15 @@ def test_memory_layout_of_queries_does_not_matter():
         assert np.array_equal(search(codes, same, k=5).indices, expected)
 
 
+def test_codes_cannot_be_written_to_behind_what_was_made_of_them():
+    packed = np.zeros((5, 1), np.uint8)
+    codes = Codes(packed, 8)
+    search(codes, codes, k=1)
+    with pytest.raises(ValueError, match="read-only"):
+        codes.packed[0] = 255
+    packed[0] = 0  # the caller's own array stays as it was
+
+
 def test_a_result_says_what_it_is():
     codes = noisy_codes(50, 16, 2)
     found = search(codes, codes[:3], k=2)
