@@ -322,6 +322,10 @@ def ndcg(
             `retrieval_map`.
         gain: `exponential` (2^grade - 1, as the hashing papers have it) or `linear` (the grade).
 
+    Raises:
+        UsageError: more labels shared than can be counted: grades times bits stay below about 32,000, which is 126
+            grades at 256 bits and 28 at 1,100 (500 for features).
+
     Source:
         McSherry & Najork 2008, for ties.
 
