@@ -11,9 +11,8 @@ import numpy as np
 import pyarrow.compute as pc
 import streamlit as st
 
-from codelab.analyze import Skipped, analyze
+from codelab.analyze import analyze
 from codelab.codes import Codes
-from codelab.distances import pair_distances
 from codelab.errors import CodelabError
 from codelab.files import load
 from codelab.result import Result
@@ -46,7 +45,7 @@ class View:
 
     @property
     def results(self) -> dict[str, Result]:
-        """Everything `analyze` measures, and the distances of pairs."""
+        """Everything `analyze` measures."""
         return _measured(self.key, self.codes)
 
     def encoder(self) -> Encoder | str:
@@ -116,12 +115,7 @@ def label_choices(_codes: Codes, key: Hashable) -> list[str]:
 
 @st.cache_resource(show_spinner="Measuring …", max_entries=8)
 def _measured(key: Hashable, _codes: Codes) -> dict[str, Result]:
-    results: dict[str, Result] = dict(analyze(_codes))
-    try:
-        results["pair_distances"] = pair_distances(_codes)
-    except CodelabError as error:
-        results["pair_distances"] = Skipped(reason=str(error))
-    return results
+    return analyze(_codes)
 
 
 @st.cache_resource(show_spinner="Loading the encoder …", max_entries=2)

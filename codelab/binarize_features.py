@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from codelab.codes import Codes
-from codelab.errors import DataError, UsageError
+from codelab.errors import DataError, UsageError, first_line
 from codelab.files import KEY
 
 STREAMED: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 20}
@@ -151,7 +151,7 @@ def parquet_files(path: Path) -> list[pq.ParquetFile]:
         try:
             files.append(pq.ParquetFile(name, page_checksum_verification=True, **STREAMED))
         except READ_ERRORS as error:
-            raise DataError(f"{name}: not a whole Parquet file ({_line(error)})") from None
+            raise DataError(f"{name}: not a whole Parquet file ({first_line(error)})") from None
     return files
 
 
@@ -193,7 +193,7 @@ def _from_npy(path: Path) -> Features:
         try:
             return np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
-            raise DataError(f"{path}: not a whole NumPy file of plain numbers ({_line(error)})") from None
+            raise DataError(f"{path}: not a whole NumPy file of plain numbers ({first_line(error)})") from None
 
     array = mapped()
     _check_array(array, str(path))
@@ -227,7 +227,7 @@ def _from_parquet(path: Path, column: str | None) -> Features:
             except DataError:
                 raise
             except READ_ERRORS as error:
-                raise DataError(f"{path}: cannot be read to its end ({_line(error)})") from None
+                raise DataError(f"{path}: cannot be read to its end ({first_line(error)})") from None
 
     first = next(read(1), None)
     if first is None or first.shape[1] == 0:
@@ -243,7 +243,3 @@ def _check_array(array: np.ndarray, name: str) -> None:
 def _is_vector(kind: pa.DataType) -> bool:
     lists = (pa.types.is_fixed_size_list, pa.types.is_list, pa.types.is_large_list)
     return any(test(kind) for test in lists) and pa.types.is_floating(kind.value_type)
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

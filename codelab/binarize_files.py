@@ -17,7 +17,7 @@ from codelab.atomic import atomic_path
 from codelab.binarize_coder import BLOCK, FeatureCoder
 from codelab.binarize_features import READ_ERRORS, feature_column, finite, matrix, open_features, parquet_files
 from codelab.codes import FORMAT, Codes
-from codelab.errors import DataError, UsageError
+from codelab.errors import DataError, UsageError, first_line
 from codelab.files import COLUMNS, KEY, WRITE, code_parts, codes_table, iter_codes
 from codelab.progress import counter
 
@@ -145,7 +145,7 @@ def _parquet_rows(source: Path, column: str | None, block: int) -> Rows:
         except READ_ERRORS as error:
             if isinstance(error, DataError):
                 raise
-            raise DataError(f"{source}: cannot be read to its end ({str(error).splitlines()[0]})") from None
+            raise DataError(f"{source}: cannot be read to its end ({first_line(error)})") from None
 
 
 def _with_ids(items: pa.Table | None, start: int, stop: int) -> pa.Table:
@@ -181,7 +181,7 @@ def _read_npy(path: Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path}: not a whole NumPy file of labels ({str(error).splitlines()[0]})") from None
+        raise DataError(f"{path}: not a whole NumPy file of labels ({first_line(error)})") from None
 
 
 def _number(labels: np.ndarray, rows: int, name: str) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from codelab import __version__
 from codelab.atomic import atomic_path
-from codelab.errors import DataError, UsageError
+from codelab.errors import DataError, UsageError, first_line
 
 FORMAT = 1
 """Version of the checkpoint file; another version is refused."""
@@ -211,7 +211,7 @@ class Encoder(nn.Module):
         try:
             return cls(config, seed=seed, pretrained=pretrained)
         except OSError as error:  # what the hub's client raises without a network
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise DataError(f"{name}: its pretrained weights cannot be loaded ({reason})") from None
 
 
@@ -316,7 +316,7 @@ def read_tensors(path: str | Path, *, kind: str) -> tuple[dict[str, Any], dict[s
                 raise DataError(f"{path}: holds {header.get('kind')!r}, expected {kind!r}")
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise DataError(f"{path}: not a whole safetensors file ({str(error).splitlines()[0]})") from None
+        raise DataError(f"{path}: not a whole safetensors file ({first_line(error)})") from None
 
 
 def load_state(module: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:

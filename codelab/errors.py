@@ -22,3 +22,13 @@ class UsageError(CodelabError, ValueError):
 
 class DataError(CodelabError, ValueError):
     """The call is right but what it was given cannot be worked on: exit code 1."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's exception says, cut to the one line a message of ours has room for.
+
+    Example:
+        >>> first_line(ValueError("no such column\\nraised at ..."))
+        'no such column'
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0]

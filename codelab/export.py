@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from codelab import __version__
 from codelab.atomic import check_output
 from codelab.codes import Codes
-from codelab.errors import DataError, UsageError
+from codelab.errors import DataError, UsageError, first_line
 from codelab.files import KEY, merge, write
 from codelab.images import ImageSet
 from codelab.progress import counter
@@ -182,7 +182,7 @@ def _device(name: str | None) -> torch.device:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UsageError(f"device {name!r}: cannot be used here ({reason})") from None
     return device
 

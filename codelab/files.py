@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from codelab.atomic import atomic_path
 from codelab.codes import FORMAT, Codes
-from codelab.errors import DataError, UsageError
+from codelab.errors import DataError, UsageError, first_line
 
 KEY = b"codelab"
 COLUMNS = ("code", "label", "labels", "logits", "features")
@@ -55,7 +55,7 @@ def load(path: str | Path, *, bits: int | None = None) -> Codes:
     try:
         table = pa.concat_tables([part.read() for part in parts])
     except READ_ERRORS as error:
-        raise DataError(f"{path}: cannot be read to its end ({_line(error)})") from None
+        raise DataError(f"{path}: cannot be read to its end ({first_line(error)})") from None
     return _located(path, lambda: table_codes(table, head))
 
 
@@ -82,7 +82,7 @@ def iter_codes(path: str | Path, *, rows: int = ROW_GROUP, columns: Sequence[str
                 table = pa.Table.from_batches([batch])
                 yield _located(path, lambda table=table: table_codes(table, head))
         except READ_ERRORS as error:
-            raise DataError(f"{path}: cannot be read to its end ({_line(error)})") from None
+            raise DataError(f"{path}: cannot be read to its end ({first_line(error)})") from None
 
 
 def write(codes: Codes, path: str | Path) -> None:
@@ -130,7 +130,7 @@ def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
             # read as asked for, not whole row groups ahead: `iter_codes` must hold only one block
             part = pq.ParquetFile(name, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 20)
         except READ_ERRORS as error:
-            raise DataError(f"{name}: not a whole Parquet file ({_line(error)})") from None
+            raise DataError(f"{name}: not a whole Parquet file ({first_line(error)})") from None
         head = _head(name, part.schema_arrow)
         columns = part.schema_arrow.names
         twice = next((column for column in columns if columns.count(column) > 1), None)
@@ -210,7 +210,7 @@ def _head(name: Path, schema: pa.Schema) -> dict[str, Any]:
         head: dict[str, Any] = json.loads(raw)
         bits, classes, version = head["bits"], head["classes"], head["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{name}: its provenance cannot be read ({_line(error)})") from None
+        raise DataError(f"{name}: its provenance cannot be read ({first_line(error)})") from None
     if version != FORMAT:
         raise DataError(f"{name}: format {version!r}, this codelab reads format {FORMAT}")
     if not isinstance(bits, int) or not isinstance(classes, list):
@@ -272,7 +272,7 @@ def _from_numpy(path: Path, bits: int | None) -> Codes:
         loaded = np.load(path, allow_pickle=False)
         arrays = {name: loaded[name] for name in loaded.files} if path.suffix == ".npz" else {"codes": loaded}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a whole NumPy file of plain numbers ({_line(error)})") from None
+        raise DataError(f"{path}: not a whole NumPy file of plain numbers ({first_line(error)})") from None
     name = next((key for key in ("codes", "packed", "bits") if key in arrays), None)
     if name is None:
         raise DataError(f"{path}: expected an entry 'codes', 'packed' or 'bits'; found {', '.join(arrays) or 'none'}")
@@ -296,7 +296,3 @@ def _from_numpy(path: Path, bits: int | None) -> Codes:
         return Codes.from_bits(values, meta=meta, **known)
 
     return _located(path, make)
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

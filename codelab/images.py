@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from codelab.errors import DataError, UsageError
+from codelab.errors import DataError, UsageError, first_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -111,7 +111,7 @@ def decode(data: bytes, name: str) -> Image.Image:
     except UnidentifiedImageError:  # its own message names an object in memory
         raise DataError(f"{name}: not a readable image (no known format)") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{name}: not a readable image ({_first_line(error)})") from None
+        raise DataError(f"{name}: not a readable image ({first_line(error)})") from None
 
 
 def open_images(data: str | Path, *, labels_csv: str | Path | None = None, split: str | None = None) -> ImageSet:
@@ -198,7 +198,7 @@ def _from_parquet(root: Path, parts: list[Path]) -> ImageSet:
     try:
         files = [pq.ParquetFile(part, memory_map=True) for part in parts]
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{root}: not a whole Parquet file ({_first_line(error)})") from None
+        raise DataError(f"{root}: not a whole Parquet file ({first_line(error)})") from None
     schema = files[0].schema_arrow
     image_column = next((f.name for f in schema if _holds_images(f.type)), None)
     if image_column is None:
@@ -212,7 +212,7 @@ def _from_parquet(root: Path, parts: list[Path]) -> ImageSet:
     try:
         table = pa.concat_tables([file.read(columns=wanted) for file in files]) if wanted else None
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{root}: its files have not the same columns ({_first_line(error)})") from None
+        raise DataError(f"{root}: its files have not the same columns ({first_line(error)})") from None
     groups = [(file, g, file.metadata.row_group(g).num_rows) for file in files for g in range(file.num_row_groups)]
     starts = np.cumsum([0, *(rows for _, _, rows in groups)])
     n = int(starts[-1])
@@ -286,7 +286,3 @@ def _squeeze_range(image: Image.Image) -> Image.Image:
     values = np.asarray(image, dtype=np.float64)
     top = 65535.0 if values.max() > 255 else 255.0
     return Image.fromarray(np.clip(values * (255 / top), 0, 255).astype(np.uint8))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from codelab.codes import Codes
-from codelab.errors import UsageError
+from codelab.errors import UsageError, first_line
 from codelab.hamming import LONG
 from codelab.progress import counter
 from codelab.search import BitCosts
@@ -103,7 +103,7 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()  # `meta` holds no numbers
     except (RuntimeError, AssertionError, NotImplementedError) as problem:
-        raise UsageError(f"device={name!r}: torch cannot use it ({str(problem).splitlines()[0]})") from None
+        raise UsageError(f"device={name!r}: torch cannot use it ({first_line(problem)})") from None
     return device
 
 
