@@ -84,9 +84,11 @@ class Encoder(nn.Module):
         config: architecture and preparation.
         seed: draws the initial weights; the global random state is left as it was.
         pretrained: load timm's weights into the backbone (they are downloaded on first use).
+        drop_path: stochastic depth of a timm backbone in training mode.
 
     Raises:
-        UsageError: the backbone is not `conv` and timm does not know it.
+        UsageError: the backbone is not `conv` and timm does not know it, or it has no stochastic depth.
+        DataError: the pretrained weights cannot be loaded.
 
     Example:
         >>> encoder = Encoder(EncoderConfig(bits=16, image_size=32, width=8, hidden=32))
@@ -95,12 +97,14 @@ class Encoder(nn.Module):
         ([2, 64], [2, 16])
     """
 
-    def __init__(self, config: EncoderConfig, *, seed: int = 0, pretrained: bool = False) -> None:
+    def __init__(
+        self, config: EncoderConfig, *, seed: int = 0, pretrained: bool = False, drop_path: float = 0
+    ) -> None:
         super().__init__()
         self.config = config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.backbone = _backbone(config, pretrained)
+            self.backbone = _backbone(config, pretrained, drop_path)
             self.head = Head(self.features, config.hidden, config.bits, norm=config.head_norm == "batch")
         self.head.draw(seed)
 
@@ -208,11 +212,7 @@ class Encoder(nn.Module):
             crop=min(data["crop_pct"], 1.0),
             interpolation=data["interpolation"] if data["interpolation"] in _RESAMPLING else "bicubic",
         )
-        try:
-            return cls(config, seed=seed, pretrained=pretrained)
-        except OSError as error:  # what the hub's client raises without a network
-            reason = first_line(error)
-            raise DataError(f"{name}: its pretrained weights cannot be loaded ({reason})") from None
+        return cls(config, seed=seed, pretrained=pretrained)
 
 
 class Head(nn.Sequential):
@@ -238,7 +238,7 @@ class Head(nn.Sequential):
                 with torch.no_grad():
                     layer.weight.copy_(weights)
                     layer.bias.zero_()
-            elif isinstance(layer, nn.BatchNorm1d):
+            elif isinstance(layer, nn.modules.batchnorm._BatchNorm):
                 layer.reset_running_stats()
 
 
@@ -257,7 +257,7 @@ def _block(inputs: int, outputs: int, *, pool: bool) -> nn.Sequential:
     return nn.Sequential(*layers, *([nn.MaxPool2d(2)] if pool else []))
 
 
-def _backbone(config: EncoderConfig, pretrained: bool) -> nn.Module:
+def _backbone(config: EncoderConfig, pretrained: bool, drop_path: float) -> nn.Module:
     if config.backbone == "conv":
         if pretrained:
             raise UsageError("encoder: there are no pretrained weights for the backbone 'conv'")
@@ -265,12 +265,20 @@ def _backbone(config: EncoderConfig, pretrained: bool) -> nn.Module:
     import timm
 
     _check_timm_name(config.backbone)
+    wanted: dict[str, Any] = {"pretrained": pretrained, "num_classes": 0}
+    if drop_path:
+        wanted["drop_path_rate"] = drop_path
     # transformers take an image size, and other sizes for local crops; convolutional nets take any size unasked
     sizes: dict[str, Any] = {"img_size": config.image_size, "dynamic_img_size": True}
     try:
-        return timm.create_model(config.backbone, pretrained=pretrained, num_classes=0, **sizes)
-    except TypeError:
-        return timm.create_model(config.backbone, pretrained=pretrained, num_classes=0)
+        try:
+            return timm.create_model(config.backbone, **wanted, **sizes)
+        except TypeError:
+            return timm.create_model(config.backbone, **wanted)
+    except TypeError as error:
+        raise UsageError(f"backbone {config.backbone!r} cannot be built so ({first_line(error)})") from None
+    except OSError as error:  # what the hub's client raises without a network
+        raise DataError(f"{config.backbone}: its pretrained weights cannot be loaded ({first_line(error)})") from None
 
 
 def _check_timm_name(name: str) -> None:

@@ -9,9 +9,20 @@ from scipy.spatial.distance import pdist
 from scipy.stats import entropy
 from sklearn.metrics import cohen_kappa_score
 
-from training.health import Monitor, agreement_above_chance, degrees_of_freedom, health_line, mean_entropy, warning
+from training.health import (
+    TOLERATED,
+    Monitor,
+    agreement_above_chance,
+    degrees_of_freedom,
+    health_line,
+    mean_entropy,
+    warning,
+)
+from training.objective import Terms
 
-HEALTHY = {"loss": 0.2, "bce": 0.3, "rate": 9.0, "rate_share": 0.9, "entropy": 0.95, "agreement": 0.7, "dof": 20.0}
+HEALTHY = {
+    "loss": 0.2, "agreement_loss": 0.3, "rate": 9.0, "rate_share": 0.9, "entropy": 0.95, "agreement": 0.7, "dof": 20.0,
+}  # fmt: skip
 
 
 def bits(n, b, p=0.5, seed=0):
@@ -49,8 +60,10 @@ class TestFigures:
 
 
 class TestMonitor:
-    def record(self, monitor, value, student, teacher):
-        monitor.record(torch.tensor(value), torch.tensor(value + 1), torch.tensor(value + 2), student, teacher)
+    def record(self, monitor, value, student, teacher, bad=False):
+        terms = Terms(torch.tensor(value), torch.tensor(value + 1), torch.tensor(value + 2))
+        self.step = getattr(self, "step", -1) + 1
+        monitor.record(self.step, terms, torch.tensor(float(bad)), student, teacher)
 
     def test_reads_means_since_the_last_reading(self):
         monitor = Monitor(rate_max=8.0)
@@ -60,7 +73,31 @@ class TestMonitor:
         assert (monitor.read()["loss"], len(monitor._steps)) == (2.0, 0)
         self.record(monitor, 5.0, view, view)
         values = monitor.read()
-        assert (values["loss"], values["bce"], values["rate"], values["rate_share"]) == (5, 6, 7, 7 / 8)
+        assert (values["loss"], values["agreement_loss"], values["rate"], values["rate_share"]) == (5, 6, 7, 7 / 8)
+
+    def test_a_step_that_was_skipped_is_counted_and_left_out_of_the_means(self):
+        monitor = Monitor(rate_max=8.0)
+        view = torch.randn(2, 16, 4)
+        self.record(monitor, 1.0, view, view)
+        self.record(monitor, math.nan, view, view, bad=True)
+        values = monitor.read()
+        assert (values["loss"], values["skipped"], monitor.bad_run) == (1.0, 1, [1])
+
+    def test_a_run_of_bad_steps_is_seen_across_readings_and_even_if_it_ended(self):
+        monitor = Monitor(rate_max=8.0)
+        view = torch.randn(2, 16, 4)
+        for _ in range(2):
+            self.record(monitor, math.nan, view, view, bad=True)
+            monitor.read()
+        assert monitor.bad_run == [0, 1]
+        self.record(monitor, 1.0, view, view)
+        monitor.read()
+        assert monitor.bad_run == []
+        for bad in (True, True, True, False):
+            self.record(monitor, 1.0, view, view, bad=bad)
+        monitor.read()
+        assert monitor.bad_run == [3, 4, 5]
+        assert len(monitor.bad_run) > TOLERATED
 
     def test_agreement_is_across_views(self):
         monitor = Monitor(1.0)
@@ -88,15 +125,23 @@ class TestWarning:
         assert "0.05" in text
 
     def test_views_that_do_not_agree(self):
-        assert "do not agree" in warning(HEALTHY | {"bce": math.log(2)})
+        assert "do not agree" in warning(HEALTHY | {"agreement_loss": math.log(2)})
 
     def test_dead_codes_from_end_to_end(self):
         monitor = Monitor(1.0)
         dead = torch.full((2, 50, 8), -3.0)
-        monitor.record(torch.tensor(0.0), torch.tensor(0.05), torch.tensor(0.1), dead, dead)
+        monitor.record(0, Terms(*torch.tensor([0.0, 0.05, 0.1])), torch.tensor(0.0), dead, dead)
         assert "bits are dying" in warning(monitor.read())
 
     def test_the_line_names_what_a_person_watches(self):
-        line = health_line(HEALTHY, 312.4)
-        for part in ("loss 0.200", "agree +0.70", "entropy 0.95", "dof 20", "R/Rmax 0.90", "312 img/s"):
+        line = health_line(HEALTHY | {"images_per_second": 312.4, "data_wait": 0.07})
+        for part in (
+            "loss 0.200",
+            "agree +0.70",
+            "entropy 0.95",
+            "dof 20",
+            "R/Rmax 0.90",
+            "312 img/s",
+            "data wait 7%",
+        ):
             assert part in line

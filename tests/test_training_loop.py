@@ -21,8 +21,10 @@ from codelab import DataError, UsageError
 from codelab.encoder import Encoder
 from codelab.images import ImageSet
 from training import TrainConfig, fit
-from training.data import batches, load_pixels
-from training.loop import Run, calibrate, clip_gradients
+from training.calibrate import calibrate
+from training.data import Data, batches, load_pixels
+from training.gradients import clip_gradients
+from training.run import Run
 
 TINY = TrainConfig(
     backbone="conv", width=4, bits=16, hidden=32, head_norm="batch", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
@@ -43,6 +45,18 @@ def drawing(i):
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()
+
+
+def data_of(pixels, config=None):
+    """Pixels `[n, 3, S, S]` as training data."""
+    config = config or TINY
+
+    def png(i):
+        out = io.BytesIO()
+        Image.fromarray(pixels[i].permute(1, 2, 0).numpy()).save(out, "PNG")
+        return out.getvalue()
+
+    return Data(dataclasses.replace(image_set(len(pixels)), read=png), config, torch.device("cpu"), show=False)
 
 
 def image_set(n):
@@ -105,7 +119,7 @@ class TestLearning:
         assert trained.config.training == config.to_dict()
         assert control.config.training == {}
         teacher = {
-            k.removeprefix("teacher."): v
+            k.removeprefix("teacher.encoder."): v
             for k, v in load_file(run / "checkpoint.safetensors").items()
             if k.startswith("teacher.")
         }
@@ -115,7 +129,7 @@ class TestLearning:
         for name, parameter in control.named_parameters():
             assert torch.equal(parameter, initial.get_parameter(name))
         # statistics of the images as they are: every bit of the control is balanced on them
-        _, logits = control.encode(load_pixels(images, config, show=False))
+        _, logits = control.encode(load_pixels(images, config, show=False)[1])
         assert logits.mean(0) / logits.std(0) == pytest.approx(np.zeros(16), abs=0.05)
 
     def test_the_same_seed_gives_the_same_run_and_another_does_not(self, tmp_path):
@@ -130,7 +144,7 @@ class TestLearning:
         weights, step = [], Run.train_step
 
         def watching(run, *arguments):
-            weights.append(run.student.head[0].weight.detach().clone())
+            weights.append(run.student.encoder.head[0].weight.detach().clone())
             step(run, *arguments)
 
         monkeypatch.setattr(Run, "train_step", watching)
@@ -164,7 +178,7 @@ class TestResume:
 
         def stopping(self, *arguments):
             step(self, *arguments)
-            if self.step + 1 == stop_at:
+            if self.step == stop_at:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         monkeypatch.setattr(Run, "train_step", stopping)
@@ -192,7 +206,9 @@ class TestResume:
         process.kill()
         assert process.wait() == -signal.SIGKILL
         fit(config, resume=True, show=False)
-        assert values(rows(whole), "step", "loss", "bce") == values(rows(killed), "step", "loss", "bce")
+        assert values(rows(whole), "step", "loss", "agreement_loss") == values(
+            rows(killed), "step", "loss", "agreement_loss"
+        )
         same_tensors(whole / "checkpoint.safetensors", killed / "checkpoint.safetensors")
 
     def test_a_finished_run_resumes_to_itself(self, tmp_path):
@@ -232,20 +248,22 @@ class TestBadData:
         assert not (tmp_path / "run").exists()
 
     def test_more_than_memory_allows(self):
-        config = dataclasses.replace(TINY, memory_gb=1e-5)
+        config = dataclasses.replace(TINY, memory_gb=1e-5, store="memory")
         with pytest.raises(UsageError, match=r"40 images at 16 pixels take .* more than memory_gb 1e-05"):
-            load_pixels(image_set(40), config, show=False)
+            Data(image_set(40), config, torch.device("cpu"), show=False)
 
     def test_an_image_that_cannot_be_read(self):
         broken = dataclasses.replace(image_set(40), read=lambda i: b"" if i == 7 else drawing(i))
-        with pytest.raises(DataError, match="drawing 7: not a readable image"):
+        with pytest.raises(DataError, match="1 of 40 images cannot be read, the first: drawing 7: not a readable"):
             load_pixels(broken, TINY, show=False)
 
     def test_a_loss_that_is_not_finite(self, tmp_path):
         config = dataclasses.replace(TINY, lr=1e30, min_lr=1e30, clip=0, head_norm="none", run=str(tmp_path / "run"))
-        with pytest.raises(DataError, match="the loss is nan at step"):
+        with pytest.raises(DataError, match=r"the loss is not finite in [3-9] steps in a row .*nonfinite\.json"):
             fit(config, images=image_set(40), show=False)
         assert not (tmp_path / "run" / "encoder.safetensors").exists()
+        named = json.loads((tmp_path / "run" / "nonfinite.json").read_text())
+        assert all(len(ids) == 16 for ids in named.values())
 
     def test_the_command_says_it_in_one_line(self, tmp_path):
         path = tmp_path / "none.yaml"
@@ -289,15 +307,16 @@ class TestParts:
         assert (parameter.grad == 100).all()
 
     def test_the_teacher_follows_the_student(self):
-        run = Run(dataclasses.replace(TINY, ema=0.75, ema_end=0.75), torch.randint(0, 256, (16, 3, 16, 16)).byte())
+        data = data_of(torch.randint(0, 256, (16, 3, 16, 16)).byte())
+        run = Run(dataclasses.replace(TINY, ema=0.75, ema_end=0.75), data)
         before = [p.clone() for p in run.teacher.parameters()]
-        run.train_step(0, torch.arange(16))
+        run.train_step(0, next(run.data.steps(0, 1)))
         for old, teacher, student in zip(before, run.teacher.parameters(), run.student.parameters(), strict=True):
             assert teacher.numpy() == pytest.approx((0.75 * old + 0.25 * student).detach().numpy(), abs=1e-6)
 
     def test_weights_decay_and_biases_do_not(self):
-        run = Run(TINY, torch.zeros(16, 3, 16, 16, dtype=torch.uint8))
-        run.train_step(0, torch.arange(16))
+        run = Run(TINY, data_of(torch.zeros(16, 3, 16, 16, dtype=torch.uint8)))
+        run.train_step(0, next(run.data.steps(0, 1)))
         decayed, others = run.optimizer.param_groups
         assert decayed["weight_decay"] == pytest.approx(TINY.weight_decay)
         assert others["weight_decay"] == 0
@@ -306,9 +325,10 @@ class TestParts:
 
     def test_calibration_does_not_depend_on_what_came_before(self):
         pixels = torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8)
-        a = Run(TINY, pixels).teacher
-        b = Run(TINY, pixels).teacher
+        data = data_of(pixels)
+        a = Run(TINY, data).teacher.encoder
+        b = Run(TINY, data).teacher.encoder
         b(torch.randn(30, 3, 16, 16) * 9)
         for encoder in (a, b):
-            calibrate(encoder, pixels)
+            calibrate(encoder, data)
         assert a.sha256 == b.sha256

@@ -81,7 +81,7 @@ class TestBitBce:
 
     @pytest.mark.parametrize(("s", "t"), [((2, 3, 4), (3, 3, 4)), ((2, 3, 4), (2, 2, 4)), ((3, 4), (3, 4))])
     def test_shapes_that_do_not_fit(self, s, t):
-        with pytest.raises(UsageError, match=r"bit_bce: student \["):
+        with pytest.raises(UsageError, match=r"objective: student \["):
             bit_bce(torch.zeros(s), torch.zeros(t))
 
 

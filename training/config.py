@@ -32,9 +32,15 @@ class TrainConfig:
     """Also write untrained.safetensors: the same architecture and seed at initialisation."""
 
     backbone: str = "vit_base_patch16_224"
-    """conv (a small network for small images) or any timm model."""
+    """conv (a small network for small images), any timm model, or from-init: the one of `init`."""
     pretrained: bool = False
     """Start from timm's weights."""
+    init: str = ""
+    """Start from the weights of this encoder, a .safetensors file or a run folder."""
+    reset_at_start: bool = False
+    """With `init`: keep the backbone alone and draw a new head."""
+    drop_path: float = 0.1
+    """Stochastic depth of the student: share of residual branches left out in the last block; not for conv."""
     width: int = 32
     """Channels of the first block of the conv backbone."""
     bits: int = 256
@@ -52,8 +58,14 @@ class TrainConfig:
     """Side of the global views and of the images the encoder codes, in pixels."""
     store_size: int = 256
     """Side at which images are kept in memory, in pixels."""
+    store: str = "auto"
+    """Where images wait: memory (each decoded once), stream (each epoch anew), auto (memory where they fit)."""
     memory_gb: float = 8.0
-    """Refuse data that would take more memory than this."""
+    """Most memory the images of a process may take."""
+    workers: int = 0
+    """Threads that decode and resize images; 0 for one on each core."""
+    skip_bad: bool = False
+    """Leave out images that cannot be read; they are counted and listed in unreadable.txt."""
     global_scale: tuple[float, float] = (0.4, 1.0)
     """Share of the image's area in the two global views: smallest, largest."""
     local_views: int = 8
@@ -77,19 +89,43 @@ class TrainConfig:
     solarise: float = 0.2
     """Probability of solarisation of the second global view."""
 
+    objective: str = "bits"
+    """bits, soft-bits, cosine-bits, simdino, dino or hashcoder; bits are the signs of the head's outputs in all."""
     beta: float = 0.1
-    """Weight of the coding rate (Eq. 10)."""
+    """Weight of the coding rate: times 1/B (Eq. 10), for simdino (published: 1) and hashcoder times 1/B + 1/n."""
+    tau: float = 0.1
+    """Temperature of the teacher's soft bits (soft-bits)."""
+    prototypes: int = 65536
+    """K, the number of prototypes (dino)."""
+    student_temperature: float = 0.1
+    """Temperature of the student's softmax (dino)."""
+    teacher_temperature: float = 0.04
+    """Temperature of the teacher's softmax (dino)."""
+    centre_momentum: float = 0.9
+    """Momentum of the centre taken from the teacher's outputs (dino)."""
+    freeze_epochs: int = 1
+    """Epochs at the start in which the prototypes do not move (dino)."""
     eps2: float = 0.05
     """What divides B in the coding rate (Eq. 9); tune it together with beta."""
     centred: bool = False
     """Take the covariance in place of the second moment in the coding rate."""
+    rate_views: str = "global"
+    """Student views the coding rate is taken on: global or all."""
+    blend: str = "auto"
+    """Take the rate on the mean of student and teacher outputs: on, off, auto (on for simdino alone)."""
     reset_every: int = 10
     """Re-draw the head every n epochs, never in the last n; 0 for never."""
 
     epochs: int = 100
     """Passes over the data."""
     batch: int = 256
-    """Images a step."""
+    """Images a step, over all processes."""
+    accumulate: int = 1
+    """Compute a step in this many parts to save memory; the loss is still that of the whole batch."""
+    checkpoint_activations: bool = False
+    """Compute activations again in the backward pass to save memory; timm models only."""
+    compile: str = "auto"
+    """torch.compile of the backbone: on, off, auto (on a GPU)."""
     lr: float = 5e-4
     """Peak learning rate for a batch of 256; other batches scale it."""
     min_lr: float = 5e-5
@@ -119,23 +155,40 @@ class TrainConfig:
     """Steps between two readings of the metrics."""
     save_every: int = 1
     """Epochs between two checkpoints."""
+    keep_last: int = 1
+    """Checkpoints kept; the newest is checkpoint.safetensors, the others carry their step."""
+    evaluate_every: int = 10
+    """Epochs between two evaluations of the teacher; 0 for never."""
+    evaluate_data: str = ""
+    """Images the teacher is evaluated on; empty for the training data."""
+    evaluate_split: str = ""
+    """Split of those images; empty for the training split."""
+    evaluate_images: int = 5000
+    """Evaluate on an even sample of at most so many."""
+    evaluate_group: str = ""
+    """Item column by which near copies are known: they are left out of each other's ranking."""
+    best_by: str = "code_map"
+    """Figure of the evaluation whose best teacher is kept as best.safetensors; empty to keep none."""
+    tensorboard: bool = False
+    """Also write the curves for TensorBoard."""
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(TrainConfig).items():
             object.__setattr__(self, name, _coerce(name, kind, getattr(self, name)))
         at_least = {
-            0: ("local_views", "reset_every", "lr", "min_lr", "warmup_epochs", "weight_decay", "weight_decay_end"),
-            1: ("bits", "hidden", "width", "epochs", "log_every", "save_every"),
-            2: ("batch", "image_size", "store_size", "local_size"),
+            0: (
+                *("local_views", "reset_every", "lr", "min_lr", "warmup_epochs", "weight_decay", "weight_decay_end"),
+                *("workers", "freeze_epochs", "evaluate_every", "beta", "clip", "seed"),
+            ),
+            1: ("bits", "hidden", "width", "epochs", "log_every", "save_every", "keep_last", "accumulate"),
+            2: ("batch", "image_size", "store_size", "local_size", "prototypes", "evaluate_images"),
         }
         for least, names in at_least.items():
             for name in names:
                 self._require(name, getattr(self, name) >= least, f"{least} or more")
-        for name in ("beta", "clip", "seed"):
-            self._require(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("eps2", "memory_gb"):
+        for name in ("eps2", "memory_gb", "tau", "student_temperature", "teacher_temperature"):
             self._require(name, getattr(self, name) > 0, "more than 0")
-        for name in ("flip", "jitter_p", "grey", "solarise", "ema", "ema_end"):
+        for name in ("flip", "jitter_p", "grey", "solarise", "ema", "ema_end", "centre_momentum"):
             self._require(name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
         self._require("blur", all(0 <= p <= 1 for p in self.blur), "numbers from 0 to 1")
         self._require("jitter", all(0 <= s <= 1 for s in self.jitter) and self.jitter[3] <= 0.5, "0 to 1, hue to 0.5")
@@ -144,6 +197,11 @@ class TrainConfig:
         for name in ("global_scale", "local_scale"):
             low, high = getattr(self, name)
             self._require(name, 0 < low <= high <= 1, "smallest, largest, above 0 and at most 1")
+        self._require("drop_path", 0 <= self.drop_path < 1, "a number from 0 to below 1")
+        self._require("accumulate", self.batch % self.accumulate == 0, f"a divisor of batch {self.batch}")
+        self._require("init", bool(self.init) or self.backbone != "from-init", "an encoder, as backbone is from-init")
+        self._require("init", bool(self.init) or not self.reset_at_start, "an encoder, as reset_at_start is true")
+        self._require("pretrained", not (self.pretrained and self.init), "false, as init gives the weights")
         for name, choices in _CHOICES.items():
             self._require(name, getattr(self, name) in choices, " or ".join(choices))
 
@@ -157,6 +215,15 @@ class TrainConfig:
 
 
 _CHOICES = {
+    "objective": ("bits", "soft-bits", "cosine-bits", "simdino", "dino", "hashcoder"),
+    "rate_views": ("global", "all"),
+    "blend": ("auto", "on", "off"),
+    "store": ("auto", "memory", "stream"),
+    "compile": ("auto", "on", "off"),
+    "best_by": (
+        *("", "entropy", "dof", "block_entropy", "agreement", "kappa", "code_map", "feature_map"),
+        *("code_knn", "feature_knn", "d_eff", "r_eff"),
+    ),
     "head_norm": ("none", "batch"),
     "clip_by": ("tensor", "global"),
     "device": ("auto", "cpu", "cuda"),

@@ -9,10 +9,13 @@ ranks, and a resumed run draws the same.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from training.config import TrainConfig
 
 _LUMA = (0.299, 0.587, 0.114)
 # Rotation of hue is linear in YIQ.
@@ -46,11 +49,20 @@ class View:
     solarise_p: float = 0.0
 
 
+def views(config: TrainConfig) -> list[View]:
+    """The two global views of a config, and its local ones."""
+    common: dict[str, Any] = {name: getattr(config, name) for name in ("flip", "jitter", "jitter_p", "blur_sigma")}
+    common["grey_p"] = config.grey
+    wide = View(size=config.image_size, scale=config.global_scale, blur_p=config.blur[0], **common)
+    local = View(size=config.local_size, scale=config.local_scale, blur_p=config.blur[2], **common)
+    return [wide, replace(wide, blur_p=config.blur[1], solarise_p=config.solarise), *[local] * config.local_views]
+
+
 def augment(pixels: Tensor, view: View, draws: Tensor) -> Tensor:
     """One view of each image.
 
     Args:
-        pixels: uint8 `[n, 3, S, S]`.
+        pixels: uint8 `[n, 3, S, S]`, or float in 0..1.
         view: how it is drawn.
         draws: uniform numbers `[n, 16]`, see `uniforms`.
 
@@ -59,7 +71,7 @@ def augment(pixels: Tensor, view: View, draws: Tensor) -> Tensor:
     """
     u = draws.unbind(1)
     rows, columns = crop_matrices(pixels.shape[-1], view, draws)
-    image = pixels.float() / 255
+    image = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
     image = rows[:, None] @ image @ columns[:, None].mT
     image = recolour(image, colour_matrices(image.mean((2, 3)), view, draws)).clamp_(0, 1)
     if view.solarise_p:

@@ -1,6 +1,13 @@
-"""Training data: every image decoded and resized once, into one uint8 tensor in memory."""
+"""Training images: decoded and resized once into memory, or anew each epoch by threads that run ahead."""
 
 from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,31 +17,175 @@ from codelab.encoder import fit_square
 from codelab.errors import DataError, UsageError
 from codelab.images import ImageSet
 from codelab.progress import counter
+from training import distributed
 from training.config import TrainConfig
 
+_AHEAD = 3
+"""Batches a stream decodes ahead."""
 
-def load_pixels(images: ImageSet, config: TrainConfig, *, show: bool = True) -> Tensor:
-    """All images as uint8 `[N, 3, S, S]`, S the `store_size`: the central square, resized with antialiasing.
+
+@dataclass
+class Batch:
+    """The share of a step's images that this process has: their numbers `[n]`, and uint8 pixels `[n, 3, S, S]`."""
+
+    index: Tensor
+    pixels: Tensor
+
+
+class Data:
+    """Training images, ready to be asked for in batches.
+
+    Args:
+        images: all of them.
+        config: how they are kept.
+        device: where batches go.
+        show: a bar while images are read into memory.
 
     Raises:
-        UsageError: they would take more than the config allows.
-        DataError: there are fewer images than a batch, or one cannot be read.
+        UsageError: they would take more memory than the config allows.
+        DataError: there are fewer images than a batch, or some cannot be read; `details` lists those.
     """
-    if len(images) < config.batch:
-        raise DataError(f"{images.name}: {len(images)} images, fewer than a batch of {config.batch}; lower batch")
-    size = config.store_size
-    need = len(images) * 3 * size * size / 1e9
-    if need > config.memory_gb:
-        raise UsageError(
-            f"{images.name}: {len(images)} images at {size} pixels take {need:.1f} GB, more than memory_gb "
-            f"{config.memory_gb:g}; lower store_size or raise memory_gb"
-        )
-    pixels = np.empty((len(images), 3, size, size), dtype=np.uint8)
-    with counter("reading images", len(images), show=show) as advance:
-        for i in range(len(images)):
-            pixels[i] = np.asarray(fit_square(images.image(i), size, interpolation="bilinear")).transpose(2, 0, 1)
+
+    def __init__(self, images: ImageSet, config: TrainConfig, device: torch.device, *, show: bool = True) -> None:
+        self.config, self.device = config, device
+        self.waited = 0.0
+        """Seconds the loop stood still for images."""
+        self.unreadable: dict[str, str] = {}
+        """What could not be read and was left out: path -> reason."""
+        _enough(images, config)
+        size = config.store_size
+        need = len(images) * 3 * size * size / 1e9
+        if config.store == "memory" and need > config.memory_gb:
+            raise UsageError(
+                f"{images.name}: {len(images)} images at {size} pixels take {need:.1f} GB, more than memory_gb "
+                f"{config.memory_gb:g}; lower store_size, raise memory_gb, or set store to stream"
+            )
+        self.images = images
+        self.pixels: Tensor | None = None
+        if config.store == "memory" or (config.store == "auto" and need <= config.memory_gb):
+            self.images, pixels, self.unreadable = load_pixels(images, config, show=show)
+            self.pixels = pixels.to(device)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self) // self.config.batch
+
+    def sample(self, most: int) -> Tensor:
+        """An even sample of at most `most` images, uint8 `[m, 3, S, S]`."""
+        rows = torch.linspace(0, len(self) - 1, min(most, len(self))).long()
+        if self.pixels is not None:
+            return self.pixels[rows.to(self.device)]
+        with ThreadPoolExecutor(_threads(self.config)) as pool:
+            read = list(pool.map(self._read, rows.tolist()))
+        return torch.from_numpy(np.stack([pixels for _, pixels in read])).to(self.device)
+
+    def steps(self, first: int, last: int) -> Iterator[Batch]:
+        """The batches of the steps `first` to `last`, the share of this process in each."""
+        if self.pixels is not None:
+            for step in range(first, last):
+                index = self.numbers(step).to(self.device)
+                yield Batch(index, self.pixels[index])
+            return
+        pool = ThreadPoolExecutor(_threads(self.config))
+        ahead: deque[list[Future[tuple[int, np.ndarray]]]] = deque()
+        coming = iter(range(first, last))
+        try:
+            while True:
+                for step in coming:
+                    ahead.append([pool.submit(self._read, i) for i in self.numbers(step).tolist()])
+                    if len(ahead) > _AHEAD:
+                        break
+                if not ahead:
+                    return
+                start = time.perf_counter()
+                read = [future.result() for future in ahead.popleft()]
+                pixels = torch.from_numpy(np.stack([p for _, p in read]))
+                if self.device.type == "cuda":
+                    pixels = pixels.pin_memory()
+                index = torch.tensor([i for i, _ in read])
+                self.waited += time.perf_counter() - start
+                yield Batch(index.to(self.device, non_blocking=True), pixels.to(self.device, non_blocking=True))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def numbers(self, step: int) -> Tensor:
+        """The numbers of this process's images in a step: each rank has a stretch of the batch."""
+        return self.batch_of(step).chunk(distributed.world())[distributed.rank() if distributed.world() > 1 else 0]
+
+    def batch_of(self, step: int) -> Tensor:
+        """The numbers of all images of a step, a pure function of the seed and the step."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if getattr(self, "_order_of", None) != epoch:
+            self._order = batches(len(self), self.config.batch, self.config.seed, epoch)
+            self._order_of = epoch
+        return self._order[place]
+
+    def _read(self, i: int) -> tuple[int, np.ndarray]:
+        """The image, or where it cannot be read and may be left out, the next one that can."""
+        for j in [(i + k) % len(self) for k in range(len(self))]:
+            try:
+                return j, read_pixels(self.images, self.config.store_size, j)
+            except DataError as error:
+                if not self.config.skip_bad:
+                    raise DataError(f"{error}; skip_bad leaves such images out") from None
+                self.unreadable[str(self.images.items["path"][j].as_py())] = str(error)
+        raise DataError(f"{self.images.name}: none of its {len(self)} images can be read")
+
+
+def load_pixels(
+    images: ImageSet, config: TrainConfig, *, show: bool = True
+) -> tuple[ImageSet, Tensor, dict[str, str]]:
+    """The images that can be read, as uint8 `[N, 3, S, S]`, and the others with the reason.
+
+    Under several processes each reads its share, and all have all.
+
+    Raises:
+        DataError: one cannot be read and `skip_bad` is not set; too few are left.
+    """
+    _enough(images, config)
+    size, n = config.store_size, len(images)
+    mine = range(distributed.rank() if distributed.world() > 1 else 0, n, distributed.world())
+    pixels = torch.zeros((n, 3, size, size), dtype=torch.uint8)
+    bad: dict[int, str] = {}
+
+    def read(i: int) -> str | None:
+        try:
+            pixels[i] = torch.from_numpy(read_pixels(images, size, i))
+        except DataError as error:
+            return str(error)
+        return None
+
+    with (
+        counter("reading images", len(mine), show=show) as advance,
+        ThreadPoolExecutor(_threads(config)) as pool,
+    ):
+        for i, reason in zip(mine, pool.map(read, mine), strict=True):
+            if reason is not None:
+                bad[i] = reason
             advance(1)
-    return torch.from_numpy(pixels)
+    distributed.merge(pixels)
+    bad = distributed.merge_words(bad)
+    if bad and not config.skip_bad:
+        raise DataError(
+            f"{images.name}: {len(bad)} of {n} images cannot be read, the first: {bad[min(bad)]}; "
+            "skip_bad leaves them out",
+            details=[bad[i] for i in sorted(bad)],
+        )
+    if bad:
+        kept = [i for i in range(n) if i not in bad]
+        names = {str(images.items["path"][i].as_py()): bad[i] for i in sorted(bad)}
+        images, pixels = images.subset(kept), pixels[kept]
+        _enough(images, config)
+        return images, pixels, names
+    return images, pixels, {}
+
+
+def read_pixels(images: ImageSet, size: int, i: int) -> np.ndarray:
+    """Image i as uint8 `[3, size, size]`: the central square, resized with antialiasing."""
+    return np.asarray(fit_square(images.image(i), size, interpolation="bilinear")).transpose(2, 0, 1).copy()
 
 
 def batches(n: int, batch: int, seed: int, epoch: int) -> Tensor:
@@ -47,3 +198,12 @@ def batches(n: int, batch: int, seed: int, epoch: int) -> Tensor:
     order = np.random.default_rng([seed, epoch]).permutation(n)
     steps = n // batch
     return torch.from_numpy(order[: steps * batch].reshape(steps, batch))
+
+
+def _enough(images: ImageSet, config: TrainConfig) -> None:
+    if len(images) < config.batch:
+        raise DataError(f"{images.name}: {len(images)} images, fewer than a batch of {config.batch}; lower batch")
+
+
+def _threads(config: TrainConfig) -> int:
+    return config.workers or os.cpu_count() or 1

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from math import nan
 
 import torch
 from torch import Tensor
 
+from training import distributed
+from training.objective import Terms
+
+TOLERATED = 2
+"""Steps in a row without a finite gradient that are skipped; one more ends the run."""
 _ROWS = 1024  # recent codes kept: enough for entropy and dof, little enough for all pairs of them
 
 
@@ -20,12 +26,16 @@ class Monitor:
 
     def __init__(self, rate_max: float) -> None:
         self.rate_max = rate_max
+        self.bad_run: list[int] = []
+        """The longest stretch of steps without a finite gradient that the last reading saw."""
         self._steps: list[Tensor] = []
+        self._bad: list[tuple[int, Tensor]] = []
         self._codes: deque[Tensor] = deque()
 
-    def record(self, loss: Tensor, bce: Tensor, rate: Tensor, student: Tensor, teacher: Tensor) -> None:
-        """Note one step: scalars, and logits `[T, n, B]` of the first two views of student and teacher."""
-        self._steps.append(torch.stack([loss.detach(), bce.detach(), rate.detach()]))
+    def record(self, step: int, terms: Terms, bad: Tensor, student: Tensor, teacher: Tensor) -> None:
+        """Note one step: its number, its terms, whether it was skipped, logits `[T, n, B]` of student and teacher."""
+        self._steps.append(torch.stack([terms.loss.detach(), terms.agreement.detach(), terms.rate.detach()]))
+        self._bad.append((step, bad))
         self._codes.append(torch.stack([student[0].detach() > 0, teacher[-1] > 0]))
         while sum(c.shape[1] for c in self._codes) - self._codes[0].shape[1] >= _ROWS:
             self._codes.popleft()
@@ -35,19 +45,33 @@ class Monitor:
         self._codes.clear()
 
     def read(self) -> dict[str, float]:
-        """Means over the steps since the last reading; entropy, agreement and dof over the recent codes."""
-        loss, bce, rate = torch.stack(self._steps).mean(0).tolist()
+        """Means over the finite steps since the last reading; entropy, agreement and dof over the recent codes."""
+        numbers = [step for step, _ in self._bad]
+        bad = torch.stack([flag for _, flag in self._bad]).bool().tolist()
+        steps = distributed.mean(torch.stack(self._steps)).tolist()
         self._steps.clear()
-        heard, sent = torch.cat(list(self._codes), dim=1).float()
+        self._bad.clear()
+        self._note_bad(numbers, bad)
+        good = [row for row, flag in zip(steps, bad, strict=True) if not flag]
+        loss, agreement, rate = (sum(column) / len(good) for column in zip(*good, strict=True)) if good else [nan] * 3
+        heard, sent = distributed.gather(torch.cat(list(self._codes), dim=1).float(), dim=1)
         return {
             "loss": loss,
-            "bce": bce,
+            "agreement_loss": agreement,
             "rate": rate,
             "rate_share": rate / self.rate_max,
             "entropy": mean_entropy(sent),
             "agreement": agreement_above_chance(heard, sent),
             "dof": degrees_of_freedom(sent),
+            "skipped": sum(bad),
         }
+
+    def _note_bad(self, numbers: list[int], bad: list[bool]) -> None:
+        stretch = longest = self.bad_run
+        for number, flag in zip(numbers, bad, strict=True):
+            stretch = [*stretch, number] if flag else []
+            longest = max(longest, stretch, key=len)
+        self.bad_run = longest if len(longest) > TOLERATED else stretch
 
 
 def mean_entropy(codes: Tensor) -> float:
@@ -79,24 +103,29 @@ def degrees_of_freedom(codes: Tensor) -> float:
     return mean * (1 - mean) / variance if variance > 0 else 0.0
 
 
-def warning(values: dict[str, float]) -> str | None:
-    """What is wrong, in words, with a run that had time to settle; None where nothing is."""
+def warning(values: dict[str, float], *, bce: bool = True) -> str | None:
+    """What is wrong, in words, with a run that had time to settle; None where nothing is.
+
+    Args:
+        bce: the agreement is a cross-entropy of bits, so that ln 2 means coin flips.
+    """
     if values["entropy"] < 0.2:
         return (
             f"the bits are dying: mean bit entropy {values['entropy']:.2f} of 1; nearly every image gets the same "
             "code. Raise beta, or set head_norm to batch"
         )
-    if values["bce"] > 0.98 * math.log(2):
+    if bce and values["agreement_loss"] > 0.98 * math.log(2):
         return (
-            f"the views do not agree: BCE {values['bce']:.3f} stays at ln 2 = 0.693, as good as coin flips. "
-            "Lower beta, raise the learning rate, or soften the crops"
+            f"the views do not agree: BCE {values['agreement_loss']:.3f} stays at ln 2 = 0.693, as good as coin "
+            "flips. Lower beta, raise the learning rate, or soften the crops"
         )
     return None
 
 
-def health_line(values: dict[str, float], images_per_second: float) -> str:
+def health_line(values: dict[str, float]) -> str:
     """The metrics as a person reads them while waiting."""
     return (
         f"loss {values['loss']:.3f}  agree {values['agreement']:+.2f}  entropy {values['entropy']:.2f}  "
-        f"dof {values['dof']:.0f}  R/Rmax {values['rate_share']:.2f}  {images_per_second:.0f} img/s"
+        f"dof {values['dof']:.0f}  R/Rmax {values['rate_share']:.2f}  {values['images_per_second']:.0f} img/s  "
+        f"data wait {values['data_wait']:.0%}"
     )

@@ -1,37 +1,32 @@
-"""The training run: data, student and teacher, optimiser, loop, checkpoint; read it top to bottom."""
+"""The training run: images, student and teacher, steps, what is watched, what is kept; read it top to bottom."""
 
 from __future__ import annotations
 
-import copy
 import json
-import math
-import signal
-import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from codelab.atomic import atomic_path
-from codelab.encoder import FORMAT, Encoder, EncoderConfig, load_state, read_tensors, write_tensors
 from codelab.errors import DataError, UsageError
 from codelab.images import ImageSet, open_images
+from training import checkpoint, distributed
 from training.config import TrainConfig
-from training.crops import View, augment, uniforms
-from training.data import batches, load_pixels
+from training.data import Data
+from training.device import find_device
 from training.display import Display
-from training.health import Monitor, health_line, warning
-from training.objective import bit_bce, coding_rate_max, is_reset_epoch, mean_rate, reset_head
-from training.schedules import cosine, warmup_cosine
+from training.health import TOLERATED, health_line, warning
+from training.log import Log, tensorboard
+from training.objective import is_reset_epoch
+from training.online import HeldOut, held_out, score
+from training.run import Run
+from training.stopping import stop_signals
 
-_FREE = ("run", "control", "device", "log_every", "save_every", "memory_gb")  # what a resumed run may change
-_FILES = ("checkpoint.safetensors", "metrics.jsonl", "encoder.safetensors", "untrained.safetensors")
+_FILES = (
+    *("checkpoint*.safetensors", "best.safetensors", "encoder.safetensors", "untrained.safetensors"),
+    *("metrics.jsonl", "evaluation.jsonl", "unreadable.txt", "nonfinite.json", "tensorboard/*"),
+)
 
 
 def fit(
@@ -42,7 +37,7 @@ def fit(
     fresh: bool = False,
     show: bool = True,
 ) -> Path:
-    """Train an encoder; the teacher is the product.
+    """Train an encoder; the teacher is the product. Under `torchrun` all processes share each batch.
 
     Args:
         config: what to do.
@@ -52,316 +47,180 @@ def fit(
         show: progress on stderr.
 
     Returns:
-        The run folder: encoder.safetensors (the teacher), checkpoint.safetensors, metrics.jsonl, config.json, and
-        untrained.safetensors where the config asks for a control.
+        The run folder: encoder.safetensors (the teacher), best.safetensors, checkpoint.safetensors, metrics.jsonl,
+        evaluation.jsonl, config.json, and untrained.safetensors where the config asks for a control.
 
     Raises:
         UsageError: the folder holds a run and neither `resume` nor `fresh` is set, or that run had another config.
-        DataError: too few images, a checkpoint that cannot be used, or a loss that is not finite.
+        DataError: too few images or some unreadable, a checkpoint that cannot be used, a loss that is not finite,
+            or too little memory; the message names the knob that helps.
         KeyboardInterrupt: SIGINT or SIGTERM came; the checkpoint was saved first.
 
     Example (about a minute of training, so it is not run as a test):
         fit(load_config("configs/demo.yaml", {"run": "runs/mine"}), resume=True)
     """
     folder = Path(config.run)
-    saved = folder / "checkpoint.safetensors"
-    if fresh:
-        for name in _FILES:
-            (folder / name).unlink(missing_ok=True)
-    elif saved.exists() and not resume:
-        raise UsageError(f"{folder}: holds a run already; add --resume, or --fresh to throw it away, or change --run")
-    images = open_images(config.data, split=config.split or None) if images is None else images
-    run = Run(config, load_pixels(images, config, show=show))
-    if saved.exists():
-        run.load(saved)
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / "config.json") as part:
-        part.write_text(json.dumps(config.to_dict(), indent=1))
-    if config.control:
-        Run(config, run.pixels).product({}).save(folder / "untrained.safetensors")
-    run.train(folder, show=show)
-    run.product(config.to_dict()).save(folder / "encoder.safetensors")
-    return folder
-
-
-class Run:
-    """Student, teacher and optimiser at some step of a config.
-
-    Args:
-        config: what to do.
-        pixels: uint8 `[N, 3, S, S]`, the training images.
-    """
-
-    def __init__(self, config: TrainConfig, pixels: Tensor) -> None:
-        self.config = config
-        self.device = _device(config.device)
-        self.precision = _precision(config.precision, self.device)
-        self.pixels = pixels.to(self.device)
-        self.steps_per_epoch = len(pixels) // config.batch
-        self.steps = self.steps_per_epoch * config.epochs
-        self.warmup = round(config.warmup_epochs * self.steps_per_epoch)
-        self.step = 0
-        self.views = views(config)
-
-        architecture = EncoderConfig(
-            backbone=config.backbone,
-            bits=config.bits,
-            image_size=config.image_size,
-            width=config.width,
-            hidden=config.hidden,
-            head_norm=config.head_norm,
-            mean=config.mean,
-            std=config.std,
-            interpolation="bilinear",  # the filter of the training crops
-        )
-        torch.manual_seed(config.seed)  # for backbones with dropout; all else draws by its own key
-        self.student = Encoder(architecture, seed=config.seed, pretrained=config.pretrained).to(self.device)
-        if self.pixels.is_cuda or config.backbone == "conv":
-            self.student = self.student.to(memory_format=torch.channels_last)
-        # The teacher stays in training mode: its BatchNorm takes the statistics of its own batch, as the student's.
-        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
-        decayed = [p for p in self.student.parameters() if p.ndim > 1]
-        others = [p for p in self.student.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "decays": True}, {"params": others, "decays": False}]
-        self.optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=0.0, fused=True)
-        self.monitor = Monitor(coding_rate_max(config.batch, config.bits, config.eps2))
-
-    # -- the loop ---------------------------------------------------------------------------------------------------
-
-    def train(self, folder: Path, *, show: bool) -> None:
-        """Every step that is left, with metrics and checkpoints in `folder`."""
-        config, log = self.config, Log(folder / "metrics.jsonl", self.step)
-        since_reset, alarmed = 0, False
-        order: Tensor | None = None
-        clock, clock_step = time.perf_counter(), self.step
-        with Display(self.step, self.steps, show=show) as display, _stop_signals() as stopped:
-            while self.step < self.steps:
-                epoch, place = divmod(self.step, self.steps_per_epoch)
-                if place == 0 and is_reset_epoch(epoch, config.epochs, config.reset_every):
-                    reset_head(self.student.head, self.teacher.head, self.optimizer, config.seed + 1000 * epoch)
-                    self.monitor.forget_codes()
-                    since_reset = 0
-                if place == 0 or order is None:
-                    order = batches(len(self.pixels), config.batch, config.seed, epoch)
-                self.train_step(epoch, order[place].to(self.device))
-                self.step += 1
-                since_reset += 1
-
-                epoch_done = self.step % self.steps_per_epoch == 0
-                save = stopped() or (epoch_done and (epoch + 1) % config.save_every == 0) or self.step == self.steps
-                if save or self.step % config.log_every == 0:
-                    values = self.monitor.read()
-                    now = time.perf_counter()
-                    speed = (self.step - clock_step) * config.batch / (now - clock)
-                    clock, clock_step = now, self.step
-                    settled = since_reset >= max(50, 2 * self.steps_per_epoch) and self.step > 2 * self.warmup
-                    alarm = warning(values) if settled else None
-                    if alarm and not alarmed:
-                        display.warn(f"step {self.step}: {alarm}")
-                    alarmed = alarm is not None
-                    log.write(
-                        {
-                            "step": self.step,
-                            "epoch": self.step / self.steps_per_epoch,
-                            **values,
-                            "images_per_second": speed,
-                            "warning": alarm,
-                        }
-                    )
-                    display.update(self.step, f"{epoch + 1}/{config.epochs}", health_line(values, speed))
-                    if not math.isfinite(values["loss"]):
-                        raise DataError(
-                            f"{folder}: the loss is {values['loss']} at step {self.step}; lower lr or raise eps2"
-                        )
-                if save:
-                    self.save(folder / "checkpoint.safetensors")
-                if stopped():
-                    raise KeyboardInterrupt(f"saved at step {self.step} of {self.steps}; go on with --resume")
-
-    def train_step(self, epoch: int, index: Tensor) -> None:
-        """One step of the student on the images `index`, and of the teacher after it."""
-        config = self.config
-        n, bits = len(index), config.bits
-        pixels = self.pixels[index]
-        crops = [augment(pixels, view, uniforms(config.seed, epoch, index, v)) for v, view in enumerate(self.views)]
-        wide, local = self.inputs(crops[:2]), self.inputs(crops[2:])
-
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
-            with torch.no_grad():
-                _, sent = self.teacher(wide)
-            features = [self.student.backbone(part) for part in (wide, local) if part is not None]
-            heard = self.student.head(torch.cat(features))
-        sent, heard = sent.float().view(2, n, bits), heard.float().view(-1, n, bits)
-
-        bce, rate = bit_bce(heard, sent), mean_rate(heard[:2], config.eps2, config.centred)
-        loss = bce - config.beta / bits * rate
-        loss.backward()
-        self.monitor.record(loss, bce, rate, heard, sent)
-
-        peak = config.lr * config.batch / 256
-        lr = warmup_cosine(self.step, self.steps, warmup=self.warmup, peak=peak, end=config.min_lr)
-        decay = cosine(self.step, self.steps, config.weight_decay, config.weight_decay_end)
-        for group in self.optimizer.param_groups:
-            group["lr"], group["weight_decay"] = lr, decay if group["decays"] else 0.0
-        clip_gradients(list(self.student.parameters()), config.clip, by=config.clip_by)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-
-        momentum = cosine(self.step, self.steps, config.ema, config.ema_end)
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.teacher.parameters()), list(self.student.parameters()), 1 - momentum)
-
-    def inputs(self, views: Sequence[Tensor]) -> Tensor | None:
-        """Views of one size as one normalised batch."""
-        if not views:
-            return None
-        return self.student.normalise(torch.cat(list(views))).contiguous(memory_format=torch.channels_last)
-
-    # -- what is kept -----------------------------------------------------------------------------------------------
-
-    def save(self, path: Path) -> None:
-        """The whole state in one file, atomically: kill the process when you like."""
-        tensors = {f"student.{k}": v for k, v in self.student.state_dict().items()}
-        tensors |= {f"teacher.{k}": v for k, v in self.teacher.state_dict().items()}
-        for name, parameter in self.student.named_parameters():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{key}.{name}"] = value
-        tensors["rng"] = torch.cuda.get_rng_state() if self.device.type == "cuda" else torch.get_rng_state()
-        header = {"format": FORMAT, "kind": "checkpoint", "step": self.step, "config": self.config.to_dict()}
-        write_tensors(path, tensors, header)
-
-    def load(self, path: Path) -> None:
-        """Go back to what `save` kept.
-
-        Raises:
-            UsageError: the checkpoint is of another config.
-            DataError: the file cannot be used.
-        """
-        header, tensors = read_tensors(path, kind="checkpoint")
-        then, now = header.get("config", {}), self.config.to_dict()
-        changed = [f"{k} {then.get(k)} to {v}" for k, v in now.items() if k not in _FREE and then.get(k) != v]
-        if changed:
-            raise UsageError(f"{path}: the run's config has changed, so it cannot be resumed: {', '.join(changed)}")
-        parts: dict[str, dict[str, Tensor]] = {"student": {}, "teacher": {}, "optimizer": {}, "rng": {}}
-        for name, tensor in tensors.items():
-            kind, _, rest = name.partition(".")
-            parts.setdefault(kind, {})[rest] = tensor
-        load_state(self.student, parts["student"], path)
-        load_state(self.teacher, parts["teacher"], path)
-        for name, parameter in self.student.named_parameters():
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            state = {k: parts["optimizer"][f"{k}.{name}"] for k in keys if f"{k}.{name}" in parts["optimizer"]}
-            if state:
-                # The fused step reads moments and weights in the order of memory: they must lie alike.
-                self.optimizer.state[parameter] = {
-                    k: v.to(self.device) if k == "step" else torch.empty_like(parameter).detach().copy_(v)
-                    for k, v in state.items()
-                }
-        (torch.cuda.set_rng_state if self.device.type == "cuda" else torch.set_rng_state)(parts["rng"][""])
-        self.step = int(header["step"])
-
-    def product(self, training: dict[str, Any]) -> Encoder:
-        """The teacher as an encoder of its own, its BatchNorm statistics taken on the images as they are."""
-        encoder = copy.deepcopy(self.teacher)
-        encoder.config = replace(encoder.config, training=training)
-        calibrate(encoder, self.pixels)
-        return encoder.eval()
-
-
-def views(config: TrainConfig) -> list[View]:
-    """Two global views and the local ones."""
-    common: dict[str, Any] = {
-        "flip": config.flip,
-        "jitter": config.jitter,
-        "jitter_p": config.jitter_p,
-        "grey_p": config.grey,
-        "blur_sigma": config.blur_sigma,
-    }
-    wide = View(size=config.image_size, scale=config.global_scale, blur_p=config.blur[0], **common)
-    local = View(size=config.local_size, scale=config.local_scale, blur_p=config.blur[2], **common)
-    return [wide, replace(wide, blur_p=config.blur[1], solarise_p=config.solarise), *[local] * config.local_views]
-
-
-def clip_gradients(parameters: Sequence[nn.Parameter], limit: float, *, by: str) -> None:
-    """Scale gradients whose norm is above `limit`, each tensor apart or all together; the device is not waited for."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    if limit <= 0 or not gradients:
-        return
-    norms = list(torch._foreach_norm(gradients))
-    if by == "global":
-        norms = [torch.stack(norms).norm()] * len(gradients)
-    torch._foreach_mul_(gradients, [(limit / (norm + 1e-6)).clamp(max=1) for norm in norms])
-
-
-@torch.no_grad()
-def calibrate(encoder: Encoder, pixels: Tensor, *, most: int = 4096) -> None:
-    """Take BatchNorm statistics anew on images as they will be coded: in training they were those of crops."""
-    norms = [m for m in encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    if not norms:
-        return
-    encoder.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over the batches
-        norm.train()
-    size = encoder.config.image_size
-    whole = View(size=size, scale=(1, 1), ratio=1, flip=0, jitter_p=0, grey_p=0)
-    for part in pixels[torch.linspace(0, len(pixels) - 1, min(most, len(pixels))).long()].split(256):
-        image = augment(part, whole, torch.full((len(part), 16), 0.5, device=part.device))
-        encoder(encoder.normalise(image))
-    for norm in norms:
-        norm.momentum = 0.1
-
-
-class Log:
-    """metrics.jsonl: one JSON object a reading; rows past the step a run resumes from are dropped first."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self.path = path
-        rows = path.read_text().splitlines() if path.exists() else []
-        kept = [row for row in rows if row.endswith("}") and json.loads(row)["step"] <= step]
-        with atomic_path(path) as part:
-            part.write_text("".join(f"{row}\n" for row in kept))
-
-    def write(self, values: dict[str, Any]) -> None:
-        with self.path.open("a") as file:
-            file.write(json.dumps(values) + "\n")
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Any]:
-    """Yields a function that tells whether SIGINT or SIGTERM came; the step in progress is finished first.
-
-    A second signal stops at once: the last checkpoint stands.
-    """
-    came = threading.Event()
-
-    def note(*_: object) -> None:
-        if came.is_set():
-            raise KeyboardInterrupt("at once; go on from the last checkpoint with --resume")
-        came.set()
-        print("stopping after this step; once more to stop at once", file=sys.stderr)
-
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield came.is_set
-        return
-    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    saved = folder / checkpoint.NEWEST
+    device = find_device(config.device)
+    distributed.start(device)
+    first = distributed.rank() == 0
+    show = show and first
     try:
-        yield came.is_set
+        if fresh and first:
+            for path in [path for name in _FILES for path in folder.glob(name)]:
+                path.unlink()
+        distributed.wait()
+        if saved.exists() and not resume:
+            raise UsageError(
+                f"{folder}: holds a run already; add --resume, or --fresh to throw it away, or change --run"
+            )
+        images = open_images(config.data, split=config.split or None) if images is None else images
+        data = Data(images, config, device, show=show)
+        held = _held_out(config, images) if first else None
+        run = Run(config, data)
+        if saved.exists():
+            run.load(saved)
+        if first:
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_path(folder / "config.json") as part:
+                part.write_text(json.dumps(config.to_dict(), indent=1))
+            if config.control:
+                Run(config, data).product({}).save(folder / "untrained.safetensors")
+        run.prepare()
+        train(run, folder, held, show=show)
+        if first:
+            run.product(config.to_dict()).save(folder / "encoder.safetensors")
+        distributed.wait()
+        return folder
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "can't allocate" not in str(error):
+            raise
+        raise DataError(
+            f"out of memory with batch {config.batch} in {config.accumulate} parts; double accumulate (the result "
+            "stays the same), set checkpoint_activations, or lower local_views or batch"
+        ) from None
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        distributed.stop()
 
 
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("config: device is cuda, and there is none; expected auto or cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+def train(run: Run, folder: Path, held: HeldOut | None, *, show: bool) -> None:
+    """Every step that is left, with metrics, evaluations of `held` and checkpoints in `folder`.
+
+    Raises:
+        DataError: the loss is not finite in more steps in a row than are tolerated.
+        KeyboardInterrupt: SIGINT or SIGTERM came; all was saved first.
+    """
+    config, first = run.config, distributed.rank() == 0
+    watch = Watch(run, folder) if first else None
+    with Display(run.step, run.steps, show=show) as display, stop_signals() as stopped:
+        started, start_step = time.perf_counter(), run.step
+        for batch in run.data.steps(run.step, run.steps):
+            epoch, place = divmod(run.step, run.steps_per_epoch)
+            if place == 0 and is_reset_epoch(epoch, config.epochs, config.reset_every):
+                run.reset(epoch)
+            run.train_step(epoch, batch)
+
+            ended, last = run.step % run.steps_per_epoch == 0, run.step == run.steps
+            reading = run.step % config.log_every == 0 or last
+            # All processes stop at the same step; to ask the others costs a message, so not at each.
+            stop = (reading or distributed.world() == 1) and distributed.any_of(stopped(), run.device)
+            evaluate = ended and config.evaluate_every > 0 and ((epoch + 1) % config.evaluate_every == 0 or last)
+            save = stop or evaluate or last or (ended and (epoch + 1) % config.save_every == 0)
+            if not (reading or save):
+                continue
+
+            values = run.monitor.read()
+            seconds = time.perf_counter() - started
+            values["images_per_second"] = (run.step - start_step) * config.batch / seconds
+            values["data_wait"], run.data.waited = run.data.waited / seconds, 0.0
+            if watch is not None:
+                watch.note(values, display)
+            check_finite(run, folder)
+            if save and watch is not None:
+                best = watch.evaluate(held, epoch) if evaluate and held is not None else False
+                run.save(folder / checkpoint.NEWEST)
+                checkpoint.keep(folder, run.step, config.keep_last, best=best)
+                note_unreadable(run, folder)
+            started, start_step = time.perf_counter(), run.step
+            if stop:
+                raise KeyboardInterrupt(f"saved at step {run.step} of {run.steps}; go on with --resume")
 
 
-def _precision(name: str, device: torch.device) -> torch.dtype:
-    if name == "auto":
-        # On a CPU without bf16 instructions bf16 is emulated, and slower than fp32.
-        fast = device.type == "cuda" or getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-        return torch.bfloat16 if fast else torch.float32
-    return torch.bfloat16 if name == "bf16" else torch.float32
+class Watch:
+    """What the first process writes down and says: metrics, alarms, scores of the teacher."""
+
+    def __init__(self, run: Run, folder: Path) -> None:
+        self.run, self.folder, self.alarmed = run, folder, False
+        board = tensorboard(folder, run.step) if run.config.tensorboard else None
+        self.metrics = Log(folder / "metrics.jsonl", run.step, board)
+        self.scores = Log(folder / "evaluation.jsonl", run.step, board)
+
+    def at(self) -> dict[str, float]:
+        return {"step": self.run.step, "epoch": self.run.step / self.run.steps_per_epoch}
+
+    def note(self, values: dict[str, float], display: Display) -> None:
+        """Write one reading of the metrics, show it, and say once what is wrong where something is."""
+        run, config = self.run, self.run.config
+        since_reset = run.step - (run.resets[-1] if run.resets else 0)
+        settled = since_reset >= max(50, 2 * run.steps_per_epoch) and run.step > 2 * run.warmup
+        alarm = warning(values, bce=config.objective in _BCE) if settled else None
+        if alarm and not self.alarmed:
+            display.warn(f"step {run.step}: {alarm}")
+        self.alarmed = alarm is not None
+        rest = {"lr": run.optimizer.param_groups[0]["lr"], "resets": run.resets, "warning": alarm}
+        self.metrics.write(self.at() | values | rest)
+        epoch = -(-run.step // run.steps_per_epoch)
+        display.update(run.step, f"{epoch}/{config.epochs}", health_line(values))
+
+    def evaluate(self, held: HeldOut, epoch: int) -> bool:
+        """Score the teacher on held-out images; whether it is the best so far, and kept."""
+        run, config = self.run, self.run.config
+        product = run.product(config.to_dict())
+        figures = score(product, held, run.views[:2], seed=config.seed, epoch=epoch)
+        value = figures.get(config.best_by)
+        best = value is not None and (run.best is None or value > run.best)
+        if best:
+            run.best = value
+            product.save(self.folder / "best.safetensors")
+        self.scores.write(self.at() | figures | {"best": best})
+        return best
+
+
+_BCE = ("bits", "soft-bits", "hashcoder")
+
+
+def check_finite(run: Run, folder: Path) -> None:
+    """Stop a run whose gradient is not finite in more steps in a row than are tolerated.
+
+    Raises:
+        DataError: after writing the images of these batches to nonfinite.json.
+    """
+    bad = run.monitor.bad_run
+    if len(bad) <= TOLERATED:
+        return
+    ids = run.data.images.items["id"]
+    named = {step: [ids[i].as_py() for i in run.data.batch_of(step).tolist()] for step in bad}
+    if distributed.rank() == 0:
+        with atomic_path(folder / "nonfinite.json") as part:
+            part.write_text(json.dumps(named, indent=1))
+    raise DataError(
+        f"{folder}: the loss is not finite in {len(bad)} steps in a row from step {bad[0]}, and no step was taken on "
+        "them; their images are in nonfinite.json; lower lr or raise eps2"
+    )
+
+
+def note_unreadable(run: Run, folder: Path) -> None:
+    """List the images that were left out."""
+    bad = run.data.unreadable
+    if bad:
+        with atomic_path(folder / "unreadable.txt") as part:
+            part.write_text("".join(f"{reason}\n" for reason in bad.values()))
+
+
+def _held_out(config: TrainConfig, images: ImageSet) -> HeldOut | None:
+    if not config.evaluate_every:
+        return None
+    if config.evaluate_data or config.evaluate_split:
+        images = open_images(config.evaluate_data or config.data, split=config.evaluate_split or None)
+    sizes = {"size": config.store_size, "encoder_size": config.image_size}
+    return held_out(images, **sizes, most=config.evaluate_images, group=config.evaluate_group or None)

@@ -1,18 +1,24 @@
 """The objective and the head reset of BITS (arXiv 2602.09764), equation by equation.
 
-Tensors are `[views, n, B]`; results are scalar tensors, divided by B as METHOD 1 says: mean over bits.
+Tensors are `[views, n, B]`; results are scalar tensors, divided by B: mean over bits. Under several processes n is a
+process's share of the batch; agreement is the mean over that share, the rate is that of the whole batch.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from codelab.encoder import Head
-from codelab.errors import UsageError
+from training.baselines import cosine_bits, mean_cosine, prototype_cross_entropy, soft_bce
+from training.config import TrainConfig
+from training.distributed import total, world
+from training.pairs import heard_message, pair_count
 
 
 def bit_bce(student: Tensor, teacher: Tensor) -> Tensor:
@@ -35,21 +41,11 @@ def bit_bce(student: Tensor, teacher: Tensor) -> Tensor:
         >>> round(bit_bce(a, a).item(), 4)  # each view is sure, and wrong about the other
         3.0486
     """
-    (V, *item), (T, *item_t) = student.shape, teacher.shape
-    if student.ndim != 3 or item != item_t or not 1 <= T <= V or V < 2:
-        raise UsageError(
-            f"bit_bce: student {list(student.shape)} and teacher {list(teacher.shape)}: "
-            "expected [V, n, B] and [T, n, B] with 1 <= T <= V and V >= 2"
-        )
     logits = student.float()
-    message = (teacher.detach() > 0).float()
-    # BCE(a, z) = softplus(a) - a z is linear in z, so the teacher views can be summed first: O(V), not O(V T).
-    heard = message.sum(0).expand_as(logits).clone()
-    heard[:T] -= message
-    teachers = torch.full((V, 1, 1), float(T), device=logits.device)
-    teachers[:T] -= 1
-    total = (teachers * functional.softplus(logits) - logits * heard).sum()
-    return total / ((T * V - T) * math.prod(item))
+    heard, teachers = heard_message((teacher.detach() > 0).float(), student)
+    # BCE(a, z) = softplus(a) - a z is linear in z, so the teacher views were summed first: O(V), not O(V T).
+    loss = (teachers * functional.softplus(logits) - logits * heard).sum()
+    return loss / (pair_count(student, teacher) * math.prod(student.shape[1:]))
 
 
 def coding_rate(logits: Tensor, eps2: float = 0.05, centred: bool = False) -> Tensor:
@@ -72,16 +68,20 @@ def coding_rate(logits: Tensor, eps2: float = 0.05, centred: bool = False) -> Te
         >>> round(coding_rate(torch.eye(4), eps2=0.5).item(), 4) == round(2 * math.log(1 + 1 / 0.5), 4)
         True
     """
-    n, B = logits.shape
     with torch.autocast(logits.device.type, enabled=False):
-        z = functional.normalize(logits.float(), dim=1)
-        if centred:
-            z = z - z.mean(0)
-        # The Gram matrix has the same determinant as the moment matrix; the smaller of the two is cheaper.
-        moment = z @ z.T if n < B else z.T @ z
-        matrix = torch.eye(len(moment), device=z.device) + moment * (B / (eps2 * n))
-        # logdet = 2 sum log diag(L); cholesky_ex does not wait for the device, as slogdet does
-        return torch.linalg.cholesky_ex(matrix).L.diagonal().log().sum()
+        return rate_of_rows(functional.normalize(logits.float(), dim=1), eps2, centred)
+
+
+def rate_of_rows(z: Tensor, eps2: float, centred: bool = False) -> Tensor:
+    """Eq. 9 of rows `[n, B]` as they are; n counts the rows of all processes."""
+    B, n = z.shape[1], len(z) * world()
+    if centred:
+        z = z - total(z.sum(0)) / n
+    # The Gram matrix has the same determinant as the moment matrix; the smaller of the two is cheaper.
+    moment = z @ z.T if n < B and world() == 1 else total(z.T @ z)
+    matrix = torch.eye(len(moment), device=z.device) + moment * (B / (eps2 * n))
+    # logdet = 2 sum log diag(L); cholesky_ex does not wait for the device, as slogdet does
+    return torch.linalg.cholesky_ex(matrix).L.diagonal().log().sum()
 
 
 def coding_rate_max(n: int, bits: int, eps2: float = 0.05) -> float:
@@ -116,7 +116,89 @@ def mean_rate(views: Tensor, eps2: float = 0.05, centred: bool = False) -> Tenso
     return torch.stack([coding_rate(view, eps2, centred) for view in views]).mean()
 
 
-def reset_head(student_head: Head, teacher_head: Head, optimizer: torch.optim.Optimizer, seed: int) -> None:
+@dataclass(frozen=True)
+class Terms:
+    """What one step's loss is made of, scalar tensors; `loss` is the one to minimise."""
+
+    loss: Tensor
+    agreement: Tensor
+    rate: Tensor
+
+
+class Objective(nn.Module):
+    """`loss = agreement - weight * rate`, for each of the objectives a config names.
+
+    | objective | agreement | weight of the rate |
+    |---|---|---|
+    | bits, soft-bits, cosine-bits | BCE with hard bits (Eq. 8), with soft bits, cosine with bits in ±1 | beta / B |
+    | simdino | minus the mean cosine | beta (1/B + 1/n) |
+    | hashcoder | BCE with the student's own bits on its other views | beta (1/B + 1/n) |
+    | dino | cross-entropy over prototypes | none |
+
+    Its only state is DINO's centre.
+    """
+
+    centre: Tensor
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("centre", torch.zeros(config.prototypes if config.objective == "dino" else 0))
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Terms:
+        """The terms of student outputs `[V, n, D]`, the T global views first, against teacher outputs `[T, n, D]`."""
+        config, T = self.config, len(teacher)
+        student, teacher = student.float(), teacher.detach().float()
+        n, B = student.shape[1] * world(), student.shape[2]
+        weight = config.beta / B
+        match config.objective:
+            case "bits":
+                agreement = bit_bce(student, teacher)
+            case "soft-bits":
+                agreement = soft_bce(student, teacher, config.tau)
+            case "cosine-bits":
+                agreement = cosine_bits(student, teacher)
+            case "simdino":
+                agreement, weight = mean_cosine(student, teacher), config.beta * (1 / B + 1 / n)
+            case "hashcoder":
+                agreement, weight = bit_bce(student, student[:T]), config.beta * (1 / B + 1 / n)
+            case _:
+                agreement = prototype_cross_entropy(
+                    student, teacher, self.centre, config.student_temperature, config.teacher_temperature
+                )
+                self._move_centre(teacher)
+                return Terms(agreement, agreement, agreement.new_zeros(()))
+        rate = self.rate(student, teacher)
+        return Terms(agreement - weight * rate, agreement, rate)
+
+    def rate(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Eq. 9 of each view the config names, averaged; blended with the teacher where it says so."""
+        config, T = self.config, len(teacher)
+        blend = config.blend == "on" or (config.blend == "auto" and config.objective == "simdino")
+        if not blend:
+            heard = student if config.rate_views == "all" else student[:T]
+            return mean_rate(heard, config.eps2, config.centred)
+        with torch.autocast(student.device.type, enabled=False):
+            # SimDINO takes the mean of the two networks' normalised outputs of a view, not normalised again.
+            z = (functional.normalize(student[:T], dim=2) + functional.normalize(teacher, dim=2)) / 2
+            return torch.stack([rate_of_rows(view, config.eps2, config.centred) for view in z]).mean()
+
+    @torch.no_grad()
+    def _move_centre(self, teacher: Tensor) -> None:
+        mean = total(teacher.mean((0, 1))) / world()
+        mean = torch.where(mean.isfinite(), mean, self.centre)  # one bad batch must not spoil the centre for good
+        self.centre.lerp_(mean, 1 - self.config.centre_momentum)
+
+
+class Redrawn(Protocol):
+    """A module that can draw its weights anew."""
+
+    def draw(self, seed: int) -> None: ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+
+def reset_head(student_head: Redrawn, teacher_head: Redrawn, optimizer: torch.optim.Optimizer, seed: int) -> None:
     """Re-draw both heads alike and forget the optimiser's moments of the student's head.
 
     The channel is renegotiated while the backbone keeps what it learned; stale Adam moments would pull the new

@@ -1,0 +1,100 @@
+"""The whole state of a run in one safe file: written whole or not at all, the last n and the best kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from codelab.atomic import atomic_path
+from codelab.encoder import FORMAT, load_state, read_tensors, write_tensors
+from codelab.errors import DataError, UsageError
+from training.config import TrainConfig
+
+NEWEST = "checkpoint.safetensors"
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+# What a resumed run may change: none of it is part of the result, but for the order of sums.
+_FREE = (
+    *("run", "control", "device", "log_every", "save_every", "keep_last", "memory_gb", "store", "workers", "compile"),
+    *("checkpoint_activations", "accumulate", "tensorboard", "evaluate_every", "evaluate_data", "evaluate_split"),
+    *("evaluate_images", "evaluate_group", "best_by"),
+)
+
+
+def save(
+    path: Path,
+    config: TrainConfig,
+    modules: Mapping[str, nn.Module],
+    optimizer: torch.optim.Optimizer,
+    header: Mapping[str, Any],
+) -> None:
+    """Write modules, the moments of the optimiser and `header` as one file.
+
+    All chance is a function of seed, epoch and image, and the batches one of the step: there is no other state.
+    """
+    tensors = {f"{kind}.{k}": v for kind, module in modules.items() for k, v in module.state_dict().items()}
+    for name, parameter in modules["student"].named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = value
+    write_tensors(path, tensors, {"format": FORMAT, "kind": "checkpoint", "config": config.to_dict(), **header})
+
+
+def load(
+    path: Path, config: TrainConfig, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """Go back to what `save` kept; returns its header.
+
+    Raises:
+        UsageError: the checkpoint is of another config.
+        DataError: the file cannot be used, or is of another architecture; the message names the tensors.
+    """
+    header, tensors = read_tensors(path, kind="checkpoint")
+    then, now = header.get("config", {}), config.to_dict()
+    changed = [f"{k} {then.get(k)} to {v}" for k, v in now.items() if k not in _FREE and then.get(k) != v]
+    if changed:
+        raise UsageError(f"{path}: the run's config has changed, so it cannot be resumed: {', '.join(changed)}")
+    parts: dict[str, dict[str, Tensor]] = {kind: {} for kind in (*modules, "optimizer")}
+    for name, tensor in tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind not in parts:
+            raise DataError(f"{path}: a tensor {name!r} that is of none of {', '.join(parts)}")
+        parts[kind][rest] = tensor
+    for kind, module in modules.items():
+        load_state(module, parts[kind], path)
+    for name, parameter in modules["student"].named_parameters():
+        kept = {k: v for k in _MOMENTS if (v := parts["optimizer"].get(f"{k}.{name}")) is not None}
+        if kept:
+            # The fused step reads moments and weights in the order of memory: they must lie alike.
+            optimizer.state[parameter] = {
+                k: v.to(parameter.device) if k == "step" else torch.empty_like(parameter).detach().copy_(v)
+                for k, v in kept.items()
+            }
+    return header
+
+
+def keep(folder: Path, step: int, last: int, *, best: bool) -> None:
+    """After a save: give the newest checkpoint its other names, and drop those beyond the last n.
+
+    A name is a hard link where the file system has them: keeping a file costs no second write.
+    """
+    if best:
+        _link(folder / NEWEST, folder / "checkpoint-best.safetensors")
+    if last > 1:
+        _link(folder / NEWEST, folder / f"checkpoint-{step:08d}.safetensors")
+    numbered = sorted(folder.glob("checkpoint-[0-9]*.safetensors"))
+    for old in numbered[: max(0, len(numbered) - last)] if last > 1 else numbered:
+        old.unlink()
+
+
+def _link(source: Path, target: Path) -> None:
+    with atomic_path(target) as part:
+        part.unlink(missing_ok=True)
+        try:
+            os.link(source, part)
+        except OSError:
+            shutil.copyfile(source, part)

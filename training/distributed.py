@@ -1,0 +1,144 @@
+"""Many processes as one: sums over ranks that gradients flow through, and BatchNorm over the whole batch."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+
+def start(device: torch.device) -> None:
+    """Join the processes that `torchrun` started; nothing where this one is alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def stop() -> None:
+    """Leave the other processes."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def world() -> int:
+    """How many processes share the batch."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this process; 0 writes the files."""
+    return distributed.get_rank() if world() > 1 else int(os.environ.get("RANK", "0"))
+
+
+def wait() -> None:
+    """Until every process is here."""
+    if world() > 1:
+        distributed.barrier()
+
+
+def total(value: Tensor) -> Tensor:
+    """The sum of `value` over all processes; its gradient is summed over them too."""
+    return _Total.apply(value) if world() > 1 else value
+
+
+def gather(value: Tensor, dim: int = 0) -> Tensor:
+    """The values of all processes, one after the other along `dim`, without a gradient."""
+    if world() == 1:
+        return value
+    parts = [torch.empty_like(value) for _ in range(world())]
+    distributed.all_gather(parts, value.contiguous())
+    return torch.cat(parts, dim)
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        value = value.clone()
+        distributed.all_reduce(value)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        # Each process counts the shared result in its own loss, so a value's gradient comes from all of them.
+        # DistributedDataParallel divides by their number afterwards.
+        return _Total.forward(ctx, gradient)
+
+
+class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """BatchNorm with the statistics of the batch over all processes, on every backend.
+
+    PyTorch's SyncBatchNorm is for CUDA alone, and a result that depends on the number of processes is a bug.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:  # any number of places
+        pass
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        x = input.float()
+        places = [0, *range(2, x.ndim)]
+        count = x.numel() / x.shape[1] * world()
+        mean = total(x.sum(places)) / count
+        shape = (1, -1, *[1] * (x.ndim - 2))
+        x = x - mean.view(shape)
+        variance = total(x.square().sum(places)) / count  # about the mean: no digits are lost
+        with torch.no_grad():
+            keep = 1 - (self.momentum if self.momentum is not None else 1.0)
+            self.running_mean.mul_(keep).add_(mean, alpha=1 - keep)  # type: ignore[union-attr]
+            self.running_var.mul_(keep).add_(variance * count / max(count - 1, 1), alpha=1 - keep)  # type: ignore[union-attr]
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+        x = x * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            x = x * self.weight.view(shape) + self.bias.view(shape)
+        return x.to(input.dtype)
+
+
+def share_norms(module: nn.Module) -> None:
+    """Replace each BatchNorm by `GlobalBatchNorm`, in place; nothing where this process is alone."""
+    if world() == 1:
+        return
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+                norm = GlobalBatchNorm(child.num_features, eps=child.eps, momentum=child.momentum, affine=child.affine)
+                norm.load_state_dict(child.state_dict())
+                setattr(parent, name, norm.to(child.running_mean.device))  # type: ignore[union-attr]
+
+
+def mean(values: Tensor) -> Tensor:
+    """The mean over processes of a tensor of figures, without a gradient."""
+    if world() == 1:
+        return values
+    values = values.clone()
+    distributed.all_reduce(values)
+    return values / world()
+
+
+def merge(zeros_but_mine: Tensor) -> None:
+    """Fill in, in place, what the other processes have where this one has zeros."""
+    if world() > 1:
+        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+        for part in zeros_but_mine.split(1024):
+            there = part.to(device)
+            distributed.all_reduce(there)
+            part.copy_(there)
+
+
+def merge_words(mine: dict[int, str]) -> dict[int, str]:
+    """The entries of all processes."""
+    if world() == 1:
+        return mine
+    parts: list[Any] = [None] * world()
+    distributed.all_gather_object(parts, mine)
+    return {key: text for part in parts for key, text in part.items()}
+
+
+def any_of(flag: bool, device: torch.device) -> bool:
+    """Whether it holds in any process."""
+    if world() == 1:
+        return flag
+    count = torch.tensor(float(flag), device=device)
+    distributed.all_reduce(count)
+    return bool(count > 0)

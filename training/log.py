@@ -1,0 +1,56 @@
+"""What a run writes down: one JSON object a line, and the same for TensorBoard where it is wanted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from codelab.atomic import atomic_path
+from codelab.errors import DataError, UsageError
+
+
+class Log:
+    """A file of JSON lines; rows past the step a run resumes from are dropped first, so none is doubled.
+
+    Args:
+        path: `metrics.jsonl` or `evaluation.jsonl` in the run folder.
+        step: the step the run goes on from.
+        board: a TensorBoard writer, or None.
+    """
+
+    def __init__(self, path: Path, step: int, board: Any = None) -> None:
+        self.path, self.board = path, board
+        rows = path.read_text().splitlines() if path.exists() else []
+        with atomic_path(path) as part:
+            part.write_text("".join(f"{row}\n" for i, row in enumerate(rows) if self._stays(i, row, rows, step)))
+
+    def write(self, values: dict[str, Any]) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps(values) + "\n")
+        if self.board is not None:
+            for name, value in values.items():
+                if isinstance(value, (int, float)) and name not in ("step", "best"):
+                    self.board.add_scalar(f"{self.path.stem}/{name}", value, values["step"])
+            self.board.flush()
+
+    def _stays(self, i: int, row: str, rows: list[str], step: int) -> bool:
+        try:
+            return int(json.loads(row)["step"]) <= step
+        except (ValueError, KeyError, TypeError):
+            if i == len(rows) - 1:  # the line a kill cut short
+                return False
+            raise DataError(f"{self.path}: line {i + 1} is not a JSON object with a step") from None
+
+
+def tensorboard(folder: Path, step: int) -> Any:
+    """A writer into the run folder that hides what an interrupted run wrote past `step`.
+
+    Raises:
+        UsageError: the package is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UsageError("config: tensorboard is true, and the package is missing; pip install tensorboard") from None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)

@@ -1,0 +1,98 @@
+"""What is trained: an encoder, and the prototypes where the objective has them; and what it starts from."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from codelab.encoder import Encoder, EncoderConfig, load_state
+from codelab.errors import UsageError, first_line
+from training.baselines import Prototypes
+from training.config import TrainConfig
+
+
+class Network(nn.Module):
+    """Views to logits `[rows, B]` and to what the objective compares: prototype scores for dino, else the logits."""
+
+    def __init__(self, encoder: Encoder, config: TrainConfig) -> None:
+        super().__init__()
+        self.encoder = encoder
+        dino = config.objective == "dino"
+        self.prototypes = Prototypes(encoder.config.bits, config.prototypes, seed=config.seed) if dino else None
+
+    def forward(self, wide: Tensor, local: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Prepared global views `[2 n, 3, S, S]` and local views `[L n, 3, s, s]`: one pass of the backbone each."""
+        features = [self.encoder.backbone(part) for part in (wide, local) if part is not None]
+        logits = self.encoder.head(torch.cat(features))
+        return logits, logits if self.prototypes is None else self.prototypes(logits)
+
+
+def starting_encoder(config: TrainConfig) -> Encoder:
+    """The student as the config starts it: drawn from the seed, timm's weights, or those of another encoder.
+
+    Raises:
+        UsageError: the architecture and the sizes of the views do not fit.
+        DataError: the weights cannot be loaded, or are of another architecture; the message names the tensors.
+    """
+    path = Path(config.init)
+    path = path / "encoder.safetensors" if path.is_dir() else path
+    start = Encoder.load(path) if config.init else None
+    if config.backbone == "conv" and config.checkpoint_activations:
+        raise UsageError("config: checkpoint_activations is true, expected false for the backbone conv")
+    same = start is not None and config.backbone == "from-init"
+    architecture = EncoderConfig(
+        backbone=start.config.backbone if start and same else config.backbone,
+        width=start.config.width if start and same else config.width,
+        mean=start.config.mean if start and same else config.mean,
+        std=start.config.std if start and same else config.std,
+        bits=config.bits,
+        image_size=config.image_size,
+        hidden=config.hidden,
+        head_norm=config.head_norm,
+        interpolation="bilinear",  # the filter of the training crops
+    )
+    drop_path = 0.0 if architecture.backbone == "conv" else config.drop_path
+    encoder = Encoder(architecture, seed=config.seed, pretrained=config.pretrained, drop_path=drop_path)
+    _check_patches(encoder, config)
+    if start is not None:
+        load_state(encoder.backbone, start.backbone.state_dict(), f"{path}: backbone")
+        if not config.reset_at_start:
+            load_state(encoder.head, start.head.state_dict(), f"{path}: head (reset_at_start draws a new one)")
+    if config.checkpoint_activations:
+        encoder.backbone.set_grad_checkpointing(True)  # type: ignore[operator]
+    return encoder
+
+
+def compile_in_place(backbones: Sequence[nn.Module], probe: Callable[[], None]) -> None:
+    """Compile, and try it once; where that fails all goes on without, after one warning.
+
+    Args:
+        probe: runs what will be run later, with the same shapes.
+    """
+    for backbone in backbones:
+        backbone.compile(dynamic=False)
+    try:
+        probe()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever the compiler raises, the run itself can go on
+        for backbone in backbones:
+            backbone._compiled_call_impl = None
+        warnings.warn(f"torch.compile failed, going on without it ({first_line(error)})", stacklevel=2)
+        probe()
+
+
+def _check_patches(encoder: Encoder, config: TrainConfig) -> None:
+    """Views of a transformer must be whole patches; timm says so late and at length."""
+    patch = getattr(getattr(encoder.backbone, "patch_embed", None), "patch_size", None)
+    if patch is None:
+        return
+    side = patch[0] if isinstance(patch, (tuple, list)) else int(patch)
+    sizes = {"image_size": config.image_size} | ({"local_size": config.local_size} if config.local_views else {})
+    for name, size in sizes.items():
+        if size % side:
+            raise UsageError(f"config: {name} is {size}, expected a multiple of {side}, the patches of the backbone")
