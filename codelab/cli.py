@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from training.coder import HashCoder
 
 EXPLORER_SCRIPT = Path(__file__).parents[1] / "app" / "main.py"
+_RANK = int(os.environ.get("RANK", "0"))
+"""The number of this process among those that `torchrun` started."""
 DEMO_CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
 
 
@@ -30,9 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.command(options)
     except CodelabError as error:
+        if _RANK and isinstance(error, UsageError):  # under torchrun the first process says it for all
+            return error.exit_code
         for line in error.details:
             print(f"  {line}", file=sys.stderr)
-        print(f"codelab: {error}", file=sys.stderr)
+        print(f"codelab: {f'process {_RANK}: ' if _RANK else ''}{error}", file=sys.stderr)
         return error.exit_code
     except ModuleNotFoundError as error:
         extra = {"torch": "models", "torchvision": "models", "timm": "models", "safetensors": "models"}
@@ -47,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"codelab: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
         return DataError.exit_code
     except KeyboardInterrupt as stop:
-        print(f"codelab: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
+        if not _RANK:
+            print(f"codelab: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
         return 130
     return 0
 
@@ -75,7 +80,9 @@ def _train(options: argparse.Namespace) -> None:
     from training import fit
     from training.config import flags_given, load_config
 
-    print(fit(load_config(options.config, flags_given(options)), resume=options.resume, fresh=options.fresh))
+    run = fit(load_config(options.config, flags_given(options)), resume=options.resume, fresh=options.fresh)
+    if not _RANK:
+        print(run)
 
 
 def _export(options: argparse.Namespace) -> None:

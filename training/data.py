@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from codelab.encoder import fit_square
@@ -78,7 +79,7 @@ class Data:
         rows = torch.linspace(0, len(self) - 1, min(most, len(self))).long()
         if self.pixels is not None:
             return self.pixels[rows.to(self.device)]
-        with ThreadPoolExecutor(_threads(self.config)) as pool:
+        with ThreadPoolExecutor(threads(self.config)) as pool:
             read = list(pool.map(self._read, rows.tolist()))
         return torch.from_numpy(np.stack([pixels for _, pixels in read])).to(self.device)
 
@@ -89,7 +90,7 @@ class Data:
                 index = self.numbers(step).to(self.device)
                 yield Batch(index, self.pixels[index])
             return
-        pool = ThreadPoolExecutor(_threads(self.config))
+        pool = ThreadPoolExecutor(threads(self.config))
         ahead: deque[list[Future[tuple[int, np.ndarray]]]] = deque()
         coming = iter(range(first, last))
         try:
@@ -160,7 +161,7 @@ def load_pixels(
 
     with (
         counter("reading images", len(mine), show=show) as advance,
-        ThreadPoolExecutor(_threads(config)) as pool,
+        ThreadPoolExecutor(threads(config)) as pool,
     ):
         for i, reason in zip(mine, pool.map(read, mine), strict=True):
             if reason is not None:
@@ -185,7 +186,12 @@ def load_pixels(
 
 def read_pixels(images: ImageSet, size: int, i: int) -> np.ndarray:
     """Image i as uint8 `[3, size, size]`: the central square, resized with antialiasing."""
-    return np.asarray(fit_square(images.image(i), size, interpolation="bilinear")).transpose(2, 0, 1).copy()
+    return square(images.image(i), size)
+
+
+def square(image: Image.Image, size: int) -> np.ndarray:
+    """The central square of an image as uint8 `[3, size, size]`, resized with antialiasing."""
+    return np.asarray(fit_square(image, size, interpolation="bilinear")).transpose(2, 0, 1).copy()
 
 
 def batches(n: int, batch: int, seed: int, epoch: int) -> Tensor:
@@ -205,5 +211,6 @@ def _enough(images: ImageSet, config: TrainConfig) -> None:
         raise DataError(f"{images.name}: {len(images)} images, fewer than a batch of {config.batch}; lower batch")
 
 
-def _threads(config: TrainConfig) -> int:
+def threads(config: TrainConfig) -> int:
+    """How many threads decode images."""
     return config.workers or os.cpu_count() or 1

@@ -76,7 +76,7 @@ def fit(
             )
         images = open_images(config.data, split=config.split or None) if images is None else images
         data = Data(images, config, device, show=show)
-        held = _held_out(config, images) if first else None
+        held = held_out(images, config) if first else None
         run = Run(config, data)
         if saved.exists():
             run.load(saved)
@@ -215,12 +215,3 @@ def note_unreadable(run: Run, folder: Path) -> None:
     if bad:
         with atomic_path(folder / "unreadable.txt") as part:
             part.write_text("".join(f"{reason}\n" for reason in bad.values()))
-
-
-def _held_out(config: TrainConfig, images: ImageSet) -> HeldOut | None:
-    if not config.evaluate_every:
-        return None
-    if config.evaluate_data or config.evaluate_split:
-        images = open_images(config.evaluate_data or config.data, split=config.evaluate_split or None)
-    sizes = {"size": config.store_size, "encoder_size": config.image_size}
-    return held_out(images, **sizes, most=config.evaluate_images, group=config.evaluate_group or None)

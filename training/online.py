@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,14 +13,16 @@ import torch
 from torch import Tensor
 
 from codelab.codes import Codes
-from codelab.encoder import Encoder, fit_square
+from codelab.encoder import Encoder
 from codelab.entropy import block_entropy
-from codelab.errors import CodelabError, UsageError
+from codelab.errors import DataError, UsageError
 from codelab.geometry import geometry
-from codelab.images import ImageSet
+from codelab.images import ImageSet, open_images
 from codelab.retrieval import knn_accuracy, retrieval_map
 from codelab.usage import bit_usage, degrees_of_freedom
+from training.config import TrainConfig
 from training.crops import View, augment, uniforms
+from training.data import square, threads
 
 T = TypeVar("T")
 _BATCH = 256
@@ -45,26 +48,43 @@ class HeldOut:
     groups: tuple[str, ...] | None
 
 
-def held_out(images: ImageSet, *, size: int, encoder_size: int, most: int = 5000, group: str | None = None) -> HeldOut:
-    """An even sample of at most `most` images, read into memory.
+def held_out(images: ImageSet, config: TrainConfig) -> HeldOut | None:
+    """An even sample of the images a config evaluates on, read into memory; None where it evaluates never.
+
+    Args:
+        images: the training images, where the config names no others.
 
     Raises:
-        UsageError: there is no column `group`.
-        DataError: an image cannot be read.
+        UsageError: there is no column `evaluate_group`.
+        DataError: an image cannot be read and `skip_bad` is not set, or none can.
     """
-    rows = np.linspace(0, len(images) - 1, min(most, len(images))).astype(np.int64)
-    images = images.subset(rows)
-    if group is not None and group not in images.items.column_names:
+    if not config.evaluate_every:
+        return None
+    if config.evaluate_data or config.evaluate_split:
+        images = open_images(config.evaluate_data or config.data, split=config.evaluate_split or None)
+    images = images.subset(np.linspace(0, len(images) - 1, min(config.evaluate_images, len(images))).astype(np.int64))
+    group = config.evaluate_group
+    if group and group not in images.items.column_names:
         raise UsageError(f"{images.name}: no column {group!r}; found {', '.join(images.items.column_names)}")
-    pictures = [images.image(i) for i in range(len(images))]
 
-    def squares(side: int) -> Tensor:
-        return torch.from_numpy(
-            np.stack([np.asarray(fit_square(p, side, interpolation="bilinear")).transpose(2, 0, 1) for p in pictures])
-        )
+    def read(i: int) -> tuple[np.ndarray, np.ndarray] | None:
+        try:
+            image = images.image(i)
+        except DataError as error:
+            if config.skip_bad:
+                return None
+            raise DataError(f"{error}; skip_bad leaves such images out") from None
+        return square(image, config.store_size), square(image, config.image_size)
 
-    groups = None if group is None else tuple(str(v) for v in images.items[group].to_pylist())
-    return HeldOut(squares(size), squares(encoder_size), images.labels, images.classes, groups)
+    with ThreadPoolExecutor(threads(config)) as pool:
+        pairs = dict(enumerate(pool.map(read, range(len(images)))))
+    found = {i: pair for i, pair in pairs.items() if pair is not None}
+    if not found:
+        raise DataError(f"{images.name}: none of the {len(images)} images to evaluate on can be read")
+    images = images.subset(list(found))
+    pixels, whole = (torch.from_numpy(np.stack(part)) for part in zip(*found.values(), strict=True))
+    groups = tuple(str(v) for v in images.items[group].to_pylist()) if group else None
+    return HeldOut(pixels, whole, images.labels, images.classes, groups)
 
 
 @torch.no_grad()
@@ -87,19 +107,21 @@ def score(
     items = None if held.groups is None else pa.table({"group": list(held.groups)})
     codes = Codes.from_bits(logits > 0, features=features, items=items, **labels)
     groups = None if held.groups is None else "group"
-    ranked: dict[str, Any] = {"groups": groups, "exclude_self": groups is None, "average": "class", "bootstrap": 0}
+    ranked: dict[str, Any] = {"groups": groups, "exclude_self": groups is None, "average": "class"}
+    ranked["bootstrap"] = 1  # the interval is not shown
+    voted = ranked | {"k": min(_NEIGHBOURS, len(codes) - 1)}
     a, b = (_view_bits(encoder, held.pixels, view, seed, epoch, v) for v, view in enumerate(views[:2]))
     shape = _figure(lambda: geometry(features))
     return {
         "entropy": _value(lambda: bit_usage(codes)),
         "dof": _value(lambda: degrees_of_freedom(codes)),
-        "block_entropy": _value(lambda: block_entropy(codes)),
+        "block_entropy": _value(lambda: block_entropy(codes, width=min(8, codes.bits))),
         "agreement": float((a == b).mean()),
         "kappa": _kappa(a, b),
         "code_map": _value(lambda: retrieval_map(codes, by="codes", **ranked)),
         "feature_map": _value(lambda: retrieval_map(codes, by="features", **ranked)),
-        "code_knn": _value(lambda: knn_accuracy(codes, k=_NEIGHBOURS, by="codes", **ranked)),
-        "feature_knn": _value(lambda: knn_accuracy(codes, k=_NEIGHBOURS, by="features", **ranked)),
+        "code_knn": _value(lambda: knn_accuracy(codes, by="codes", **voted)),
+        "feature_knn": _value(lambda: knn_accuracy(codes, by="features", **voted)),
         "d_eff": None if shape is None else float(shape.d_eff),
         "r_eff": None if shape is None else float(shape.r_eff),
         "images": len(held.whole),
@@ -130,5 +152,5 @@ def _value(measure: Callable[[], object]) -> float | None:
 def _figure(measure: Callable[[], T]) -> T | None:
     try:
         return measure()
-    except CodelabError:  # too few images, no labels, one class: there is no such figure
+    except DataError:  # too few images, no labels: there is no such figure
         return None

@@ -82,7 +82,7 @@ class Run:
         if config.compile == "on" or (config.compile == "auto" and self.device.type == "cuda"):
             compile_in_place([self.student.encoder.backbone, self.teacher.encoder.backbone], self._probe)
         if distributed.world() > 1:
-            self.model = DistributedDataParallel(self.student, broadcast_buffers=False)
+            self.model = DistributedDataParallel(self.student)
 
     # -- a step -----------------------------------------------------------------------------------------------------
 

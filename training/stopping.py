@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from training.distributed import rank
+
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
@@ -21,7 +23,8 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
         if came.is_set():
             raise KeyboardInterrupt("at once; go on from the last checkpoint with --resume")
         came.set()
-        print("stopping after this step; once more to stop at once", file=sys.stderr)
+        if rank() == 0:
+            print("stopping after this step; once more to stop at once", file=sys.stderr)
 
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield came.is_set
