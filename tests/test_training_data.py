@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from test_training_loop import TINY, drawing, image_set, rows, same_tensors
 
 from codelab import DataError
 from codelab.cli import main
 from codelab.encoder import Encoder
-from test_training_loop import TINY, drawing, image_set, rows, same_tensors
 from training import fit
 from training.data import Data
 

@@ -37,11 +37,17 @@ def save(
 
     All chance is a function of seed, epoch and image, and the batches one of the step: there is no other state.
     """
-    tensors = {f"{kind}.{k}": v for kind, module in modules.items() for k, v in module.state_dict().items()}
+    states = {kind: module.state_dict() for kind, module in modules.items()}
+    tensors = {f"{kind}.{name}": _finite(name, v) for kind, state in states.items() for name, v in state.items()}
     for name, parameter in modules["student"].named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{key}.{name}"] = value
     write_tensors(path, tensors, {"format": FORMAT, "kind": "checkpoint", "config": config.to_dict(), **header})
+
+
+def _finite(name: str, tensor: Tensor) -> Tensor:
+    """Running statistics that a skipped batch spoiled are dropped: they are taken anew before they are used."""
+    return tensor.nan_to_num(0, 0, 0) if name.endswith(("running_mean", "running_var")) else tensor
 
 
 def load(

@@ -38,7 +38,7 @@ class TrainConfig:
     init: str = ""
     """Start from the weights of this encoder, a .safetensors file or a run folder."""
     reset_at_start: bool = False
-    """With `init`: keep the backbone alone and draw a new head."""
+    """With `init`: keep the backbone alone and draw a new head; with `pretrained` the head is new in any case."""
     drop_path: float = 0.1
     """Stochastic depth of the student: share of residual branches left out in the last block; not for conv."""
     width: int = 32
@@ -121,7 +121,7 @@ class TrainConfig:
     batch: int = 256
     """Images a step, over all processes."""
     accumulate: int = 1
-    """Compute a step in this many parts to save memory; the loss is still that of the whole batch."""
+    """Compute a step in this many parts to save memory: the same loss, but a BatchNorm sees one part at a time."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass to save memory; timm models only."""
     compile: str = "auto"
@@ -200,7 +200,8 @@ class TrainConfig:
         self._require("drop_path", 0 <= self.drop_path < 1, "a number from 0 to below 1")
         self._require("accumulate", self.batch % self.accumulate == 0, f"a divisor of batch {self.batch}")
         self._require("init", bool(self.init) or self.backbone != "from-init", "an encoder, as backbone is from-init")
-        self._require("init", bool(self.init) or not self.reset_at_start, "an encoder, as reset_at_start is true")
+        started = bool(self.init) or self.pretrained
+        self._require("init", started or not self.reset_at_start, "an encoder, as reset_at_start is true")
         self._require("pretrained", not (self.pretrained and self.init), "false, as init gives the weights")
         for name, choices in _CHOICES.items():
             self._require(name, getattr(self, name) in choices, " or ".join(choices))

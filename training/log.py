@@ -52,5 +52,7 @@ def tensorboard(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise UsageError("config: tensorboard is true, and the package is missing; pip install tensorboard") from None
+        raise UsageError(
+            "config: tensorboard is true, and it is not installed: pip install 'codelab[tensorboard]'"
+        ) from None
     return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)

@@ -96,8 +96,8 @@ def fit(
         if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "can't allocate" not in str(error):
             raise
         raise DataError(
-            f"out of memory with batch {config.batch} in {config.accumulate} parts; double accumulate (the result "
-            "stays the same), set checkpoint_activations, or lower local_views or batch"
+            f"out of memory with batch {config.batch} in {config.accumulate} parts; double accumulate (the loss "
+            "stays that of the whole batch), set checkpoint_activations, or lower local_views or batch"
         ) from None
     finally:
         distributed.stop()

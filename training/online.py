@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -151,6 +152,8 @@ def _value(measure: Callable[[], object]) -> float | None:
 
 def _figure(measure: Callable[[], T]) -> T | None:
     try:
-        return measure()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of few images, at each evaluation: their number stands beside
+            return measure()
     except DataError:  # too few images, no labels: there is no such figure
         return None
