@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -125,8 +126,7 @@ class Encoder(nn.Module):
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """RGB `[n, 3, S, S]`, uint8 or float in 0..1, to what `forward` takes."""
-        mean = torch.tensor(self.config.mean, device=pixels.device).view(3, 1, 1)
-        std = torch.tensor(self.config.std, device=pixels.device).view(3, 1, 1)
+        mean, std = _channels(self.config.mean, pixels.device), _channels(self.config.std, pixels.device)
         return ((pixels / 255 if pixels.dtype == torch.uint8 else pixels) - mean) / std
 
     @torch.no_grad()
@@ -250,6 +250,13 @@ class ConvBackbone(nn.Sequential):
         blocks = [_block(a, b, pool=b != widths[-1]) for a, b in pairwise(widths)]
         super().__init__(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.num_features = widths[-1]
+
+
+@cache
+def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """A value for each channel, made once: to send it anew with each batch would hold up the device."""
+    with torch.inference_mode(False):  # whoever asks first, gradients may flow past it later
+        return torch.tensor(values, device=device).view(-1, 1, 1)
 
 
 def _block(inputs: int, outputs: int, *, pool: bool) -> nn.Sequential:

@@ -190,7 +190,7 @@ class TestResume:
         same_tensors(whole / "checkpoint.safetensors", tmp_path / "halves" / "checkpoint.safetensors")
 
     def test_kill_9_then_resume_gives_the_uninterrupted_run(self, tmp_path, folder, one_thread):
-        config = dataclasses.replace(TINY, data=str(folder), epochs=16, run=str(tmp_path / "whole"))
+        config = dataclasses.replace(TINY, data=str(folder), epochs=40, run=str(tmp_path / "whole"))
         whole = fit(config, show=False)
         config = dataclasses.replace(config, run=str(tmp_path / "killed"))
         killed = tmp_path / "killed"
@@ -201,7 +201,7 @@ class TestResume:
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stderr=subprocess.DEVNULL,
         )
-        log, target = killed / "metrics.jsonl", random.randint(1, 12)
+        log, target = killed / "metrics.jsonl", random.randint(1, 20)
         while process.poll() is None and not (log.exists() and log.read_text().count("\n") >= target):
             time.sleep(0.01)
         process.kill()

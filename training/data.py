@@ -87,7 +87,7 @@ class Data:
         """The batches of the steps `first` to `last`, the share of this process in each."""
         if self.pixels is not None:
             for step in range(first, last):
-                index = self.numbers(step).to(self.device)
+                index = self._sent(self.numbers(step))
                 yield Batch(index, self.pixels[index])
             return
         pool = ThreadPoolExecutor(threads(self.config))
@@ -103,14 +103,17 @@ class Data:
                     return
                 start = time.perf_counter()
                 read = [future.result() for future in ahead.popleft()]
-                pixels = torch.from_numpy(np.stack([p for _, p in read]))
-                if self.device.type == "cuda":
-                    pixels = pixels.pin_memory()
                 index = torch.tensor([i for i, _ in read])
+                pixels = torch.from_numpy(np.stack([p for _, p in read]))
                 self.waited += time.perf_counter() - start
-                yield Batch(index.to(self.device, non_blocking=True), pixels.to(self.device, non_blocking=True))
+                yield Batch(self._sent(index), self._sent(pixels))
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def _sent(self, tensor: Tensor) -> Tensor:
+        """The tensor on the device; the host does not wait for the copy."""
+        pinned = tensor.pin_memory() if self.device.type == "cuda" else tensor
+        return pinned.to(self.device, non_blocking=True)
 
     def numbers(self, step: int) -> Tensor:
         """The numbers of this process's images in a step: each rank has a stretch of the batch."""

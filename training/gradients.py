@@ -15,9 +15,9 @@ def clip_gradients(parameters: Sequence[nn.Parameter], limit: float, *, by: str)
         1 where a gradient is not finite, else 0.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
-    norms = list(torch._foreach_norm(gradients))
-    together = torch.stack(norms).norm()
+    norms = torch.stack(torch._foreach_norm(gradients))
+    together = norms.norm()
     if limit > 0:
-        norms = [together] * len(gradients) if by == "global" else norms
-        torch._foreach_mul_(gradients, [(limit / (norm + 1e-6)).clamp(max=1) for norm in norms])
+        norms = together.expand_as(norms) if by == "global" else norms
+        torch._foreach_mul_(gradients, (limit / (norms + 1e-6)).clamp(max=1).unbind())
     return (~together.isfinite()).float()
