@@ -127,6 +127,15 @@ class TestWarning:
     def test_views_that_do_not_agree(self):
         assert "do not agree" in warning(HEALTHY | {"agreement_loss": math.log(2)})
 
+        assert "as by chance (kappa 0.01)" in warning(HEALTHY | {"agreement": 0.01}, bce=False)
+        assert warning(HEALTHY | {"agreement": 0.01}) is None  # right after a reset the BCE tells more
+
+    def test_bits_that_say_the_same(self):
+        one = torch.randn(2, 60, 1)
+        monitor = Monitor(1.0)
+        monitor.record(0, Terms(*torch.tensor([0.0, 0.05, 0.1])), torch.tensor(0.0), *[one.repeat(1, 1, 8)] * 2)
+        assert "vary like 1.0 independent coins" in warning(monitor.read())
+
     def test_dead_codes_from_end_to_end(self):
         monitor = Monitor(1.0)
         dead = torch.full((2, 50, 8), -3.0)

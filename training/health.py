@@ -14,6 +14,8 @@ from training.objective import Terms
 
 TOLERATED = 2
 """Steps in a row without a finite gradient that are skipped; one more ends the run."""
+MIN_DOF = 2.0
+"""Fewer independent coins than this, and the code is a label with two or three values."""
 _ROWS = 1024  # recent codes kept: enough for entropy and dof, little enough for all pairs of them
 
 
@@ -114,10 +116,20 @@ def warning(values: dict[str, float], *, bce: bool = True) -> str | None:
             f"the bits are dying: mean bit entropy {values['entropy']:.2f} of 1; nearly every image gets the same "
             "code. Raise beta, or set head_norm to batch"
         )
+    if values["dof"] < MIN_DOF:
+        return (
+            f"the bits say the same: together they vary like {values['dof']:.1f} independent coins. Raise beta, or "
+            "lower eps2"
+        )
     if bce and values["agreement_loss"] > 0.98 * math.log(2):
         return (
             f"the views do not agree: BCE {values['agreement_loss']:.3f} stays at ln 2 = 0.693, as good as coin "
             "flips. Lower beta, raise the learning rate, or soften the crops"
+        )
+    if not bce and values["agreement"] < 0.02:
+        return (
+            f"the views do not agree: their bits are equal as often as by chance (kappa {values['agreement']:.2f}). "
+            "Lower beta, raise the learning rate, or soften the crops"
         )
     return None
 
