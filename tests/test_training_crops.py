@@ -1,5 +1,7 @@
 """Crops: Pillow and torchvision as oracles, an independent draw for each image, the same draw for the same key."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from training.crops import (
     blur_matrix,
     colour_matrices,
     crop_matrices,
+    multi_crop,
     recolour,
     resize_matrix,
     uniforms,
@@ -54,6 +57,12 @@ class TestUniforms:
         order = torch.randperm(100)
         assert torch.equal(uniforms(5, 1, order, 2), whole[order])
 
+    def test_views_asked_for_together_draw_as_one_by_one(self):
+        index = torch.arange(7)
+        together = uniforms(3, 2, index, torch.tensor([0, 5, 1]), count=4)
+        for v, view in enumerate((0, 5, 1)):
+            assert torch.equal(together[:, v], uniforms(3, 2, index, view, count=4))
+
 
 class TestResize:
     @pytest.mark.parametrize(("start", "length", "size"), [(0, 32, 8), (3.3, 20.1, 16), (7, 9.5, 24), (0, 32, 32)])
@@ -72,6 +81,17 @@ class TestResize:
     def test_weights_sum_to_one(self):
         matrix = resize_matrix(20, 7, torch.tensor([0.0, 11.0]), torch.tensor([3.0, 9.0]))
         assert matrix.sum(2).numpy() == pytest.approx(np.ones((2, 7)), abs=1e-6)
+
+    def test_a_negative_length_is_a_mirror(self):
+        start, length = torch.tensor([2.3, 0.0]), torch.tensor([11.0, 19.5])
+        forwards = resize_matrix(20, 7, start, length)
+        assert resize_matrix(20, 7, start + length, -length).numpy() == pytest.approx(
+            forwards.flip(1).numpy(), abs=1e-6
+        )
+
+    def test_a_bound_on_the_lengths_changes_nothing(self):
+        start, length = torch.tensor([0.0, 30.2]), torch.tensor([9.7, 25.0])
+        assert torch.equal(resize_matrix(64, 8, start, length, longest=25), resize_matrix(64, 8, start, length))
 
 
 class TestBlur:
@@ -92,7 +112,7 @@ class TestColour:
         u = torch.full((len(image), 16), 0.5)
         u[:, slot] = (amount + 1) / 2
         view = View(size=16, scale=(1, 1), jitter=tuple(strength.get(k, 0) for k in "bcsh"), jitter_p=1, grey_p=0)
-        return recolour(image, colour_matrices(image.mean((2, 3)), view, u))
+        return recolour(image, colour_matrices(image.mean((2, 3))[:, None], [view], u[:, None])[:, 0])
 
     def test_brightness_contrast_and_saturation_are_torchvision_s(self):
         image = pictures(3).float() / 255 * 0.4 + 0.3  # far from 0 and 1, so that nothing is clipped
@@ -167,7 +187,7 @@ class TestAugment:
 
     def test_shares_of_area_and_place_of_crops(self):
         view = View(size=4, scale=(0.1, 0.5), flip=0.5)
-        rows, columns = crop_matrices(64, view, draws(4000))
+        rows, columns = (matrix[:, 0] for matrix in crop_matrices(64, [view], draws(4000)[:, None]))
         place = torch.arange(64.0) + 0.5
 
         def spread(matrix):  # distance of the outermost output pixels, scaled to the length of the crop
@@ -186,3 +206,45 @@ class TestAugment:
         centre = (rows @ place).mean(1)
         assert centre.mean().item() == pytest.approx(32, abs=0.7)
         assert centre.std() > 5
+
+    def test_a_crop_is_pillow_s_of_the_box_drawn(self):
+        view = View(size=10, scale=(0.1, 0.9), jitter_p=0, grey_p=0)
+        u, line = draws(30), np.random.default_rng(0).random((32, 32)).astype(np.float32)
+        out = augment(torch.from_numpy(line).expand(30, 3, 32, 32), view, u)
+        for (share, stretch, y, x, flip), made in zip(u[:, :5].double().tolist(), out[:, 0], strict=True):
+            root = (4 / 3) ** (stretch - 0.5)
+            height, width = (min(32, 32 * (0.1 + 0.8 * share) ** 0.5 * r) for r in (1 / root, root))
+            top, left = y * (32 - height), x * (32 - width)
+            box = (left, top, left + width, top + height)
+            pillow = np.asarray(Image.fromarray(line).resize((10, 10), Image.Resampling.BILINEAR, box=box))
+            assert made.numpy() == pytest.approx(pillow[:, ::-1] if flip < 0.5 else pillow, abs=2e-5)
+
+
+class TestMultiCrop:
+    VIEWS = (
+        FULL,
+        View(size=12, scale=(0.05, 0.4), flip=1, ratio=2, blur_p=1, blur_sigma=(0.1, 3), jitter=(0.1, 0.9, 0.3, 0.5)),
+        View(size=12, scale=(0.5, 0.5), jitter_p=0, grey_p=0),
+    )
+    KEYS = torch.arange(len(VIEWS))
+
+    def test_views_made_together_are_those_made_apart(self):
+        image, u = pictures(5), uniforms(0, 0, torch.arange(5), self.KEYS)
+        together = multi_crop(image, self.VIEWS, u)
+        for v, view in enumerate(self.VIEWS):
+            assert together[v].numpy() == pytest.approx(augment(image, view, draws(5, view=v)).numpy(), abs=1e-5)
+
+    def test_bf16_products_are_as_good_as_rounded_pixels(self):
+        image, u = pictures(32, 48), uniforms(0, 0, torch.arange(32), self.KEYS)
+        views = [dataclasses.replace(view, size=24, jitter_p=0, solarise_p=0) for view in self.VIEWS]
+        exact = multi_crop(image, views, u)
+        error = 255 * (multi_crop(image, views, u, precision=torch.bfloat16) - exact)
+        assert 0 < error.abs().mean() < 0.5
+        assert error.abs().max() < 4
+        assert abs(error.mean()) < 0.05
+
+    def test_products_meet_no_number_that_slows_them(self):
+        """Products with subnormal numbers take many times as long: weights are zero or well above them."""
+        view = View(size=32, scale=(0.1, 1), blur_p=1, blur_sigma=(0.05, 2))
+        for matrix in (blur_matrix(32, torch.linspace(0, 2, 200)), *crop_matrices(64, [view], draws(300)[:, None])):
+            assert matrix[matrix > 0].min() > 1e-20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from codelab.errors import UsageError
 from training import checkpoint, distributed
 from training.calibrate import calibrate
 from training.config import TrainConfig
-from training.crops import augment, uniforms, views
+from training.crops import multi_crop, uniforms, views
 from training.data import Batch, Data
 from training.device import find_precision
 from training.drop_path import DropPath, draw, take_over
@@ -157,14 +156,14 @@ class Run:
 
     def crops(self, epoch: int, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """The global views as one normalised batch, and the local ones."""
-        seed, pixels = self.config.seed, batch.pixels.float() / 255
-        made = [augment(pixels, view, uniforms(seed, epoch, batch.index, v)) for v, view in enumerate(self.views)]
-        return self.inputs(made[:2]), self.inputs(made[2:]) if made[2:] else None
+        end = len(self.views)
+        return self.inputs(epoch, batch, 0, 2), self.inputs(epoch, batch, 2, end) if end > 2 else None
 
-    def inputs(self, views: Sequence[Tensor]) -> Tensor:
-        """Views of one size as one normalised batch."""
-        whole = torch.cat(list(views))
-        return self.student.encoder.normalise(whole).contiguous(memory_format=torch.channels_last)
+    def inputs(self, epoch: int, batch: Batch, first: int, end: int) -> Tensor:
+        """Views of one size as one normalised batch, `[views n, 3, size, size]`."""
+        draws = uniforms(self.config.seed, epoch, batch.index, torch.arange(first, end, device=self.device))
+        made = multi_crop(batch.pixels, self.views[first:end], draws, precision=self.precision).flatten(0, 1)
+        return self.student.encoder.normalise(made).contiguous(memory_format=torch.channels_last)
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
