@@ -91,9 +91,9 @@ def measure(run: Path, *, seed: int = 0) -> Comparison:
     untrained = _exported(run / "untrained.safetensors", images, run / "untrained.parquet")
     comparison = Comparison(
         scores=(
-            _score("trained", trained, seed),
-            _score("untrained", untrained, seed),
-            _score(
+            score("trained", trained, seed),
+            score("untrained", untrained, seed),
+            score(
                 f"{PIXELS}x{PIXELS} pixels", dataclasses.replace(trained, features=pixels(images)), seed, bits=False
             ),
         ),
@@ -137,7 +137,9 @@ def _exported(checkpoint: Path, images: ImageSet, out: Path, *, thumbnails: bool
     return load(out)
 
 
-def _score(name: str, codes: Codes, seed: int, *, bits: bool = True) -> Scores:
+def score(name: str, codes: Codes, seed: int, *, bits: bool = True) -> Scores:
+    """One row of the comparison, of codes of the demo's drawings; without `bits`, of their features alone."""
+
     def both(by: str) -> tuple[float, float]:
         if by == "codes" and not bits:
             return np.nan, np.nan
