@@ -259,12 +259,30 @@ def _feature_coder(options: argparse.Namespace) -> Binariser | HashCoder:
 
 def _report(options: argparse.Namespace) -> None:
     from codelab.atomic import check_output
-    from codelab.report import write_report
+    from codelab.curves import is_run
 
-    check_output(options.out)
-    codes = _codes(options)
-    write_report(codes, options.out, title=options.title or Path(options.codes).name)
-    print(options.out)
+    runs = [path for path in options.paths if is_run(path)]
+    other = next((path for path in options.paths if not is_run(path)), None)
+    if other is not None and Path(other).is_dir() and not any(Path(other).glob("*.parquet")):
+        raise UsageError(f"{other}: no metrics.jsonl and no .parquet in it, expected a run of codelab train, or codes")
+    if other is not None and len(options.paths) > 1:
+        raise UsageError(f"report: {other} is no run folder; expected one set of codes, or one or more runs")
+    if runs and (options.split or options.by):
+        raise UsageError(f"report: --split and --by go with codes, found the run folder {runs[0]}")
+    out = options.out or (str(Path(runs[0], "training.html")) if len(runs) == 1 else None)
+    if out is None:
+        raise UsageError(f"report: --out is needed with {'several runs' if runs else 'codes'}, a name ending in .html")
+    check_output(out)
+    if runs:
+        from codelab.report_run import write_run_report
+
+        write_run_report(runs, out, title=options.title)
+    else:
+        from codelab.report import write_report
+
+        options.codes = options.paths[0]
+        write_report(_codes(options), out, title=options.title or Path(options.codes).name)
+    print(out)
 
 
 def _explore(options: argparse.Namespace) -> None:
@@ -459,11 +477,18 @@ def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
     _timm_options(sub)
 
     sub = command(
-        "report", _report, "one static HTML file that shares it all", "runs/demo/codes.parquet --out report.html"
+        "report",
+        _report,
+        "one static HTML file that shares it all: codes, or how runs of codelab train went",
+        "runs/demo/codes.parquet --out report.html",
+        "runs/demo",
+        "runs/a runs/b --out compare.html",
     )
-    _codes_options(sub)
-    sub.add_argument("--out", required=True, help="the HTML file")
-    sub.add_argument("--title", help="its heading (default: the file's name)")
+    sub.add_argument("paths", nargs="+", metavar="CODES|RUN", help="a codes file or folder; or run folders")
+    sub.add_argument("--split", help="of codes: only the items of this split")
+    sub.add_argument("--by", metavar="ATTRIBUTE", help="of codes: use this item column as the label")
+    sub.add_argument("--out", help="the HTML file (default for one run: training.html in its folder)")
+    sub.add_argument("--title", help="its heading (default: from the name of the file or folder)")
 
     sub = command("explore", _explore, "open the explorer in a browser", "runs/demo/codes.parquet --port 8600")
     sub.add_argument("codes", help="a codes file")

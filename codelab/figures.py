@@ -52,7 +52,7 @@ def bit_usage(usage: BitUsage) -> go.Figure:
     order = np.argsort(usage.p, kind="stable")
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
-    figure = _figure("bits, in order of their share", "share of ones", height=300)
+    figure = blank("bits, in order of their share", "share of ones", height=300)
     for low, high in ((0, RARE), (1 - RARE, 1)):
         figure.add_hrect(low, high, fillcolor=VERMILLION, opacity=0.08, line_width=0)
     figure.add_hline(0.5, line={"color": GREY, "width": 1, "dash": "dot"})
@@ -84,7 +84,7 @@ def bit_usage(usage: BitUsage) -> go.Figure:
 
 def distance_histogram(distances: PairDistances) -> go.Figure:
     """Hamming distances of random pairs, of one class and of two, beside what independent bits would give."""
-    figure = _figure("Hamming distance (bits that differ)", "share of pairs", height=300)
+    figure = blank("Hamming distance (bits that differ)", "share of pairs", height=300)
     x = np.arange(len(distances.every))
     figure.add_scatter(
         x=x,
@@ -120,7 +120,7 @@ def distance_histogram(distances: PairDistances) -> go.Figure:
 def information_ranking(information: ClassInformation, alpha: float = 0.05) -> go.Figure:
     """Corrected information of every bit about the class, most first; bits no better than chance are grey."""
     order = np.argsort(-information.information, kind="stable")
-    figure = _figure("bits, from the most informative", "information (bits)", height=300)
+    figure = blank("bits, from the most informative", "information (bits)", height=300)
     sure = information.q_value[order] < alpha
     for chosen, colour, name in ((sure, BLUE, f"q < {alpha}"), (~sure, GREY, f"no better than chance (q ≥ {alpha})")):
         places = np.flatnonzero(chosen)
@@ -143,7 +143,7 @@ def information_ranking(information: ClassInformation, alpha: float = 0.05) -> g
 def block_entropies(*results: BlockEntropy) -> go.Figure:
     """Entropy of each block, one colour an arrangement, with the plug-in value as an open circle."""
     width = results[0].width
-    figure = _figure("block", f"entropy of a block of {width} bits", height=300)
+    figure = blank("block", f"entropy of a block of {width} bits", height=300)
     for number, (blocks, colour) in enumerate(zip(results, (BLUE, ORANGE, PURPLE), strict=False)):
         x = np.arange(1, len(blocks.entropy) + 1)
         names = [" ".join(map(str, block)) for block in blocks.members.tolist()]
@@ -178,7 +178,7 @@ def class_shares(shares: ClassShares, most: int = 40) -> go.Figure:
         keep = np.concatenate([keep[: most // 2], keep[-(most // 2) :]])
     keep = keep[::-1]  # Plotly draws the first bar lowest
     share, low, high = shares.share[keep], shares.low[keep], shares.high[keep]
-    figure = _figure("share of images with bit = 1", "", height=90 + max(24 * len(keep), 60))
+    figure = blank("share of images with bit = 1", "", height=90 + max(24 * len(keep), 60))
     figure.add_bar(
         y=np.arange(len(keep)),
         x=share,
@@ -194,7 +194,7 @@ def class_shares(shares: ClassShares, most: int = 40) -> go.Figure:
         line={"color": GREY, "width": 1.5, "dash": "dot"},
         annotation={"text": f"all {shares.overall:.0%}", "font": {"size": 11, "color": INK}, "yanchor": "bottom"},
     )
-    names = [f"{_short(shares.classes[i])}  {shares.share[i]:.0%} " for i in keep]
+    names = [f"{plain_name(shares.classes[i])}  {shares.share[i]:.0%} " for i in keep]
     figure.update_yaxes(tickvals=np.arange(len(keep)), ticktext=names, showgrid=False, ticks="")
     figure.update_xaxes(range=[0, 1.005], tickformat=".0%", showgrid=True, gridcolor="#E8EBEF")
     figure.update_layout(showlegend=False)
@@ -203,7 +203,7 @@ def class_shares(shares: ClassShares, most: int = 40) -> go.Figure:
 
 def margins(found: Exemplars) -> go.Figure:
     """The logits of one bit over all images, its two sides in their colours."""
-    figure = _figure(f"logit of bit {found.bit}", "images", height=190)
+    figure = blank(f"logit of bit {found.bit}", "images", height=190)
     if found.counts is None or found.edges is None:
         return figure
     middle, width = (found.edges[:-1] + found.edges[1:]) / 2, float(found.edges[1] - found.edges[0])
@@ -221,13 +221,14 @@ def margins(found: Exemplars) -> go.Figure:
     return figure
 
 
-def _figure(x: str, y: str, *, height: int) -> go.Figure:
+def blank(x: str, y: str, *, height: int) -> go.Figure:
+    """A figure with titled axes and nothing drawn."""
     figure = go.Figure()
     figure.update_layout(template=TEMPLATE, height=height, xaxis_title=x, yaxis_title=y)
     return figure
 
 
-def _short(name: str, most: int = 28) -> str:
+def plain_name(name: str, most: int = 28) -> str:
     """A class name as plain text for an axis: Plotly reads HTML in it."""
     cut = name if len(name) <= most else f"{name[: most - 1]}…"
     return cut.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from codelab import figures
 from codelab.analyze import Skipped, analyze
-from codelab.atomic import atomic_path
 from codelab.cards import Card, card
 from codelab.classes import ClassInformation
 from codelab.codes import Codes
 from codelab.distances import PairDistances, pair_distances
 from codelab.entropy import BlockEntropy
-from codelab.errors import CodelabError, UsageError
+from codelab.errors import CodelabError
+from codelab.page import Table, check_page, embed, write_page
 from codelab.result import Result, plain
 from codelab.semantics import ClassShares, class_shares, exemplars, same_thing
 from codelab.usage import BitUsage
@@ -48,16 +44,6 @@ class _Bit:
     facts: str
     sides: list[tuple[str, str, list[Card]]]
     shares: ClassShares | None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Table:
-    """A table as text."""
-
-    title: str
-    headings: list[str]
-    rows: list[list[str]]
-    note: str = ""
 
 
 def write_report(
@@ -92,44 +78,32 @@ def write_report(
         >>> "<h1>Eight coins</h1>" in path.read_text()
         True
     """
-    path = Path(path)
-    if path.is_dir() or path.suffix not in (".html", ".htm"):
-        raise UsageError(f"{path}: expected a file name ending in .html")
+    path = check_page(path)
     sections = dict(analyze(codes) if results is None else results)
     if "pair_distances" not in sections:
         sections["pair_distances"] = _distances(codes)
     group = group or same_thing(codes)
     lines = verdicts(sections)
     bits = _best(codes, sections, group)
-    page = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            title=title,
-            subtitle=_subtitle(codes),
-            plotly=Markup(get_plotlyjs()),  # noqa: S704  the library's own script
-            answer=overall(lines),
-            lines=lines,
-            colours=figures.LEVELS,
-            tables=[_table(name, frame) for name, frame in (extra_tables or {}).items()],
-            charts=_charts(sections),
-            bits=bits,
-            bits_note=_bits_note(sections, codes, group, len(bits)),
-            share_charts={bit.bit: _embed(figures.class_shares(bit.shares, most=12)) for bit in bits if bit.shares},
-            bit_table=_bit_table(sections),
-            skipped={name: plain_reason(r.reason) for name, r in sections.items() if isinstance(r, Skipped)},
-            provenance=json.dumps(plain(_provenance(codes, sections)), indent=2, ensure_ascii=False),
-            sha256=codes.sha256,
-            attribution=(codes.meta.get("data") or {}).get("attribution", ""),
-            version=codes.meta.get("version", ""),
-        )
+    write_page(
+        "report.html",
+        path,
+        title=title,
+        subtitle=_subtitle(codes),
+        answer=overall(lines),
+        lines=lines,
+        tables=[Table.of(name, frame) for name, frame in (extra_tables or {}).items()],
+        charts=_charts(sections),
+        bits=bits,
+        bits_note=_bits_note(sections, codes, group, len(bits)),
+        share_charts={bit.bit: embed(figures.class_shares(bit.shares, most=12)) for bit in bits if bit.shares},
+        bit_table=_bit_table(sections),
+        skipped={name: plain_reason(r.reason) for name, r in sections.items() if isinstance(r, Skipped)},
+        provenance=json.dumps(plain(_provenance(codes, sections)), indent=2, ensure_ascii=False),
+        sha256=codes.sha256,
+        attribution=(codes.meta.get("data") or {}).get("attribution", ""),
+        version=codes.meta.get("version", ""),
     )
-    with atomic_path(path) as part:
-        part.write_text(page, encoding="utf-8")
-
-
-def _environment() -> Environment:
-    return Environment(loader=PackageLoader("codelab"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 
 def _distances(codes: Codes) -> Result:
@@ -156,35 +130,27 @@ def _charts(sections: Mapping[str, Result]) -> list[tuple[str, str, Markup]]:
     blocks = [sections.get(f"block_entropy_{name}") for name in ("contiguous", "random", "dependent")]
     if isinstance(usage, BitUsage):
         text = "Share of ones of every bit with its 95% interval. Bits in the shaded bands are rare or dead."
-        charts.append(("How often each bit is 1", text, _embed(figures.bit_usage(usage))))
+        charts.append(("How often each bit is 1", text, embed(figures.bit_usage(usage))))
     if isinstance(distances, PairDistances):
         text = (
             f"Hamming distances of {distances.pairs:,} random pairs. The dotted line is what bits with the same "
             "shares of ones would show if they were independent; a wider curve means fewer independent bits."
         )
-        charts.append(("How far apart codes lie", text, _embed(figures.distance_histogram(distances))))
+        charts.append(("How far apart codes lie", text, embed(figures.distance_histogram(distances))))
     if isinstance(information, ClassInformation):
         text = (
             "Information of each bit about the class, less what chance alone gives. Grey bits do no better than "
             f"shuffled labels ({information.permutations} permutations, Benjamini-Hochberg)."
         )
-        charts.append(("What each bit says about the class", text, _embed(figures.information_ranking(information))))
+        charts.append(("What each bit says about the class", text, embed(figures.information_ranking(information))))
     present = [result for result in blocks if isinstance(result, BlockEntropy)]
     if present:
         text = (
             f"Joint entropy of blocks of {present[0].width} bits ({present[0].estimator.capitalize()}), the plug-in "
             "estimate as a circle. Full blocks alone do not show a rich code. " + plain_reason(present[0].note)
         )
-        charts.append(("How full blocks of bits are", text, _embed(figures.block_entropies(*present))))
+        charts.append(("How full blocks of bits are", text, embed(figures.block_entropies(*present))))
     return charts
-
-
-def _embed(figure: go.Figure) -> Markup:
-    """A figure as HTML; plotly.js stands once in the page."""
-    html = figure.to_html(
-        full_html=False, include_plotlyjs=False, config={"displayModeBar": False, "responsive": True}
-    )
-    return Markup(html)  # noqa: S704  plotly escapes the JSON it writes
 
 
 def _best(codes: Codes, sections: Mapping[str, Result], group: str | None) -> list[_Bit]:
@@ -235,7 +201,7 @@ def _bits_note(sections: Mapping[str, Result], codes: Codes, group: str | None, 
     )
 
 
-def _bit_table(sections: Mapping[str, Result]) -> _Table | None:
+def _bit_table(sections: Mapping[str, Result]) -> Table | None:
     usage, information = sections.get("bit_usage"), sections.get("class_information")
     if not isinstance(usage, BitUsage):
         return None
@@ -246,18 +212,7 @@ def _bit_table(sections: Mapping[str, Result]) -> _Table | None:
     note = f"The first {ROWS} of {len(frame)} bits." if len(frame) > ROWS else ""
     if isinstance(information, ClassInformation):
         note = f"Most informative first; {int((information.q_value < ALPHA).sum())} bits have q < {ALPHA}. {note}"
-    return _table("All bits" if len(frame) <= ROWS else "Bits", frame.head(ROWS), note)
-
-
-def _table(title: str, frame: pd.DataFrame, note: str = "") -> _Table:
-    headings = [str(name).replace("_", " ") for name in frame.columns]
-    return _Table(title, headings, [[_cell(value) for value in row] for row in frame.itertuples(index=False)], note)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return "–" if math.isnan(value) else f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
-    return "–" if value is None else str(value)
+    return Table.of("All bits" if len(frame) <= ROWS else "Bits", frame.head(ROWS), note)
 
 
 def _provenance(codes: Codes, sections: Mapping[str, Result]) -> dict[str, Any]:

@@ -1,0 +1,78 @@
+"""What the HTML reports share: one static file from a template, with tables, figures and no network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from codelab import figures
+from codelab.atomic import atomic_path
+from codelab.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+    @classmethod
+    def of(cls, title: str, frame: pd.DataFrame, note: str = "") -> Table:
+        """The cells of a data frame as text."""
+        headings = [str(name).replace("_", " ") for name in frame.columns]
+        return cls(title, headings, [[cell(value) for value in row] for row in frame.itertuples(index=False)], note)
+
+
+def cell(value: Any) -> str:
+    """A value as a table shows it; a dash for what is missing.
+
+    Example:
+        >>> cell(0.12345), cell(21.77), cell(float("nan")), cell("bits")
+        ('0.123', '21.8', '–', 'bits')
+    """
+    if isinstance(value, float):
+        return "–" if math.isnan(value) else f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
+    return "–" if value is None else str(value)
+
+
+def embed(figure: go.Figure) -> Markup:
+    """A figure as HTML; plotly.js stands once in the page."""
+    html = figure.to_html(
+        full_html=False, include_plotlyjs=False, config={"displayModeBar": False, "responsive": True}
+    )
+    return Markup(html)  # noqa: S704  plotly escapes the JSON it writes
+
+
+def check_page(path: str | Path) -> Path:
+    """The path of a page that can be written there.
+
+    Raises:
+        UsageError: `path` is a folder, or does not end in `.html`.
+    """
+    path = Path(path)
+    if path.is_dir() or path.suffix not in (".html", ".htm"):
+        raise UsageError(f"{path}: expected a file name ending in .html")
+    return path
+
+
+def write_page(template: str, path: Path, **values: Any) -> None:
+    """Fill a template of `codelab/templates` and write it, whole or not at all."""
+    environment = Environment(loader=PackageLoader("codelab"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    plotly = Markup(get_plotlyjs())  # noqa: S704  the library's own script
+    page = environment.get_template(template).render(plotly=plotly, colours=figures.LEVELS, **values)
+    with atomic_path(path) as part:
+        part.write_text(page, encoding="utf-8")
