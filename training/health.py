@@ -80,7 +80,7 @@ def mean_entropy(codes: Tensor) -> float:
     """Mean over bits of the entropy of one bit, in bits, of 0/1 codes `[n, B]`."""
     p = codes.mean(0).double()
     q = 1 - p
-    return float(-(torch.xlogy(p, p) + torch.xlogy(q, q)).mean() / math.log(2))
+    return abs(float((torch.xlogy(p, p) + torch.xlogy(q, q)).mean() / math.log(2)))
 
 
 def agreement_above_chance(a: Tensor, b: Tensor) -> float:

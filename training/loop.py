@@ -162,7 +162,8 @@ class Watch:
         """Write one reading of the metrics, show it, and say once what is wrong where something is."""
         run, config = self.run, self.run.config
         since_reset = run.step - (run.resets[-1] if run.resets else 0)
-        settled = since_reset >= max(50, 2 * run.steps_per_epoch) and run.step > 2 * run.warmup
+        epochs = min(2, config.reset_every / 2) if config.reset_every else 2
+        settled = since_reset >= max(50, epochs * run.steps_per_epoch) and run.step > 2 * run.warmup
         alarm = warning(values, bce=config.objective in _BCE) if settled else None
         if alarm and not self.alarmed:
             display.warn(f"step {run.step}: {alarm}")
