@@ -1,0 +1,73 @@
+"""The mean of a figure that each test image has, over images and over classes, each with an interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binomtest
+
+CONFIDENCE = 0.95
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Averages:
+    """The mean over images, and the mean over classes of the mean in each.
+
+    `interval` and `class_interval` hold the truth with `CONFIDENCE`; `how` says by which reasoning.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    class_value: float
+    class_interval: tuple[float, float]
+    how: str
+
+
+def averages(values: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 0) -> Averages:
+    """The means and their intervals.
+
+    Intervals are percentiles of a bootstrap of the images; over images Wilson's where every value is right or wrong.
+    Images of one group rise and fall together, so that with `groups` whole groups are resampled.
+
+    Args:
+        values: bool or numbers `[N]`.
+        labels: class numbers `[N]`, 0 or more; classes without an image do not count.
+        groups: group numbers `[N]`, or None.
+        seed: of the bootstrap.
+
+    Example:
+        >>> found = averages(np.array([True, True, True, False]), np.array([0, 0, 0, 1]))
+        >>> found.value, found.class_value, [round(v, 2) for v in found.interval]
+        (0.75, 0.5, [0.3, 0.95])
+    """
+    unit = np.arange(len(values)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    units, classes = int(unit.max()) + 1, int(labels.max()) + 1
+    generator = np.random.default_rng(seed)
+    drawn = np.empty((RESAMPLES, 2))
+    for i in range(RESAMPLES):
+        times = np.bincount(generator.integers(0, units, units), minlength=units)[unit]
+        drawn[i] = _means(values, labels, times, classes)
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    value, class_value = _means(values, labels, np.ones(len(values)), classes)
+    interval, what = (float(low[0]), float(high[0])), "images" if groups is None else "groups"
+    how = f"{RESAMPLES:,} bootstrap resamples of the test {what}"
+    if groups is None and values.dtype == bool:
+        wilson = binomtest(int(values.sum()), len(values)).proportion_ci(CONFIDENCE, method="wilson")
+        interval, how = (float(wilson.low), float(wilson.high)), f"Wilson's over images, {how} over classes"
+    return Averages(
+        value=value,
+        interval=interval,
+        class_value=class_value,
+        class_interval=(float(low[1]), float(high[1])),
+        how=f"{CONFIDENCE:.0%} intervals: {how}",
+    )
+
+
+def _means(values: np.ndarray, labels: np.ndarray, times: np.ndarray, classes: int) -> tuple[float, float]:
+    """The two means, image i counted `times[i]` often."""
+    sizes = np.bincount(labels, times, classes)
+    sums = np.bincount(labels, times * values, classes)
+    present = sizes > 0
+    return float(sums.sum() / sizes.sum()), float((sums[present] / sizes[present]).mean())

@@ -1,0 +1,266 @@
+"""`python -m training.evaluate`: what an encoder's codes and features are worth, each protocol a command with a table.
+
+knn and retrieval rank the train images for each test image; linear and mlp train a probe on frozen features and bits;
+adapt goes on with self-supervised training on images of another kind and measures before and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from codelab.errors import CodelabError, DataError, UsageError
+from codelab.terminal import print_table
+from training.adapt import adapt, adaptation_config
+from training.config import add_flags, flags_given
+from training.device import find_device
+from training.evaluation_sets import Chosen, Sets, encode, load_encoder, open_codes, open_pair
+from training.protocols import Evaluation, knn, probe, retrieval
+
+PROGRAM = "python -m training.evaluate"
+ADAPT_CONFIG = Path(__file__).parents[1] / "configs" / "adapt.yaml"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one protocol; returns the exit code: 0 done, 1 the work failed, 2 the call is wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        _show(options.command(options), as_json=options.json)
+    except CodelabError as error:
+        for line in error.details:
+            print(f"  {line}", file=sys.stderr)
+        print(f"evaluate: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # … | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(f"evaluate: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
+        return DataError.exit_code
+    except KeyboardInterrupt as stop:
+        print(f"evaluate: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _show(table: Evaluation, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(table.to_dict(), indent=1, allow_nan=False))
+        return
+    print_table(table.headings(), table.rows(), title=table.title())
+    print(table.how)
+    for note in table.notes:
+        print(note)
+
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+
+def _knn(options: argparse.Namespace) -> Evaluation:
+    return knn(_sets(options), ks=options.k, weighted=options.weighted, seed=options.seed)
+
+
+def _retrieval(options: argparse.Namespace) -> Evaluation:
+    return retrieval(_sets(options), ks=options.k, seed=options.seed)
+
+
+def _linear(options: argparse.Namespace) -> Evaluation:
+    return probe(_sets(options, apart=True), "linear", seed=options.seed, device=find_device(options.device))
+
+
+def _mlp(options: argparse.Namespace) -> Evaluation:
+    return probe(_sets(options, apart=True), "mlp", seed=options.seed, device=find_device(options.device))
+
+
+def _adapt(options: argparse.Namespace) -> Evaluation:
+    flags = flags_given(options)
+    config, encoder = adaptation_config(options.config, options.ckpt, flags, random_weights=options.random_weights)
+    split = flags.get("split", config.split or None)  # empty as a flag: all images; not named at all: train
+    chosen = Chosen(train_split=split, test_split=options.test_split, by=options.by, group=options.group)
+    return adapt(
+        config,
+        encoder,
+        chosen=chosen,
+        of=options.ckpt,
+        labels_csv=options.labels,
+        resume=options.resume,
+        fresh=options.fresh,
+    )
+
+
+def _sets(options: argparse.Namespace, *, apart: bool = False) -> Sets:
+    """The codes that are asked for: read from files, or made now."""
+    chosen = Chosen(
+        train_split=options.train_split,
+        test_split=options.test_split,
+        by=options.by,
+        group=options.group,
+        apart=apart,
+    )
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in ("ckpt", "data", "train_data", "labels", "bits", "random_weights", "skip_bad")
+        if getattr(options, name)
+    ]
+    if options.codes:
+        if given:
+            raise UsageError(f"--codes: codes are made already, found {given[0]} too")
+        return open_codes(options.codes, chosen)
+    if not (options.ckpt and options.data):
+        raise UsageError("expected --ckpt and --data, or --codes")
+    pair = open_pair(options.data, chosen, train_data=options.train_data, labels_csv=options.labels)
+    encoder = load_encoder(options.ckpt, bits=options.bits, random_weights=options.random_weights)
+    device = str(find_device(options.device))
+    return encode(encoder, pair, of=options.ckpt, skip_bad=options.skip_bad, device=device)
+
+
+# -- the parser -------------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """One exact line for a wrong call, instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(UsageError.exit_code, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=PROGRAM,
+        description="What an encoder's codes and features are worth on labelled images.",
+        epilog=f"example: {PROGRAM} knn --ckpt runs/demo --data demo --group emoji",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], Evaluation], what: str, *examples: str
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=what,
+            description=what[0].upper() + what[1:] + ".",
+            epilog="examples:\n" + "\n".join(f"  {PROGRAM} {name} {example}" for example in examples),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(command=run)  # no config field may have this name: every field is a flag of adapt
+        sub.add_argument("--json", action="store_true", help="JSON on stdout")
+        return sub
+
+    sub = command(
+        "knn",
+        _knn,
+        "accuracy of the k nearest neighbours, by codes and by features",
+        "--ckpt runs/demo --data demo --group emoji",
+        "--ckpt timm:vit_small_patch14_dinov2 --data imagenet/val --train-data imagenet/train -k 20 --weighted",
+        "--codes train.parquet test.parquet --json",
+    )
+    _sources(sub)
+    _neighbours(sub)
+    sub.add_argument("--weighted", action="store_true", help="a vote weighs exp(cosine / 0.07), as DINO's")
+
+    sub = command(
+        "retrieval",
+        _retrieval,
+        "mean average precision, and precision among the nearest, by codes and by features",
+        "--ckpt runs/demo --data demo --group emoji",
+        "--ckpt runs/demo --data demo --train-split test --group emoji",
+        "--codes codes.parquet --by tone",
+    )
+    _sources(sub)
+    _neighbours(sub)
+
+    sub = command(
+        "linear",
+        _linear,
+        "a linear probe on frozen features, and on the bits",
+        "--ckpt runs/demo --data demo --group emoji",
+        "--ckpt runs/vitb16 --data food101.parquet --device cuda",
+        "--codes train.parquet test.parquet --by colour",
+    )
+    _sources(sub)
+
+    sub = command(
+        "mlp",
+        _mlp,
+        "a probe with one hidden layer on frozen features, and on the bits",
+        "--ckpt runs/demo --data demo --group emoji",
+        "--codes train.parquet test.parquet --seed 1",
+    )
+    _sources(sub)
+
+    sub = command(
+        "adapt",
+        _adapt,
+        "train on without labels on a target domain with a new head, and measure before and after",
+        "--ckpt runs/vitb16 --data birds.parquet --config configs/adapt.yaml --run runs/birds",
+        "--ckpt runs/demo --data photos/ --labels labels.csv --config configs/demo.yaml --epochs 10 --run runs/photos",
+        "--ckpt timm:vit_small_patch16_224 --data birds.parquet --epochs 5 --run runs/birds",
+    )
+    sub.add_argument("--ckpt", required=True, help="what to start from: a checkpoint, a run folder, or timm:NAME")
+    sub.add_argument(
+        "--config",
+        default=ADAPT_CONFIG,
+        help="how to train, a YAML file (default: configs/adapt.yaml); backbone, image size, normalisation and "
+        "the shape of the head are those of --ckpt, unless a flag says otherwise",
+    )
+    sub.add_argument("--test-split", help="split that is measured (default: test); --split is the one to train on")
+    _labels(sub)
+    sub.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    sub.add_argument("--fresh", action="store_true", help="throw away an earlier run in the same folder")
+    sub.add_argument("--random-weights", action="store_true", help="with timm:NAME, do not load pretrained weights")
+    add_flags(sub)
+    return parser
+
+
+def _sources(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--ckpt", help="an encoder.safetensors, a run folder, or timm:NAME (its head is random)")
+    sub.add_argument("--data", help="a folder of images, a .parquet data set, or 'demo'")
+    sub.add_argument("--train-data", metavar="DATA", help="where the train images are (default: in --data)")
+    sub.add_argument(
+        "--codes",
+        nargs="+",
+        metavar="FILE",
+        help="in place of --ckpt and --data: codes files with features, of train and of test, or one of both",
+    )
+    sub.add_argument("--train-split", metavar="SPLIT", help="default: train; the test split: test against itself")
+    sub.add_argument("--test-split", metavar="SPLIT", help="default: test, or all images where there are no splits")
+    _labels(sub)
+    sub.add_argument("--skip-bad", action="store_true", help="leave unreadable images out instead of failing")
+    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
+    sub.add_argument("--seed", type=_whole(0), default=0, help="of all chance (default: %(default)s)")
+    sub.add_argument("--bits", type=_whole(1), help="with timm:NAME, bits of the head (default: 256)")
+    sub.add_argument("--random-weights", action="store_true", help="with timm:NAME, do not load pretrained weights")
+
+
+def _labels(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--labels", metavar="CSV", help="columns path, label, optional split and attributes")
+    sub.add_argument("--by", metavar="ATTRIBUTE", help="use this item column as the label")
+    sub.add_argument("--group", metavar="COLUMN", help="near copies have the same value here: they never answer")
+
+
+def _neighbours(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "-k", type=_whole(1), nargs="+", metavar="K", help="how many neighbours (default: 1 5 10 20, where they fit)"
+    )
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number of {least} or more, found {text!r}")
+        return value
+
+    return whole
+
+
+if __name__ == "__main__":
+    sys.exit(main())
