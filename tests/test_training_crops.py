@@ -9,6 +9,7 @@ from PIL import Image
 from scipy import stats
 from torchvision.transforms.v2 import functional as reference
 
+from training import crops
 from training.crops import (
     View,
     augment,
@@ -233,6 +234,12 @@ class TestMultiCrop:
         together = multi_crop(image, self.VIEWS, u)
         for v, view in enumerate(self.VIEWS):
             assert together[v].numpy() == pytest.approx(augment(image, view, draws(5, view=v)).numpy(), abs=1e-5)
+
+    def test_parts_of_a_batch_make_the_whole(self, monkeypatch):
+        image, u = pictures(7), uniforms(0, 0, torch.arange(7), self.KEYS)
+        whole = multi_crop(image, self.VIEWS, u)
+        monkeypatch.setattr(crops, "_CACHED", 3 * len(self.VIEWS) * 12 * 3 * 16)  # three images at a time
+        assert multi_crop(image, self.VIEWS, u).numpy() == pytest.approx(whole.numpy(), abs=1e-6)
 
     def test_bf16_products_are_as_good_as_rounded_pixels(self):
         image, u = pictures(32, 48), uniforms(0, 0, torch.arange(32), self.KEYS)

@@ -27,6 +27,7 @@ _GREY, _COLOUR, _TURNED = (
     for axes in (np.diag([1, 0, 0]), np.diag([0, 1, 1]), [[0, 0, 0], [0, 0, -1], [0, 1, 0]])
 )
 _DRAWS = 16  # random numbers an image and view takes, with some to spare
+_CACHED = 1 << 21  # numbers a processor works on at once: what leaves its cache is fetched anew by every operation
 _GOLDEN = -0x61C8864680B583EB  # 2^64 over the golden ratio, as int64
 
 
@@ -90,6 +91,10 @@ def multi_crop(
         [2, 5, 3, 8, 8]
     """
     n, side, V, size = len(pixels), pixels.shape[-1], len(views), views[0].size
+    part = max(1, _CACHED // (V * size * 3 * side)) if pixels.device.type == "cpu" else n
+    if n > part:
+        parts = zip(pixels.split(part), draws.split(part), strict=True)
+        return torch.cat([multi_crop(some, views, u, precision=precision) for some, u in parts], 1)
     rows, columns = crop_matrices(side, views, draws, precision)
     # Laid out as [row, colour, column], an image goes through both products, for all views at once, without a copy.
     image = pixels.new_empty((n, side, 3, side), dtype=precision).copy_(pixels.transpose(1, 2))
