@@ -27,7 +27,7 @@ from codelab.atomic import atomic_path
 from codelab.errors import UsageError
 from codelab.progress import counter
 
-CLOTHES = "T-shirt Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Boot".split()
+CLOTHES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"]
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 ROWS = 1000
 
