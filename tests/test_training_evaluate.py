@@ -26,8 +26,8 @@ from codelab.encoder import Encoder, EncoderConfig
 from codelab.images import open_images
 from training import TrainConfig, fit
 from training.evaluate import main
-from training.evaluation_sets import Chosen, open_codes
-from training.protocols import knn, probe
+from training.evaluation.protocols import knn, probe
+from training.evaluation.sets import Chosen, open_codes
 
 TINY = {
     "backbone": "conv", "width": 4, "bits": 16, "hidden": 32, "head_norm": "batch",

@@ -14,9 +14,9 @@ from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
 from codelab import DataError, UsageError
-from training import classifiers
-from training.averages import averages
-from training.classifiers import (
+from training.evaluation import classifiers
+from training.evaluation.averages import averages
+from training.evaluation.classifiers import (
     Standard,
     Table,
     hidden_layer_rounds,
@@ -24,8 +24,8 @@ from training.classifiers import (
     places_of_truth,
     round_epochs,
 )
-from training.holdout import group_numbers, held_out_part
-from training.probes import linear_probe, mlp_probe
+from training.evaluation.holdout import group_numbers, held_out_part
+from training.evaluation.probes import linear_probe, mlp_probe
 
 CPU = torch.device("cpu")
 

@@ -16,11 +16,11 @@ from typing import NoReturn
 
 from codelab.errors import CodelabError, DataError, UsageError
 from codelab.terminal import print_table
-from training.adapt import adapt, adaptation_config
 from training.config import add_flags, flags_given
 from training.device import find_device
-from training.evaluation_sets import Chosen, Sets, encode, load_encoder, open_codes, open_pair
-from training.protocols import Evaluation, knn, probe, retrieval
+from training.evaluation.adapt import adapt, adaptation_config
+from training.evaluation.protocols import Evaluation, knn, probe, retrieval
+from training.evaluation.sets import Chosen, Sets, encode, load_encoder, open_codes, open_pair
 
 PROGRAM = "python -m training.evaluate"
 ADAPT_CONFIG = Path(__file__).parents[1] / "configs" / "adapt.yaml"

@@ -13,10 +13,11 @@ from codelab.errors import UsageError
 from codelab.images import open_images
 from codelab.retrieval import RetrievalResult, knn_accuracy, retrieval_map
 from training import checkpoint
-from training.averages import Averages
 from training.config import TrainConfig, load_config
 from training.device import find_device
-from training.evaluation_sets import (
+from training.evaluation.averages import Averages
+from training.evaluation.protocols import SPACES, Evaluation, about, against, both_averages, cells, columns
+from training.evaluation.sets import (
     Chosen,
     Sets,
     check_columns,
@@ -28,7 +29,6 @@ from training.evaluation_sets import (
     splits_of,
 )
 from training.loop import fit
-from training.protocols import SPACES, Evaluation, about, against, both_averages, cells, columns
 
 if TYPE_CHECKING:
     import pandas as pd

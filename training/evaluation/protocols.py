@@ -16,10 +16,10 @@ from codelab.ranking import rank
 from codelab.result import Result, Source
 from codelab.retrieval import RetrievalResult, knn_accuracy, precision_at_k, retrieval_map
 from codelab.retrieval_result import Averaging, summarise
-from training.averages import Averages, averages
-from training.evaluation_sets import Sets
-from training.holdout import group_numbers
-from training.probes import ProbeResult, linear_probe, mlp_probe
+from training.evaluation.averages import Averages, averages
+from training.evaluation.holdout import group_numbers
+from training.evaluation.probes import ProbeResult, linear_probe, mlp_probe
+from training.evaluation.sets import Sets
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,8 +17,8 @@ from codelab.checks import check_whole
 from codelab.errors import DataError, UsageError
 from codelab.progress import counter
 from codelab.result import Result
-from training.averages import Averages, averages
-from training.classifiers import (
+from training.evaluation.averages import Averages, averages
+from training.evaluation.classifiers import (
     ROUGH,
     Model,
     Standard,
@@ -28,7 +28,7 @@ from training.classifiers import (
     places_of_truth,
     round_epochs,
 )
-from training.holdout import held_out_part
+from training.evaluation.holdout import held_out_part
 
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
 """L2 penalties of the linear probe that are tried."""

@@ -1,0 +1,1 @@
+"""What codes and features are worth: neighbours, retrieval, probes, adaptation; `python -m training.evaluate`."""
