@@ -252,7 +252,7 @@ def main() -> None:
     if cuda:
         for side in (ours, plain):
             places = waits(side.step)
-            print(f"{side.name} waits for the GPU {len(places)} times a step: {', '.join(sorted(set(places)))}")
+            print(f"{side.name} waits for the GPU in a step {len(places)} times: {', '.join(sorted(set(places)))}")
     goal = 2 if cuda else 1.5
     clock = [b / a for a, b in zip(ours.clock, plain.clock, strict=True)]
     cpu = [b / a for a, b in zip(ours.cpu, plain.cpu, strict=True)]
