@@ -19,8 +19,8 @@ from training.crops import (
     multi_crop,
     recolour,
     resize_matrix,
-    uniforms,
 )
+from training.draws import uniforms
 
 PLAIN = View(size=16, scale=(1, 1), ratio=1, flip=0, jitter_p=0, grey_p=0)
 FULL = View(size=12, scale=(0.2, 1), blur_p=0.5, solarise_p=0.5)

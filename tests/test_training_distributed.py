@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from safetensors.torch import load_file
 from test_training_loop import TINY, drawing, rows, values
 
 from codelab.encoder import Encoder
+from codelab.errors import UsageError
 from training import fit
+from training.lock import locked
 
 WORKER = Path(__file__).with_name("gradient_worker.py")
 SMALL_VIT = {"backbone": "test_vit", "image_size": 32, "store_size": 32, "local_size": 16, "drop_path": 0.3}
@@ -36,6 +39,16 @@ def torchrun(processes, *arguments, **options):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([*command, *map(str, arguments)], env=env, **options)
+
+
+def descendants(pid):
+    """The processes it started, and those they started."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+    found = [child for child, parent in parents.items() if parent == pid]
+    return found + [deeper for child in found for deeper in descendants(child)]
 
 
 @pytest.fixture(scope="module")
@@ -116,13 +129,18 @@ class TestWholeRun:
 
     def test_two_processes_killed_and_resumed_by_one_are_one_that_was_not(self, tmp_path, pictures, alone):
         log = tmp_path / "run" / "metrics.jsonl"
-        process = self.start(tmp_path, pictures, 2, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = self.start(tmp_path, pictures, 2, stderr=subprocess.DEVNULL)
         target = random.randint(4, 20)
         while process.poll() is None and not (log.exists() and log.read_text().count("\n") >= target):
             time.sleep(0.005)
-        os.killpg(process.pid, signal.SIGKILL)
+        for pid in [process.pid, *descendants(process.pid)]:  # the workers have a process group of their own
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         assert process.wait() != 0
         assert not (tmp_path / "run" / "encoder.safetensors").exists()
+        while True:  # a process killed a moment ago may still hold the folder
+            with suppress(UsageError), locked(tmp_path / "run"):
+                break
         fit(whole_run(pictures, tmp_path / "run"), resume=True, show=False)
         ours, reference = rows(tmp_path / "run"), rows(alone)
         assert values(ours, "step", "resets") == values(reference, "step", "resets")

@@ -25,6 +25,7 @@ from training import TrainConfig, fit
 from training.calibrate import calibrate
 from training.data import Data, batches, load_pixels
 from training.gradients import clip_gradients
+from training.lock import locked
 from training.run import Run
 
 TINY = TrainConfig(
@@ -225,6 +226,12 @@ class TestResume:
         with pytest.raises(UsageError, match="holds a run already; add --resume, or --fresh"):
             fit(config, images=image_set(40), show=False)
         assert len(rows(fit(config, images=image_set(40), fresh=True, show=False))) == 1
+
+    def test_two_runs_never_write_into_one_folder(self, tmp_path):
+        config = dataclasses.replace(TINY, epochs=1, reset_every=0, run=str(tmp_path / "run"))
+        with locked(tmp_path / "run"), pytest.raises(UsageError, match="another process is training in this folder"):
+            fit(config, images=image_set(40), show=False)
+        fit(config, images=image_set(40), show=False)
 
     def test_another_config_cannot_resume(self, tmp_path):
         config = dataclasses.replace(TINY, epochs=1, reset_every=0, run=str(tmp_path / "run"))

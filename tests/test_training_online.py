@@ -18,8 +18,9 @@ from codelab.geometry import geometry
 from codelab.retrieval import knn_accuracy, retrieval_map
 from codelab.usage import bit_usage, degrees_of_freedom
 from training import fit
-from training.crops import augment, uniforms, views
+from training.crops import augment, views
 from training.data import Data
+from training.draws import uniforms
 from training.online import held_out, score
 from training.run import Run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from training.crops import uniforms
+from training.draws import uniforms
 
 _STREAM = 1000
 """Draws of depth are keyed by view + this, apart from those of the crops."""
@@ -50,6 +50,7 @@ def draw(paths: list[DropPath], seed: int, epoch: int, index: Tensor, views: int
     in the backward pass with the draws they had.
     """
     if paths:
-        draws = [uniforms(seed, epoch, index, _STREAM + v, count=len(paths)) for v in range(views)]
-        for path, column in zip(paths, torch.cat(draws).unbind(1), strict=True):
+        streams = torch.arange(_STREAM, _STREAM + views, device=index.device)
+        draws = uniforms(seed, epoch, index, streams, count=len(paths)).transpose(0, 1).flatten(0, 1)
+        for path, column in zip(paths, draws.unbind(1), strict=True):
             path.draws = column

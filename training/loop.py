@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from training.data import Data
 from training.device import find_device
 from training.display import Display
 from training.health import TOLERATED, health_line, warning
+from training.lock import locked
 from training.log import Log, tensorboard
 from training.objective import is_reset_epoch
 from training.online import HeldOut, held_out, score
@@ -51,7 +53,8 @@ def fit(
         evaluation.jsonl, config.json, and untrained.safetensors where the config asks for a control.
 
     Raises:
-        UsageError: the folder holds a run and neither `resume` nor `fresh` is set, or that run had another config.
+        UsageError: the folder holds a run and neither `resume` nor `fresh` is set, that run had another config, or
+            another process trains in it.
         DataError: too few images or some unreadable, a checkpoint that cannot be used, a loss that is not finite,
             or too little memory; the message names the knob that helps.
         KeyboardInterrupt: SIGINT or SIGTERM came; the checkpoint was saved first.
@@ -60,37 +63,22 @@ def fit(
         fit(load_config("configs/demo.yaml", {"run": "runs/mine"}), resume=True)
     """
     folder = Path(config.run)
-    saved = folder / checkpoint.NEWEST
     device = find_device(config.device)
     distributed.start(device)
     first = distributed.rank() == 0
-    show = show and first
     try:
-        if fresh and first:
-            for path in [path for name in _FILES for path in folder.glob(name)]:
-                path.unlink()
-        distributed.wait()
-        if saved.exists() and not resume:
-            raise UsageError(
-                f"{folder}: holds a run already; add --resume, or --fresh to throw it away, or change --run"
-            )
-        images = open_images(config.data, split=config.split or None) if images is None else images
-        data = Data(images, config, device, show=show)
-        held = held_out(images, config) if first else None
-        run = Run(config, data)
-        if saved.exists():
-            run.load(saved)
-        if first:
-            folder.mkdir(parents=True, exist_ok=True)
-            with atomic_path(folder / "config.json") as part:
-                part.write_text(json.dumps(config.to_dict(), indent=1))
-            if config.control:
-                Run(config, data).product({}).save(folder / "untrained.safetensors")
-        run.prepare()
-        train(run, folder, held, show=show)
-        if first:
-            run.product(config.to_dict()).save(folder / "encoder.safetensors")
-        distributed.wait()
+        with locked(folder) if first else nullcontext():
+            if fresh and first:
+                for path in [path for name in _FILES for path in folder.glob(name)]:
+                    path.unlink()
+            distributed.wait()
+            if (folder / checkpoint.NEWEST).exists() and not resume:
+                raise UsageError(
+                    f"{folder}: holds a run already; add --resume, or --fresh to throw it away, or change --run"
+                )
+            images = open_images(config.data, split=config.split or None) if images is None else images
+            _whole_run(config, images, folder, device, show=show and first)
+            distributed.wait()
         return folder
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "can't allocate" not in str(error):
@@ -101,6 +89,25 @@ def fit(
         ) from None
     finally:
         distributed.stop()
+
+
+def _whole_run(config: TrainConfig, images: ImageSet, folder: Path, device: torch.device, *, show: bool) -> None:
+    """From images to encoder.safetensors."""
+    first, saved = distributed.rank() == 0, folder / checkpoint.NEWEST
+    data = Data(images, config, device, show=show)
+    held = held_out(images, config) if first else None
+    run = Run(config, data)
+    if saved.exists():
+        run.load(saved)
+    if first:
+        with atomic_path(folder / "config.json") as part:
+            part.write_text(json.dumps(config.to_dict(), indent=1))
+        if config.control:
+            Run(config, data).product({}).save(folder / "untrained.safetensors")
+    run.prepare()
+    train(run, folder, held, show=show)
+    if first:
+        run.product(config.to_dict()).save(folder / "encoder.safetensors")
 
 
 def train(run: Run, folder: Path, held: HeldOut | None, *, show: bool) -> None:

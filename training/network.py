@@ -67,6 +67,13 @@ def starting_encoder(config: TrainConfig) -> Encoder:
     return encoder
 
 
+def plain_attention(network: nn.Module) -> None:
+    """Compute attention product by product: on a CPU the backward pass of the fused one takes longer in bf16."""
+    for module in network.modules():
+        if hasattr(module, "fused_attn"):
+            module.fused_attn = False  # type: ignore[assignment]
+
+
 def compile_in_place(backbones: Sequence[nn.Module], probe: Callable[[], None]) -> None:
     """Compile, and try it once; where that fails all goes on without, after one warning.
 

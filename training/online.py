@@ -22,8 +22,9 @@ from codelab.images import ImageSet, open_images
 from codelab.retrieval import knn_accuracy, retrieval_map
 from codelab.usage import bit_usage, degrees_of_freedom
 from training.config import TrainConfig
-from training.crops import View, augment, uniforms
+from training.crops import View, augment
 from training.data import square, threads
+from training.draws import uniforms
 
 T = TypeVar("T")
 _BATCH = 256

@@ -17,13 +17,14 @@ from codelab.errors import UsageError
 from training import checkpoint, distributed
 from training.calibrate import calibrate
 from training.config import TrainConfig
-from training.crops import multi_crop, uniforms, views
+from training.crops import multi_crop, views
 from training.data import Batch, Data
 from training.device import find_precision
+from training.draws import uniforms
 from training.drop_path import DropPath, draw, take_over
 from training.gradients import clip_gradients
 from training.health import Monitor
-from training.network import Network, compile_in_place, starting_encoder
+from training.network import Network, compile_in_place, plain_attention, starting_encoder
 from training.objective import Objective, coding_rate_max, reset_head
 from training.schedules import cosine, warmup_cosine
 
@@ -61,6 +62,8 @@ class Run:
         if self.device.type == "cuda" or config.backbone == "conv":
             self.student = self.student.to(memory_format=torch.channels_last)
         distributed.share_norms(self.student)
+        if self.device.type == "cpu":
+            plain_attention(self.student)
         self.paths: list[DropPath] = take_over(self.student) if config.drop_path else []
         # The teacher stays in training mode: its BatchNorm takes the statistics of its own batch, as the student's.
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
