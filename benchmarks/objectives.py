@@ -28,13 +28,13 @@ from training.config import load_config
 RECIPE = Path(__file__).parents[1] / "configs" / "demo.yaml"
 SIMDINO = {"beta": 1.0, "clip": 3.0, "min_lr": 1e-6}
 VARIANTS: dict[str, dict[str, object]] = {
-    "BITS, head reset every 6 epochs": {},
-    "BITS, head fixed": {"reset_every": 0},
-    "soft bits, tau 0.1": {"objective": "soft-bits", "reset_every": 0},
-    "soft bits, tau 1": {"objective": "soft-bits", "tau": 1.0, "reset_every": 0},
-    "cosine on bits": {"objective": "cosine-bits", "reset_every": 0},
-    "SimDINO": {"objective": "simdino", "reset_every": 0, **SIMDINO},
-    "DINO, 1,024 prototypes": {"objective": "dino", "prototypes": 1024, "reset_every": 0, "clip": 3.0},
+    "BITS, head reset every 6 epochs": {"reset_every": 6},
+    "BITS, head fixed": {},
+    "soft bits, tau 0.1": {"objective": "soft-bits"},
+    "soft bits, tau 1": {"objective": "soft-bits", "tau": 1.0},
+    "cosine on bits": {"objective": "cosine-bits"},
+    "SimDINO": {"objective": "simdino", **SIMDINO},
+    "DINO, 1,024 prototypes": {"objective": "dino", "prototypes": 1024, "clip": 3.0},
 }
 NUMBERS = [f.name for f in dataclasses.fields(Scores) if f.name != "name"]
 
