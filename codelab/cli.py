@@ -8,10 +8,11 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from codelab import __version__
-from codelab.errors import CodelabError, DataError, UsageError
+from codelab.command_line import RANK, Parser, run, subcommands
+from codelab.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from codelab.binarize import Binariser
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from training.coder import HashCoder
 
 EXPLORER_SCRIPT = Path(__file__).parents[1] / "app" / "main.py"
-_RANK = int(os.environ.get("RANK", "0"))
-"""The number of this process among those that `torchrun` started."""
 DEMO_CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
 
 
@@ -29,32 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser(train_flags=words[:1] == ["train"]).parse_args(words)
-    try:
-        options.command(options)
-    except CodelabError as error:
-        if _RANK and isinstance(error, UsageError):  # under torchrun the first process says it for all
-            return error.exit_code
-        for line in error.details:
-            print(f"  {line}", file=sys.stderr)
-        print(f"codelab: {f'process {_RANK}: ' if _RANK else ''}{error}", file=sys.stderr)
-        return error.exit_code
-    except ModuleNotFoundError as error:
-        extra = {"torch": "models", "torchvision": "models", "timm": "models", "safetensors": "models"}
-        package = (error.name or "").split(".")[0]
-        if package not in extra:
-            raise
-        print(f"codelab: this command needs {package}: pip install 'codelab[{extra[package]}]'", file=sys.stderr)
-        return UsageError.exit_code
-    except BrokenPipeError:  # `codelab … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        print(f"codelab: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
-        return DataError.exit_code
-    except KeyboardInterrupt as stop:
-        if not _RANK:
-            print(f"codelab: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
-        return 130
-    return 0
+    return run(lambda: options.command(options), name="codelab")
 
 
 # -- commands ---------------------------------------------------------------------------------------------------------
@@ -80,9 +54,9 @@ def _train(options: argparse.Namespace) -> None:
     from training import fit
     from training.config import flags_given, load_config
 
-    run = fit(load_config(options.config, flags_given(options)), resume=options.resume, fresh=options.fresh)
-    if not _RANK:
-        print(run)
+    folder = fit(load_config(options.config, flags_given(options)), resume=options.resume, fresh=options.fresh)
+    if not RANK:
+        print(folder)
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -350,32 +324,14 @@ def _serve(codes: Path, port: int) -> None:
 # -- the parser -------------------------------------------------------------------------------------------------------
 
 
-class _Parser(argparse.ArgumentParser):
-    """One exact line for a wrong call, instead of the whole usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(UsageError.exit_code, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
 def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="codelab",
         description="Turn images into packed bit codes, and see what every bit means, carries and retrieves.",
         epilog="example: codelab demo --no-serve",
     )
     parser.add_argument("--version", action="version", version=f"codelab {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
-
-    def command(name: str, run: Any, what: str, *examples: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name,
-            help=what,
-            description=what[0].upper() + what[1:] + ".",
-            epilog="examples:\n" + "\n".join(f"  codelab {name} {example}" for example in examples),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        sub.set_defaults(command=run)  # no config field may have this name: every field is a flag of train
-        return sub
+    command = subcommands(parser)
 
     sub = command(
         "demo", _demo, "train a small encoder on OpenMoji, export, measure, report, explore", "", "--no-serve"

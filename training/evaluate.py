@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from codelab.errors import CodelabError, DataError, UsageError
+from codelab.command_line import Parser, run, subcommands
+from codelab.errors import UsageError
 from codelab.terminal import print_table
 from training.config import add_flags, flags_given
 from training.device import find_device
@@ -29,22 +28,7 @@ ADAPT_CONFIG = Path(__file__).parents[1] / "configs" / "adapt.yaml"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one protocol; returns the exit code: 0 done, 1 the work failed, 2 the call is wrong."""
     options = _parser().parse_args(arguments)
-    try:
-        _show(options.command(options), as_json=options.json)
-    except CodelabError as error:
-        for line in error.details:
-            print(f"  {line}", file=sys.stderr)
-        print(f"evaluate: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # … | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        print(f"evaluate: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
-        return DataError.exit_code
-    except KeyboardInterrupt as stop:
-        print(f"evaluate: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
-        return 130
-    return 0
+    return run(lambda: _show(options.command(options), as_json=options.json), name="evaluate")
 
 
 def _show(table: Evaluation, *, as_json: bool) -> None:
@@ -121,33 +105,19 @@ def _sets(options: argparse.Namespace, *, apart: bool = False) -> Sets:
 # -- the parser -------------------------------------------------------------------------------------------------------
 
 
-class _Parser(argparse.ArgumentParser):
-    """One exact line for a wrong call, instead of the whole usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(UsageError.exit_code, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog=PROGRAM,
         description="What an encoder's codes and features are worth on labelled images.",
         epilog=f"example: {PROGRAM} knn --ckpt runs/demo --data demo --group emoji",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    added = subcommands(parser)
 
     def command(
         name: str, run: Callable[[argparse.Namespace], Evaluation], what: str, *examples: str
     ) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name,
-            help=what,
-            description=what[0].upper() + what[1:] + ".",
-            epilog="examples:\n" + "\n".join(f"  {PROGRAM} {name} {example}" for example in examples),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        sub.set_defaults(command=run)  # no config field may have this name: every field is a flag of adapt
+        sub = added(name, run, what, *examples)
         sub.add_argument("--json", action="store_true", help="JSON on stdout")
         return sub
 
