@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 
 from codelab import __version__
 from codelab.binarize_coder import BLOCK, FeatureCoder
-from codelab.binarize_features import open_features
+from codelab.binarize_features import Features, open_features
 from codelab.binarize_fit import moments
 from codelab.encoder import FORMAT, load_state, read_tensors, write_tensors
 from codelab.errors import DataError, UsageError
@@ -150,8 +152,8 @@ def fit_coder(
         eps2: what divides B in the coding rate.
         seed: draws weights, batches and noise.
         device: `auto` (CUDA if there is one), `cpu` or `cuda`.
-        column: of a Parquet file; default `features`, or the only column of lists of numbers. A Parquet file is read
-            into memory, a `.npy` file stays on disk.
+        column: of a Parquet file; default `features`, or the only column of lists of numbers. A Parquet file is
+            copied to a temporary file for access in any order, a `.npy` file stays where it is.
         progress: a bar on stderr where that is a terminal.
 
     Returns:
@@ -250,10 +252,27 @@ class _View:
         self.shape = (source.rows, source.dims)
         self.mean = torch.from_numpy(stats.mean)
         self.spread = float(np.sqrt(stats.variance.mean()))
-        self.pick = source.pick or source.take(np.arange(source.rows), BLOCK).__getitem__
+        self.pick = source.pick or _spooled(source)
 
     def take(self, index: np.ndarray) -> Tensor:
         return torch.from_numpy(self.pick(index).astype(np.float32, copy=False))
+
+
+def _spooled(source: Features) -> Callable[[np.ndarray], np.ndarray]:
+    """Rows in any order of what can only be read in order: they wait in a file without a name, not in memory."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  closed, and so gone, with the function that is returned
+    for _, block in source.blocks(BLOCK):
+        file.write(block.data)
+    row = 4 * source.dims
+
+    def pick(index: np.ndarray) -> np.ndarray:
+        out = np.empty((len(index), source.dims), np.float32)
+        for place, number in enumerate(index.tolist()):
+            file.seek(number * row)
+            file.readinto(out[place].data)
+        return out
+
+    return pick
 
 
 def _check(**options: float) -> None:
