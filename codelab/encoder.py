@@ -112,7 +112,8 @@ class Encoder(nn.Module):
     @property
     def features(self) -> int:
         """d, the number of features the backbone gives."""
-        return int(self.backbone.num_features)  # type: ignore[arg-type]
+        # where timm's networks widen their features last, it calls that the head's hidden size
+        return int(getattr(self.backbone, "head_hidden_size", self.backbone.num_features))  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self.backbone(images)
@@ -305,10 +306,17 @@ def fit_square(image: Image.Image, size: int, *, crop: float = 1.0, interpolatio
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """One safetensors file with `header` as JSON under the metadata key `codelab`; it appears whole or not at all."""
+    """One safetensors file with `header` as JSON under the metadata key `codelab`; it appears whole or not at all.
+
+    Raises:
+        DataError: it cannot be written; the disk may be full.
+    """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as part:
-        save_file(plain, part, metadata={"codelab": json.dumps(header)})
+    try:
+        with atomic_path(path) as part:
+            save_file(plain, part, metadata={"codelab": json.dumps(header)})
+    except SafetensorError as error:  # a full disk
+        raise DataError(f"{path}: cannot be written ({first_line(error)})") from None
 
 
 def read_tensors(path: str | Path, *, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

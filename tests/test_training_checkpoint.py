@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,6 +115,26 @@ class TestForeign:
         with pytest.raises(UsageError, match="width 4 to 6"):
             fit(dataclasses.replace(config, width=6), images=image_set(40), resume=True, show=False)
 
+    def test_other_images_cannot_resume(self, tmp_path):
+        config = dataclasses.replace(TINY, epochs=1, reset_every=0, run=str(tmp_path / "run"))
+        fit(config, images=image_set(40), show=False)
+        for others in (image_set(56), image_set(41).subset(range(1, 41))):
+            with pytest.raises(UsageError, match=r"the images have changed, .*: 40 images \w+ then, \d+ images"):
+                fit(config, images=others, resume=True, show=False)
+
+    def test_what_a_kill_left_half_written_goes(self, tmp_path):
+        half = tmp_path / "run" / ".checkpoint.safetensors.abcd.tmp"
+        half.parent.mkdir()
+        half.write_bytes(b"half")
+        config = dataclasses.replace(TINY, epochs=1, reset_every=0, run=str(tmp_path / "run"))
+        fit(config, images=image_set(40), show=False)
+        assert not half.exists()
+
+    def test_a_file_in_the_place_of_the_folder(self, tmp_path):
+        (tmp_path / "run").write_text("")
+        with pytest.raises(UsageError, match="run: a file, expected a folder"):
+            fit(dataclasses.replace(TINY, run=str(tmp_path / "run")), images=image_set(40), show=False)
+
     def test_what_is_no_part_of_the_result_may_change(self, tmp_path):
         config = dataclasses.replace(TINY, epochs=2, reset_every=0, run=str(tmp_path / "run"))
         fit(config, images=image_set(40), show=False)
@@ -178,14 +201,43 @@ class TestNotFinite:
 
 
 class TestMemory:
-    def test_out_of_memory_names_the_knobs(self, tmp_path, monkeypatch):
-        def starved(run, *_):
+    @pytest.mark.parametrize(
+        ("where", "said"),
+        [
+            ("training.loop.Data", "for the images; lower store_size, or set store to stream"),
+            ("training.loop.held_out", "for the images of the evaluation; lower evaluate_images or store_size"),
+            ("training.loop.Run", "for the networks; take a smaller backbone, or lower hidden or prototypes"),
+            ("training.run.Run.train_step", "for a step of 16 images in 1 parts; double accumulate"),
+        ],
+    )
+    def test_that_runs_out_names_the_knobs(self, tmp_path, monkeypatch, where, said):
+        def starved(*_, **__):
             torch.empty(1 << 60)  # PyTorch's own failure of an allocation
 
-        monkeypatch.setattr(Run, "train_step", starved)
-        with pytest.raises(DataError, match="out of memory with batch 16 in 1 parts; double accumulate") as error:
+        monkeypatch.setattr(where, starved)
+        with pytest.raises(DataError) as error:
             fit(dataclasses.replace(TINY, run=str(tmp_path / "run")), images=image_set(40), show=False)
+        assert said in str(error.value)
         assert "\n" not in str(error.value)
+
+    def test_a_full_disk_is_one_line(self, tmp_path):
+        limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); {RUN}"
+        done = subprocess.run([sys.executable, "-c", limit, str(tmp_path / "run")], capture_output=True, text=True)
+        assert done.returncode == 1
+        assert "checkpoint.safetensors: cannot be written" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+RUN = f"""
+import dataclasses, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from codelab.command_line import run
+from test_training_loop import TINY, image_set
+from training import fit
+config = dataclasses.replace(TINY, run=sys.argv[1])
+sys.exit(run(lambda: fit(config, images=image_set(40), show=False), name="codelab"))
+"""
 
 
 class TestTensorBoard:

@@ -34,6 +34,11 @@ class TestLoad:
         assert (config.lr, config.beta, config.blur, config.control, config.bits) == (1e-3, 1.0, (0, 0, 1), True, 64)
         assert isinstance(config.beta, float)
 
+    @pytest.mark.parametrize("text", ["on", "off", "'on'", "auto"])
+    def test_yaml_s_on_and_off_are_words_here(self, tmp_path, text):
+        config = load_config(write(tmp_path, f"blend: {text}\ncompile: {text}\n"))
+        assert (config.blend, config.compile) == (text.strip("'"),) * 2
+
     def test_overrides_win_and_none_is_left_out(self, tmp_path):
         path = write(tmp_path, "beta: 0.1\nbits: 64")
         config = load_config(path, {"beta": "0.3", "local-views": "2", "jitter": "0.1,0.2,.3,0", "bits": None})
@@ -72,6 +77,10 @@ class TestLoad:
             ("std: [1, 0, 1]", "std is 1.0,0.0,1.0, expected numbers above 0"),
             ("head_norm: layer", "head_norm is layer, expected none or batch"),
             ("device: tpu", "device is tpu, expected auto or cpu or cuda"),
+            ("beta: 0.9\nbits: 8\nbeta: 0.1", "the key 'beta' stands there twice"),
+            ("blur_sigma: {0.3: 1, 0.9: 2}", "blur_sigma is {0.3: 1, 0.9: 2}, expected float,float"),
+            ("seed: 18446744073709551616", "expected a number below 2^31"),
+            ("backbone: true", "backbone is true, expected text"),
             ("- 1\n- 2", "expected a mapping of config keys, found list"),
             ("a: [", "not YAML"),
         ],

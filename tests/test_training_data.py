@@ -62,11 +62,15 @@ class TestUnreadable:
             assert "2 of 40 images cannot be read" in str(error.value)
             assert [line.split(":")[0] for line in error.value.details] == ["drawing 7", "drawing 9"]
 
-    def test_are_left_out_by_choice_as_if_they_had_never_been_there(self, tmp_path):
+    def test_are_left_out_by_choice_as_if_they_had_never_been_there(self, tmp_path, capsys):
         config = dataclasses.replace(TINY, skip_bad=True, epochs=2, run=str(tmp_path / "run"))
         fit(config, images=broken(40, 7, 9), show=False)
         listed = (tmp_path / "run" / "unreadable.txt").read_text().splitlines()
         assert [line.split(":")[0] for line in listed] == ["drawing 7", "drawing 9"]
+        fit(dataclasses.replace(config, run=str(tmp_path / "shown")), images=broken(40, 7, 9))
+        assert (
+            capsys.readouterr().err.count("2 images cannot be read and are left out; unreadable.txt lists them") == 1
+        )
         kept = image_set(40).subset([i for i in range(40) if i not in (7, 9)])
         fit(dataclasses.replace(config, run=str(tmp_path / "other")), images=kept, show=False)
         same_tensors(tmp_path / "run" / "checkpoint.safetensors", tmp_path / "other" / "checkpoint.safetensors")

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,3 +167,40 @@ class TestWholeRun:
         assert done.returncode != 0
         line = "config: batch is 16, expected a multiple of 3 processes"
         assert errors.count(line) == 1
+
+    def test_a_signal_to_every_process_saves_too_however_seldom_metrics_are_read(self, tmp_path, pictures):
+        """A scheduler tells all processes, and torchrun tells its own once more."""
+        flags = ("--epochs", "5000", "--log-every", "100000", "--save-every", "100000", "--evaluate-every", "0")
+        process = self.start(tmp_path, pictures, 2, *flags, stderr=subprocess.PIPE, text=True)
+        while process.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists():
+            time.sleep(0.01)
+        time.sleep(1)
+        for pid in [*descendants(process.pid), process.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        _, errors = process.communicate(timeout=120)
+        assert errors.count("go on with --resume") == 1
+        assert load_file(tmp_path / "run" / "checkpoint.safetensors")
+
+    def test_compiled_in_parts_with_flags_that_torchrun_has_too(self, tmp_path, pictures):
+        path = tmp_path / "config.yaml"
+        path.write_text(json.dumps(whole_run(pictures, tmp_path / "other").to_dict()))
+        flags = ("--compile", "on", "--accumulate", "2", "--epochs", "4", "--run", tmp_path / "run")
+        process = torchrun(2, "-m", "--", "training", path, *flags, stderr=subprocess.PIPE, text=True)
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors
+        assert "failed" not in errors
+        assert (tmp_path / "run" / "encoder.safetensors").exists()
+
+    def test_images_that_any_process_could_not_read_are_listed(self, tmp_path, pictures):
+        folder = tmp_path / "torn"
+        shutil.copytree(pictures, folder)
+        for i in (3, 20, 40):
+            (folder / f"{i:03d}.png").write_bytes(b"torn")
+        path = tmp_path / "config.yaml"
+        config = dataclasses.replace(whole_run(folder, tmp_path / "run"), skip_bad=True, store="stream", **SMALL_VIT)
+        config = dataclasses.replace(config, head_norm="none", evaluate_every=0, epochs=4)
+        path.write_text(json.dumps(config.to_dict()))
+        assert torchrun(2, "-m", "training", path).wait(120) == 0
+        listed = (tmp_path / "run" / "unreadable.txt").read_text().splitlines()
+        assert [Path(line.split(": not")[0]).name for line in listed] == ["003.png", "020.png", "040.png"]

@@ -1,4 +1,7 @@
-"""`python -m training CONFIG`, and `torchrun -m training CONFIG`: the command `codelab train`."""
+"""`python -m training CONFIG`, and `torchrun -m -- training CONFIG`: the command `codelab train`.
+
+The two dashes keep `torchrun` from taking --run for an option of its own.
+"""
 
 import sys
 

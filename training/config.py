@@ -174,7 +174,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(TrainConfig).items():
-            object.__setattr__(self, name, _coerce(name, kind, getattr(self, name)))
+            value = getattr(self, name)
+            if isinstance(value, bool) and "on" in _CHOICES.get(name, ()):  # YAML reads on and off as true and false
+                value = "on" if value else "off"
+            object.__setattr__(self, name, _coerce(name, kind, value))
         at_least = {
             0: (
                 *("local_views", "reset_every", "lr", "min_lr", "warmup_epochs", "weight_decay", "weight_decay_end"),
@@ -192,6 +195,7 @@ class TrainConfig:
             self._require(name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
         self._require("blur", all(0 <= p <= 1 for p in self.blur), "numbers from 0 to 1")
         self._require("jitter", all(0 <= s <= 1 for s in self.jitter) and self.jitter[3] <= 0.5, "0 to 1, hue to 0.5")
+        self._require("seed", self.seed < 1 << 31, "a number below 2^31")
         self._require("std", min(self.std) > 0, "numbers above 0")
         self._require("blur_sigma", 0 <= self.blur_sigma[0] <= self.blur_sigma[1], "smallest, largest, in pixels")
         for name in ("global_scale", "local_scale"):
@@ -245,7 +249,9 @@ def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = N
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            text = Path(path).read_text(encoding="utf-8")
+            loaded = yaml.safe_load(text)
+            twice = _twice(yaml.compose(text, Loader=yaml.SafeLoader))
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror or error}") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -254,9 +260,17 @@ def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = N
             raise UsageError(f"{path}: expected a mapping of config keys, found {type(loaded).__name__}")
         if not loaded:
             raise UsageError(f"{path}: an empty file, expected config keys")
+        if twice is not None:
+            raise UsageError(f"{path}: the key {twice!r} stands there twice")
         values |= _known(loaded or {}, str(path))
     values |= _known({k: v for k, v in (overrides or {}).items() if v is not None}, "config")
     return TrainConfig(**values)
+
+
+def _twice(node: yaml.Node | None) -> str | None:
+    """A key that a mapping has twice: YAML takes the last one and says nothing."""
+    keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+    return next((key for i, key in enumerate(keys) if key in keys[:i]), None)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -310,6 +324,8 @@ def _coerce(name: str, kind: Any, value: Any) -> Any:
     """`value` as the field's type: typed as YAML or Python gives it, or text as a flag gives it."""
     try:
         if get_origin(kind) is tuple:
+            if isinstance(value, Mapping):
+                raise ValueError
             parts = value.strip("()[] ").split(",") if isinstance(value, str) else list(value)
             if len(parts) != len(get_args(kind)):
                 raise ValueError

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -69,6 +71,12 @@ class Data:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """How many images there are, and a hash of their ids in order."""
+        ids = "\n".join(map(str, self.images.items["id"].to_pylist()))
+        return f"{len(self)} images {hashlib.sha256(ids.encode()).hexdigest()[:12]}"
 
     @property
     def steps_per_epoch(self) -> int:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+
+K = TypeVar("K")
+_host: Any = None
+"""The processes, talking processor to processor."""
 
 
 def start(device: torch.device) -> None:
     """Join the processes that `torchrun` started; nothing where this one is alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
+        global _host
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        _host = distributed.new_group(backend="gloo")
 
 
 def stop() -> None:
@@ -126,19 +132,19 @@ def merge(zeros_but_mine: Tensor) -> None:
             part.copy_(there)
 
 
-def merge_words(mine: dict[int, str]) -> dict[int, str]:
+def merge_words(mine: dict[K, str]) -> dict[K, str]:
     """The entries of all processes."""
     if world() == 1:
         return mine
     parts: list[Any] = [None] * world()
-    distributed.all_gather_object(parts, mine)
+    distributed.all_gather_object(parts, mine, group=_host)
     return {key: text for part in parts for key, text in part.items()}
 
 
-def any_of(flag: bool, device: torch.device) -> bool:
-    """Whether it holds in any process."""
+def any_of(flag: bool) -> bool:
+    """Whether it holds in any process; asked on the processor, so that no GPU is waited for."""
     if world() == 1:
         return flag
-    count = torch.tensor(float(flag), device=device)
-    distributed.all_reduce(count)
+    count = torch.tensor(float(flag))
+    distributed.all_reduce(count, group=_host)
     return bool(count > 0)

@@ -18,7 +18,7 @@ def locked(folder: Path) -> Iterator[None]:
     A folder that was made here and is still empty at the end is taken away again.
 
     Raises:
-        UsageError: another process holds it.
+        UsageError: another process holds it, or it is a file.
 
     Example:
         >>> import tempfile
@@ -29,6 +29,8 @@ def locked(folder: Path) -> Iterator[None]:
         >>> folder.exists()
         False
     """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: a file, expected a folder for the run")
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)

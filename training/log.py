@@ -8,6 +8,7 @@ from typing import Any
 
 from codelab.atomic import atomic_path
 from codelab.errors import DataError, UsageError
+from codelab.result import plain
 
 
 class Log:
@@ -27,7 +28,7 @@ class Log:
 
     def write(self, values: dict[str, Any]) -> None:
         with self.path.open("a") as file:
-            file.write(json.dumps(values) + "\n")
+            file.write(json.dumps(plain(values), allow_nan=False) + "\n")
         if self.board is not None:
             for name, value in values.items():
                 if isinstance(value, (int, float)) and name not in ("step", "best"):

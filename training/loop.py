@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -20,11 +21,13 @@ from training.display import Display
 from training.health import TOLERATED, health_line, warning
 from training.lock import locked
 from training.log import Log, tensorboard
+from training.memory import needing_memory
 from training.objective import is_reset_epoch
 from training.online import HeldOut, held_out, score
 from training.run import Run
 from training.stopping import stop_signals
 
+_HALVES = ".*.tmp"  # what a kill left half written
 _FILES = (
     *("checkpoint*.safetensors", "best.safetensors", "encoder.safetensors", "untrained.safetensors"),
     *("metrics.jsonl", "evaluation.jsonl", "unreadable.txt", "nonfinite.json", "tensorboard/*"),
@@ -68,8 +71,10 @@ def fit(
     first = distributed.rank() == 0
     try:
         with locked(folder) if first else nullcontext():
-            if fresh and first:
-                for path in [path for name in _FILES for path in folder.glob(name)]:
+            if first:  # what a kill left half written, and the earlier run where it is not wanted
+                for path in [
+                    path for name in (_HALVES, *_FILES)[: None if fresh else 1] for path in folder.glob(name)
+                ]:
                     path.unlink()
             distributed.wait()
             if (folder / checkpoint.NEWEST).exists() and not resume:
@@ -80,32 +85,38 @@ def fit(
             _whole_run(config, images, folder, device, show=show and first)
             distributed.wait()
         return folder
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "can't allocate" not in str(error):
-            raise
-        raise DataError(
-            f"out of memory with batch {config.batch} in {config.accumulate} parts; double accumulate (the loss "
-            "stays that of the whole batch), set checkpoint_activations, or lower local_views or batch"
-        ) from None
     finally:
         distributed.stop()
+
+
+def _clear(folder: Path, names: Sequence[str]) -> None:
+    for path in [path for name in names for path in folder.glob(name)]:
+        path.unlink()
 
 
 def _whole_run(config: TrainConfig, images: ImageSet, folder: Path, device: torch.device, *, show: bool) -> None:
     """From images to encoder.safetensors."""
     first, saved = distributed.rank() == 0, folder / checkpoint.NEWEST
-    data = Data(images, config, device, show=show)
-    held = held_out(images, config) if first else None
-    run = Run(config, data)
-    if saved.exists():
-        run.load(saved)
+    with needing_memory("the images", "lower store_size, or set store to stream"):
+        data = Data(images, config, device, show=show)
+    with needing_memory("the images of the evaluation", "lower evaluate_images or store_size"):
+        held = held_out(images, config) if first else None
+    with needing_memory("the networks", "take a smaller backbone, or lower hidden or prototypes"):
+        run = Run(config, data)
+        if saved.exists():
+            run.load(saved)
     if first:
         with atomic_path(folder / "config.json") as part:
             part.write_text(json.dumps(config.to_dict(), indent=1))
         if config.control:
             Run(config, data).product({}).save(folder / "untrained.safetensors")
-    run.prepare()
-    train(run, folder, held, show=show)
+    parts = f"a step of {config.batch} images in {config.accumulate} parts"
+    knobs = "double accumulate (the loss stays that of the whole batch), or lower local_views or batch"
+    if config.backbone != "conv" and not config.checkpoint_activations:
+        knobs = f"set checkpoint_activations, {knobs}"
+    with needing_memory(parts, knobs):
+        run.prepare()
+        train(run, folder, held, show=show)
     if first:
         run.product(config.to_dict()).save(folder / "encoder.safetensors")
 
@@ -129,8 +140,7 @@ def train(run: Run, folder: Path, held: HeldOut | None, *, show: bool) -> None:
 
             ended, last = run.step % run.steps_per_epoch == 0, run.step == run.steps
             reading = run.step % config.log_every == 0 or last
-            # All processes stop at the same step; to ask the others costs a message, so not at each.
-            stop = (reading or distributed.world() == 1) and distributed.any_of(stopped(), run.device)
+            stop = distributed.any_of(stopped())  # all processes stop at the same step
             evaluate = ended and config.evaluate_every > 0 and ((epoch + 1) % config.evaluate_every == 0 or last)
             save = stop or evaluate or last or (ended and (epoch + 1) % config.save_every == 0)
             if not (reading or save):
@@ -143,11 +153,12 @@ def train(run: Run, folder: Path, held: HeldOut | None, *, show: bool) -> None:
             if watch is not None:
                 watch.note(values, display)
             check_finite(run, folder)
+            unreadable = distributed.merge_words(run.data.unreadable) if save else {}
             if save and watch is not None:
                 best = watch.evaluate(held, epoch) if evaluate and held is not None else False
                 run.save(folder / checkpoint.NEWEST)
                 checkpoint.keep(folder, run.step, config.keep_last, best=best)
-                note_unreadable(run, folder)
+                watch.note_unreadable(unreadable, display)
             started, start_step = time.perf_counter(), run.step
             if stop:
                 raise KeyboardInterrupt(f"saved at step {run.step} of {run.steps}; go on with --resume")
@@ -157,7 +168,7 @@ class Watch:
     """What the first process writes down and says: metrics, alarms, scores of the teacher."""
 
     def __init__(self, run: Run, folder: Path) -> None:
-        self.run, self.folder, self.alarmed = run, folder, False
+        self.run, self.folder, self.alarmed, self.unreadable = run, folder, False, 0
         board = tensorboard(folder, run.step) if run.config.tensorboard else None
         self.metrics = Log(folder / "metrics.jsonl", run.step, board)
         self.scores = Log(folder / "evaluation.jsonl", run.step, board)
@@ -179,6 +190,14 @@ class Watch:
         self.metrics.write(self.at() | values | rest)
         epoch = -(-run.step // run.steps_per_epoch)
         display.update(run.step, f"{epoch}/{config.epochs}", health_line(values))
+
+    def note_unreadable(self, reasons: dict[str, str], display: Display) -> None:
+        """List the images that were left out, and say how many they are where they have become more."""
+        if len(reasons) > self.unreadable:
+            self.unreadable = len(reasons)
+            with atomic_path(self.folder / "unreadable.txt") as part:
+                part.write_text("".join(f"{reasons[path]}\n" for path in sorted(reasons)))
+            display.warn(f"{len(reasons)} images cannot be read and are left out; unreadable.txt lists them")
 
     def evaluate(self, held: HeldOut, epoch: int) -> bool:
         """Score the teacher on held-out images; whether it is the best so far, and kept."""
@@ -215,11 +234,3 @@ def check_finite(run: Run, folder: Path) -> None:
         f"{folder}: the loss is not finite in {len(bad)} steps in a row from step {bad[0]}, and no step was taken on "
         "them; their images are in nonfinite.json; lower lr or raise eps2"
     )
-
-
-def note_unreadable(run: Run, folder: Path) -> None:
-    """List the images that were left out."""
-    bad = run.data.unreadable
-    if bad:
-        with atomic_path(folder / "unreadable.txt") as part:
-            part.write_text("".join(f"{reason}\n" for reason in bad.values()))

@@ -58,6 +58,7 @@ def starting_encoder(config: TrainConfig) -> Encoder:
     drop_path = 0.0 if architecture.backbone == "conv" else config.drop_path
     encoder = Encoder(architecture, seed=config.seed, pretrained=config.pretrained, drop_path=drop_path)
     _check_patches(encoder, config)
+    _check_views(encoder, config)
     if start is not None:
         load_state(encoder.backbone, start.backbone.state_dict(), f"{path}: backbone")
         if not config.reset_at_start:
@@ -103,3 +104,26 @@ def _check_patches(encoder: Encoder, config: TrainConfig) -> None:
     for name, size in sizes.items():
         if size % side:
             raise UsageError(f"config: {name} is {size}, expected a multiple of {side}, the patches of the backbone")
+
+
+@torch.no_grad()
+def _check_views(encoder: Encoder, config: TrainConfig) -> None:
+    """Whether the backbone takes views of both sizes, and gives as many features as it says."""
+    encoder.eval()
+    for name in ("image_size", "local_size") if config.local_views else ("image_size",):
+        size = getattr(config, name)
+        try:
+            found = encoder.backbone(torch.zeros(1, 3, size, size)).shape
+        except (RuntimeError, AssertionError, ValueError) as error:
+            if "can't allocate" in str(error):
+                raise
+            raise UsageError(
+                f"config: the backbone {encoder.config.backbone} takes no views of {name} {size} "
+                f"({first_line(error)}); change {name}{', or set local_views to 0' if name == 'local_size' else ''}"
+            ) from None
+        if tuple(found) != (1, encoder.features):
+            raise UsageError(
+                f"config: the backbone {encoder.config.backbone} gives {list(found)} for a view of {size} pixels, "
+                f"expected [1, {encoder.features}]; take another backbone"
+            )
+    encoder.train()

@@ -79,12 +79,12 @@ class Run:
         self.model: nn.Module = self.student  # what the gradients of all processes are averaged in
 
     def prepare(self) -> None:
-        """Compile the backbones where the config says so, then share gradients with the other processes."""
+        """Share gradients with the other processes, and compile the backbones where the config says so."""
         config = self.config
-        if config.compile == "on" or (config.compile == "auto" and self.device.type == "cuda"):
-            compile_in_place([self.student.encoder.backbone, self.teacher.encoder.backbone], self._probe)
         if distributed.world() > 1:
             self.model = DistributedDataParallel(self.student)
+        if config.compile == "on" or (config.compile == "auto" and self.device.type == "cuda"):
+            compile_in_place([self.student.encoder.backbone, self.teacher.encoder.backbone], self._probe)
 
     # -- a step -----------------------------------------------------------------------------------------------------
 
@@ -202,12 +202,21 @@ class Run:
 
     def save(self, path: Path) -> None:
         """The whole state in one file, atomically: kill the process when you like."""
-        header = {"step": self.step, "resets": self.resets, "best": self.best}
+        header = {"step": self.step, "resets": self.resets, "best": self.best, "images": self.data.fingerprint}
         checkpoint.save(path, self.config, self.modules, self.optimizer, header)
 
     def load(self, path: Path) -> None:
-        """Go back to what `save` kept; see `checkpoint.load` for what can be wrong."""
+        """Go back to what `save` kept; see `checkpoint.load` for what else can be wrong.
+
+        Raises:
+            UsageError: the images are not those of before: the batches would be others.
+        """
         header = checkpoint.load(path, self.config, self.modules, self.optimizer)
+        if header["images"] != self.data.fingerprint:
+            raise UsageError(
+                f"{path}: the images have changed, so it cannot be resumed: {header['images']} then, "
+                f"{self.data.fingerprint} now"
+            )
         self.step, self.resets, self.best = int(header["step"]), list(header["resets"]), header["best"]
 
     def product(self, training: dict[str, Any]) -> Encoder:

@@ -1,0 +1,36 @@
+"""Memory that runs out, in one line that names the knob."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from codelab.errors import DataError
+
+
+@contextmanager
+def needing_memory(what: str, knobs: str) -> Iterator[None]:
+    """Around work that may not fit.
+
+    Args:
+        what: it is said to be out of memory for.
+        knobs: what a person can do.
+
+    Raises:
+        DataError: it did not fit.
+
+    Example:
+        >>> with needing_memory("a list", "take a shorter one"):
+        ...     raise MemoryError
+        Traceback (most recent call last):
+        codelab.errors.DataError: out of memory for a list; take a shorter one
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        # PyTorch's allocator on the processor raises a plain RuntimeError.
+        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "can't allocate" not in str(error):
+            raise
+        raise DataError(f"out of memory for {what}; {knobs}") from None
