@@ -79,13 +79,17 @@ class TestStart:
 
     @pytest.mark.parametrize("backbone", ["resnet18", "mobilenetv3_small_050", "test_mambaout", "test_convnext"])
     def test_any_timm_network_gives_as_many_features_as_its_head_takes(self, backbone):
-        encoder = starting_encoder(dataclasses.replace(VIT, backbone=backbone, image_size=64, local_size=32, drop_path=0))
+        encoder = starting_encoder(
+            dataclasses.replace(VIT, backbone=backbone, image_size=64, local_size=32, drop_path=0)
+        )
         assert list(encoder(torch.zeros(2, 3, 64, 64))[1].shape) == [2, 16]
         assert encoder.training
 
     def test_a_backbone_that_takes_no_small_views(self):
         config = dataclasses.replace(VIT, backbone="test_convnext", image_size=64, local_size=16, drop_path=0)
-        with pytest.raises(UsageError, match=r"test_convnext takes no views of local_size 16 \(.*set local_views to 0"):
+        with pytest.raises(
+            UsageError, match=r"test_convnext takes no views of local_size 16 \(.*set local_views to 0"
+        ):
             starting_encoder(config)
 
     def test_views_that_are_not_whole_patches(self):
