@@ -71,11 +71,8 @@ def fit(
     first = distributed.rank() == 0
     try:
         with locked(folder) if first else nullcontext():
-            if first:  # what a kill left half written, and the earlier run where it is not wanted
-                for path in [
-                    path for name in (_HALVES, *_FILES)[: None if fresh else 1] for path in folder.glob(name)
-                ]:
-                    path.unlink()
+            if first:
+                _clear(folder, (_HALVES, *_FILES) if fresh else (_HALVES,))
             distributed.wait()
             if (folder / checkpoint.NEWEST).exists() and not resume:
                 raise UsageError(
@@ -168,7 +165,9 @@ class Watch:
     """What the first process writes down and says: metrics, alarms, scores of the teacher."""
 
     def __init__(self, run: Run, folder: Path) -> None:
-        self.run, self.folder, self.alarmed, self.unreadable = run, folder, False, 0
+        self.run, self.folder, self.alarmed = run, folder, False
+        listed = folder / "unreadable.txt"
+        self.unreadable = set(listed.read_text().splitlines()) if listed.exists() else set()
         board = tensorboard(folder, run.step) if run.config.tensorboard else None
         self.metrics = Log(folder / "metrics.jsonl", run.step, board)
         self.scores = Log(folder / "evaluation.jsonl", run.step, board)
@@ -193,11 +192,11 @@ class Watch:
 
     def note_unreadable(self, reasons: dict[str, str], display: Display) -> None:
         """List the images that were left out, and say how many they are where they have become more."""
-        if len(reasons) > self.unreadable:
-            self.unreadable = len(reasons)
+        if not self.unreadable.issuperset(reasons.values()):
+            self.unreadable.update(reasons.values())
             with atomic_path(self.folder / "unreadable.txt") as part:
-                part.write_text("".join(f"{reasons[path]}\n" for path in sorted(reasons)))
-            display.warn(f"{len(reasons)} images cannot be read and are left out; unreadable.txt lists them")
+                part.write_text("".join(f"{reason}\n" for reason in sorted(self.unreadable)))
+            display.warn(f"{len(self.unreadable)} images cannot be read and are left out; unreadable.txt lists them")
 
     def evaluate(self, held: HeldOut, epoch: int) -> bool:
         """Score the teacher on held-out images; whether it is the best so far, and kept."""
