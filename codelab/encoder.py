@@ -284,7 +284,8 @@ def _backbone(config: EncoderConfig, pretrained: bool, drop_path: float) -> nn.M
         except TypeError:
             return timm.create_model(config.backbone, **wanted)
     except TypeError as error:
-        raise UsageError(f"backbone {config.backbone!r} cannot be built so ({first_line(error)})") from None
+        hint = "; set drop_path to 0" if drop_path else ""
+        raise UsageError(f"backbone {config.backbone!r} cannot be built so ({first_line(error)}){hint}") from None
     except OSError as error:  # what the hub's client raises without a network
         raise DataError(f"{config.backbone}: its pretrained weights cannot be loaded ({first_line(error)})") from None
 

@@ -206,7 +206,7 @@ class TestMemory:
         [
             ("training.loop.Data", "for the images; lower store_size, or set store to stream"),
             ("training.loop.held_out", "for the images of the evaluation; lower evaluate_images or store_size"),
-            ("training.loop.Run", "for the networks; take a smaller backbone, or lower hidden or prototypes"),
+            ("training.loop.Run", "for the networks; take a smaller backbone (conv: lower width), or lower hidden or"),
             ("training.run.Run.train_step", "for a step of 16 images in 1 parts; double accumulate"),
         ],
     )

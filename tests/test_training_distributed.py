@@ -192,6 +192,19 @@ class TestWholeRun:
         assert "failed" not in errors
         assert (tmp_path / "run" / "encoder.safetensors").exists()
 
+    def test_what_ends_one_process_ends_the_others_without_a_traceback(self, tmp_path, pictures):
+        folder = tmp_path / "torn"
+        shutil.copytree(pictures, folder)
+        (folder / "003.png").write_bytes(b"torn")
+        path = tmp_path / "config.yaml"
+        config = dataclasses.replace(whole_run(folder, tmp_path / "run"), store="stream", evaluate_every=0)
+        path.write_text(json.dumps(config.to_dict()))
+        process = torchrun(2, "-m", "training", path, stderr=subprocess.PIPE, text=True)
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode != 0
+        assert errors.count("003.png: not a readable image") == 1
+        assert "[rank" not in errors  # torchrun itself says at length that its processes ended; ours do not
+
     def test_images_that_any_process_could_not_read_are_listed(self, tmp_path, pictures):
         folder = tmp_path / "torn"
         shutil.copytree(pictures, folder)

@@ -85,6 +85,10 @@ class TestStart:
         assert list(encoder(torch.zeros(2, 3, 64, 64))[1].shape) == [2, 16]
         assert encoder.training
 
+    def test_a_backbone_without_stochastic_depth(self):
+        with pytest.raises(UsageError, match=r"backbone 'vgg11' cannot be built so \(.*set drop_path to 0"):
+            starting_encoder(dataclasses.replace(VIT, backbone="vgg11"))
+
     def test_a_backbone_that_takes_no_small_views(self):
         config = dataclasses.replace(VIT, backbone="test_convnext", image_size=64, local_size=16, drop_path=0)
         with pytest.raises(

@@ -269,7 +269,7 @@ def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = N
 
 def _twice(node: yaml.Node | None) -> str | None:
     """A key that a mapping has twice: YAML takes the last one and says nothing."""
-    keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+    keys = [str(key.value).replace("-", "_") for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
     return next((key for i, key in enumerate(keys) if key in keys[:i]), None)
 
 
@@ -331,7 +331,7 @@ def _coerce(name: str, kind: Any, value: Any) -> Any:
                 raise ValueError
             return tuple(_scalar(k, v) for k, v in zip(get_args(kind), parts, strict=True))
         return _scalar(kind, value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UsageError(f"config: {name} is {_text(value)}, expected {_type_name(kind)}") from None
 
 

@@ -27,6 +27,11 @@ def stop() -> None:
         distributed.destroy_process_group()
 
 
+def left_alone(error: RuntimeError) -> bool:
+    """Whether it came of another process that ended: that one has said why."""
+    return world() > 1 and ("by peer" in str(error) or isinstance(error, distributed.DistError))
+
+
 def world() -> int:
     """How many processes share the batch."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1

@@ -82,6 +82,10 @@ def fit(
             _whole_run(config, images, folder, device, show=show and first)
             distributed.wait()
         return folder
+    except RuntimeError as error:
+        if distributed.left_alone(error):
+            raise DataError(f"{folder}: another process of this run has ended, and this one with it") from None
+        raise
     finally:
         distributed.stop()
 
@@ -98,7 +102,7 @@ def _whole_run(config: TrainConfig, images: ImageSet, folder: Path, device: torc
         data = Data(images, config, device, show=show)
     with needing_memory("the images of the evaluation", "lower evaluate_images or store_size"):
         held = held_out(images, config) if first else None
-    with needing_memory("the networks", "take a smaller backbone, or lower hidden or prototypes"):
+    with needing_memory("the networks", "take a smaller backbone (conv: lower width), or lower hidden or prototypes"):
         run = Run(config, data)
         if saved.exists():
             run.load(saved)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 from codelab.errors import DataError
+
+_STARVED = re.compile(r"can't allocate|could not create a primitive$")
+"""How PyTorch's allocator and oneDNN say it on the processor, in a plain RuntimeError."""
 
 
 @contextmanager
@@ -30,7 +34,6 @@ def needing_memory(what: str, knobs: str) -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        # PyTorch's allocator on the processor raises a plain RuntimeError.
-        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "can't allocate" not in str(error):
+        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and not _STARVED.search(str(error)):
             raise
         raise DataError(f"out of memory for {what}; {knobs}") from None
