@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codelab import __version__
-from codelab.command_line import RANK, Parser, run, subcommands
+from codelab.command_line import RANK, Parser, run, subcommands, timm_options, whole_number
 from codelab.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from training.coder import HashCoder
 
 EXPLORER_SCRIPT = Path(__file__).parents[1] / "app" / "main.py"
+_positive = whole_number(1)
 DEMO_CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
 
 
@@ -276,14 +277,9 @@ def _codes(options: argparse.Namespace) -> Codes:
 
 
 def _encoder(options: argparse.Namespace, checkpoint: str) -> Encoder:
-    from codelab.encoder import Encoder
+    from codelab.encoder import open_encoder
 
-    if checkpoint.startswith("timm:"):
-        name = checkpoint.removeprefix("timm:")
-        return Encoder.from_timm(name, bits=options.bits or 256, pretrained=not options.random_weights)
-    if options.bits or options.random_weights:
-        raise UsageError(f"{checkpoint}: --bits and --random-weights go with timm:NAME, a checkpoint has its own")
-    return Encoder.load(checkpoint)
+    return open_encoder(checkpoint, bits=options.bits, random_weights=options.random_weights)
 
 
 def _own_encoder(options: argparse.Namespace, codes: Codes) -> Encoder:
@@ -372,7 +368,7 @@ def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
     sub.add_argument("--skip-bad", action="store_true", help="leave unreadable images out instead of failing")
     sub.add_argument("--workers", type=_positive, default=4, help="threads that decode images (default: %(default)s)")
     sub.add_argument("--device", help="cpu, cuda, … (default: cuda when there is one)")
-    _timm_options(sub)
+    timm_options(sub)
 
     sub = command(
         "binarize",
@@ -411,7 +407,7 @@ def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
     sub.add_argument("--data", help="with --views, the images the codes were made from, as in codelab export")
     sub.add_argument("--labels", metavar="CSV", help="with --views, the CSV given to codelab export")
     sub.add_argument("--ckpt", help="with --views, the checkpoint, where it no longer lies where the codes say")
-    _timm_options(sub)
+    timm_options(sub)
     sub.add_argument("--permutations", type=_positive, default=200, help="behind every p-value (default: %(default)s)")
     sub.add_argument("--seed", type=int, default=0, help="of all chance (default: %(default)s)")
     sub.add_argument("--json", action="store_true", help="all results as JSON on stdout")
@@ -430,7 +426,7 @@ def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
     sub.add_argument("-k", type=_positive, default=10, help="how many (default: %(default)s)")
     sub.add_argument("--ckpt", help="the checkpoint, where it no longer lies where the codes say")
     sub.add_argument("--json", action="store_true", help="JSON on stdout")
-    _timm_options(sub)
+    timm_options(sub)
 
     sub = command(
         "report",
@@ -458,11 +454,6 @@ def _codes_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--by", metavar="ATTRIBUTE", help="use this item column as the label")
 
 
-def _timm_options(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--bits", type=_positive, help="with timm:NAME, bits of the head (default: 256)")
-    sub.add_argument("--random-weights", action="store_true", help="with timm:NAME, do not load pretrained weights")
-
-
 def _port(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--port", type=_port_number, default=8501, help="of the explorer (default: %(default)s)")
 
@@ -471,14 +462,4 @@ def _port_number(text: str) -> int:
     value = _positive(text)
     if value > 65535:
         raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, found {text!r}")
-    return value
-
-
-def _positive(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, found {text!r}")
     return value

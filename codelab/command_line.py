@@ -41,6 +41,27 @@ def subcommands(parser: Parser) -> Callable[..., argparse.ArgumentParser]:
     return command
 
 
+def whole_number(least: int) -> Callable[[str], int]:
+    """The type of an option: a whole number of `least` or more."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number of {least} or more, found {text!r}")
+        return value
+
+    return number
+
+
+def timm_options(sub: argparse.ArgumentParser) -> None:
+    """What goes with timm:NAME in the place of a checkpoint."""
+    sub.add_argument("--bits", type=whole_number(1), help="with timm:NAME, bits of the head (default: 256)")
+    sub.add_argument("--random-weights", action="store_true", help="with timm:NAME, do not load pretrained weights")
+
+
 def run(work: Callable[[], object], *, name: str) -> int:
     """Do the work; returns the exit code: 0 done, 1 the work failed, 2 the call is wrong, 130 interrupted.
 

@@ -216,6 +216,20 @@ class Encoder(nn.Module):
         return cls(config, seed=seed, pretrained=pretrained)
 
 
+def open_encoder(checkpoint: str, *, bits: int | None = None, random_weights: bool = False) -> Encoder:
+    """The encoder a user names: a file, or timm:NAME with a random head of `bits` (256).
+
+    Raises:
+        UsageError: no such file or model, or an option of timm:NAME beside a file.
+        DataError: the file cannot be used, or the pretrained weights cannot be loaded.
+    """
+    if checkpoint.startswith("timm:"):
+        return Encoder.from_timm(checkpoint.removeprefix("timm:"), bits=bits or 256, pretrained=not random_weights)
+    if bits or random_weights:
+        raise UsageError(f"{checkpoint}: --bits and --random-weights go with timm:NAME, a checkpoint has its own")
+    return Encoder.load(checkpoint)
+
+
 class Head(nn.Sequential):
     """Linear, GELU, Linear, GELU, Linear, and a BatchNorm without scale and shift where `norm` is set.
 

@@ -125,7 +125,7 @@ class Data:
 
     def numbers(self, step: int) -> Tensor:
         """The numbers of this process's images in a step: each rank has a stretch of the batch."""
-        return self.batch_of(step).chunk(distributed.world())[distributed.rank() if distributed.world() > 1 else 0]
+        return self.batch_of(step).chunk(distributed.world())[distributed.rank()]
 
     def batch_of(self, step: int) -> Tensor:
         """The numbers of all images of a step, a pure function of the seed and the step."""
@@ -159,7 +159,7 @@ def load_pixels(
     """
     _enough(images, config)
     size, n = config.store_size, len(images)
-    mine = range(distributed.rank() if distributed.world() > 1 else 0, n, distributed.world())
+    mine = range(distributed.rank(), n, distributed.world())
     pixels = torch.zeros((n, 3, size, size), dtype=torch.uint8)
     bad: dict[int, str] = {}
 

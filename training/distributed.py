@@ -39,7 +39,7 @@ def world() -> int:
 
 def rank() -> int:
     """The number of this process; 0 writes the files."""
-    return distributed.get_rank() if world() > 1 else int(os.environ.get("RANK", "0"))
+    return distributed.get_rank() if world() > 1 else 0
 
 
 def wait() -> None:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from codelab.command_line import Parser, run, subcommands
+from codelab.command_line import Parser, run, subcommands, timm_options, whole_number
 from codelab.errors import UsageError
 from codelab.terminal import print_table
 from training.config import add_flags, flags_given
@@ -202,9 +202,8 @@ def _sources(sub: argparse.ArgumentParser) -> None:
     _labels(sub)
     sub.add_argument("--skip-bad", action="store_true", help="leave unreadable images out instead of failing")
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
-    sub.add_argument("--seed", type=_whole(0), default=0, help="of all chance (default: %(default)s)")
-    sub.add_argument("--bits", type=_whole(1), help="with timm:NAME, bits of the head (default: 256)")
-    sub.add_argument("--random-weights", action="store_true", help="with timm:NAME, do not load pretrained weights")
+    sub.add_argument("--seed", type=whole_number(0), default=0, help="of all chance (default: %(default)s)")
+    timm_options(sub)
 
 
 def _labels(sub: argparse.ArgumentParser) -> None:
@@ -215,21 +214,12 @@ def _labels(sub: argparse.ArgumentParser) -> None:
 
 def _neighbours(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
-        "-k", type=_whole(1), nargs="+", metavar="K", help="how many neighbours (default: 1 5 10 20, where they fit)"
+        "-k",
+        type=whole_number(1),
+        nargs="+",
+        metavar="K",
+        help="how many neighbours (default: 1 5 10 20, where they fit)",
     )
-
-
-def _whole(least: int) -> Callable[[str], int]:
-    def whole(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number of {least} or more, found {text!r}")
-        return value
-
-    return whole
 
 
 if __name__ == "__main__":

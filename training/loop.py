@@ -106,11 +106,11 @@ def _whole_run(config: TrainConfig, images: ImageSet, folder: Path, device: torc
         run = Run(config, data)
         if saved.exists():
             run.load(saved)
+        elif first and config.control:  # as it is before the first step
+            run.product({}).save(folder / "untrained.safetensors")
     if first:
         with atomic_path(folder / "config.json") as part:
             part.write_text(json.dumps(config.to_dict(), indent=1))
-        if config.control:
-            Run(config, data).product({}).save(folder / "untrained.safetensors")
     parts = f"a step of {config.batch} images in {config.accumulate} parts"
     knobs = "double accumulate (the loss stays that of the whole batch), or lower local_views or batch"
     if config.backbone != "conv" and not config.checkpoint_activations:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from codelab.codes import Codes
-from codelab.encoder import Encoder
+from codelab.encoder import Encoder, open_encoder
 from codelab.errors import DataError, UsageError
 from codelab.export import encode_images, export
 from codelab.files import load
@@ -115,12 +115,8 @@ def load_encoder(checkpoint: str, *, bits: int | None = None, random_weights: bo
         UsageError: no such file or model, or an option of timm:NAME beside a file.
         DataError: the file cannot be used, or the pretrained weights cannot be loaded.
     """
-    if checkpoint.startswith("timm:"):
-        return Encoder.from_timm(checkpoint.removeprefix("timm:"), bits=bits or 256, pretrained=not random_weights)
-    if bits or random_weights:
-        raise UsageError(f"{checkpoint}: --bits and --random-weights go with timm:NAME, a checkpoint has its own")
-    path = Path(checkpoint)
-    return Encoder.load(path / "encoder.safetensors" if path.is_dir() else path)
+    path = str(Path(checkpoint, "encoder.safetensors")) if Path(checkpoint).is_dir() else checkpoint
+    return open_encoder(path, bits=bits, random_weights=random_weights)
 
 
 def open_pair(
