@@ -23,6 +23,7 @@ from codelab.entropy import ARRANGEMENTS, Blocks, arrange_blocks, block_entropy
 from codelab.errors import CodelabError, DataError, UsageError
 from codelab.factors import factors
 from codelab.geometry import geometry
+from codelab.headlines import Analysis
 from codelab.joint import joint_information
 from codelab.lengths import code_length, total_correlation
 from codelab.log_odds import class_log_odds
@@ -51,6 +52,9 @@ class Skipped(Result):
 
     reason: str
 
+    def headline(self) -> str:
+        return self.reason
+
 
 def analyze(
     codes: Codes,
@@ -60,7 +64,7 @@ def analyze(
     features: np.ndarray | None = None,
     permutations: int = 200,
     seed: int = 0,
-) -> dict[str, Result]:
+) -> Analysis:
     """Measure all that these codes allow, or the sections asked for.
 
     Args:
@@ -74,8 +78,8 @@ def analyze(
         seed: of all chance.
 
     Returns:
-        Section name -> result; `Skipped` with its reason where labels, features, attributes, views or items are
-        missing. The sections: `bit_usage`, `block_entropy_contiguous`, `block_entropy_random`,
+        Section name -> result, a dictionary that shows itself as a table of headlines; `Skipped` with its reason
+        where labels, features, attributes, views or items are missing. The sections: `bit_usage`, `block_entropy_contiguous`, `block_entropy_random`,
         `block_entropy_dependent`, `degrees_of_freedom`, `code_length`, `total_correlation`, `collisions`,
         `pair_distances`, `class_information`, `joint_information`, `bit_dependence`, `bit_reuse`, `class_log_odds`
         (up to 2**15 classes times bits), `smaller_code` (half of the bits, against 5 random halves), for each
@@ -142,7 +146,7 @@ def _chosen(known: Mapping[str, Callable[[], Result]], sections: Collection[str]
     return {name: measure for name, measure in known.items() if name in sections or name.split(":")[0] in sections}
 
 
-def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int = 0) -> dict[str, Result]:
+def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int = 0) -> Analysis:
     """The sections that follow from counts, in one pass that holds one part at a time.
 
     Args:
@@ -204,10 +208,12 @@ def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int 
         }
     )
     # what the results say they were made from does not depend on the cut, as the numbers do not
-    return {
-        name: result if isinstance(result, Skipped) else dataclasses.replace(result, source=source)
-        for name, result in found.items()
-    }
+    return Analysis(
+        {
+            name: result if isinstance(result, Skipped) else dataclasses.replace(result, source=source)
+            for name, result in found.items()
+        }
+    )
 
 
 def _counts(part: Codes, row: int, seed: int) -> dict[str, Callable[[], Any]]:
@@ -222,8 +228,8 @@ def _counts(part: Codes, row: int, seed: int) -> dict[str, Callable[[], Any]]:
     }
 
 
-def _all(sections: Mapping[str, Callable[[], Result]]) -> dict[str, Result]:
-    return {name: _measured(measure) for name, measure in sections.items()}
+def _all(sections: Mapping[str, Callable[[], Result]]) -> Analysis:
+    return Analysis({name: _measured(measure) for name, measure in sections.items()})
 
 
 def _measured(measure: Callable[[], Result]) -> Result:

@@ -12,6 +12,7 @@ from codelab import gains
 from codelab.checks import check_choice, check_whole
 from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
+from codelab.formats import number
 from codelab.kernels import class_counts
 from codelab.ranking import Groups, Ranking, average_precisions, rank
 from codelab.result import Result, Source
@@ -47,6 +48,13 @@ class BudgetCurve(Result):
     relevance: str
     left_out: str
     average: str
+
+    def headline(self) -> str:
+        ends = [
+            f"{number(float(self.leading[i]))} ({self.budgets[i]} bits)"
+            for i in dict.fromkeys((0, len(self.budgets) - 1))
+        ]
+        return f"mAP@ALL {' to '.join(ends)}, leading bits, {self.n_queries} queries"
 
     def __str__(self) -> str:
         table = self.to_frame()

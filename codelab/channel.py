@@ -13,6 +13,7 @@ from scipy import special
 from codelab.codes import Codes
 from codelab.counts import Counts, total
 from codelab.errors import DataError, UsageError
+from codelab.formats import number, with_interval
 from codelab.kernels import column_counts
 from codelab.lengths import code_length
 from codelab.perbit import PerBit
@@ -114,6 +115,11 @@ class Channel(PerBit):
         "q_value",
         "capacity",
     )
+
+    def headline(self) -> str:
+        shared = with_interval(self.value, self.value_low, self.value_high)
+        flips, chance = number(float(self.flip_rate.mean())), number(float(self.chance.mean()))
+        return f"{shared} bits shared at least; mean flip rate {flips} (by chance {chance})"
 
 
 def channel(codes_a: Codes, codes_b: Codes, *, items: int = 4096, seed: int = 0) -> Channel:
@@ -260,6 +266,11 @@ class ViewChannels(Result):
     chance: np.ndarray
     kappa: np.ndarray
     information: np.ndarray
+
+    def headline(self) -> str:
+        rates = self.flip_rate.mean(axis=1)
+        ends = [(float(rates[i]), self.names[i]) for i in (int(rates.argmin()), int(rates.argmax()))]
+        return f"{len(self.names)} views; mean flip rate " + " to ".join(f"{number(r)} ({name})" for r, name in ends)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a view: means over bits, and the information summed over bits."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 
@@ -10,8 +11,9 @@ from codelab.attributes import CLASS, labelling
 from codelab.codes import Codes
 from codelab.counts import ClassCounts, StrataCounts
 from codelab.errors import DataError, UsageError
+from codelab.formats import number, p_phrase
 from codelab.perbit import PerBit
-from codelab.result import Source
+from codelab.result import Drawn, Source
 from codelab.significance import (
     binary_entropy,
     check_seed,
@@ -28,7 +30,7 @@ FEW = 10
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClassInformation(PerBit):
+class ClassInformation(Drawn, PerBit):
     """Per bit, arrays `[B]`, in bits.
 
     `plugin` is I(bit; class) as counted; `expectation` its exact mean over permutations of the labels;
@@ -39,6 +41,8 @@ class ClassInformation(PerBit):
     `note` is not empty where a class has so few images that `information` is a low estimate: the correction takes off
     too much where a bit says nearly all there is to know.
     """
+
+    FIGURE: ClassVar = "information_ranking"
 
     plugin: np.ndarray
     expectation: np.ndarray
@@ -57,6 +61,13 @@ class ClassInformation(PerBit):
     estimator: str = "plug-in less its exact permutation mean"
 
     COLUMNS = ("plugin", "expectation", "information", "p_value", "q_value", "entropy", "uncertainty")
+
+    def headline(self) -> str:
+        best = int(self.information.argmax())
+        found = f"{int((self.q_value < 0.05).sum())} of {len(self.q_value)} bits at q < 0.05"
+        chance = p_phrase("q", float(self.q_value[best]))
+        about = f" about {self.of}" if self.of != CLASS else ""
+        return f"{found}; most {number(float(self.information[best]))} bit{about} (bit {best}, {chance})"
 
 
 def class_information(codes: Codes | ClassCounts, *, permutations: int = 200, seed: int = 0) -> ClassInformation:

@@ -8,6 +8,7 @@ import numpy as np
 
 from codelab.codes import Codes
 from codelab.errors import UsageError
+from codelab.formats import number
 from codelab.kernels import as_words, column_counts
 from codelab.result import Result, Source
 from codelab.usage import need_items
@@ -35,6 +36,10 @@ class Collisions(Result):
     near_duplicates: float
     radius: int
     sample: int
+
+    def headline(self) -> str:
+        share = f"{self.distinct} different codes ({self.value:.1%} of the images)"
+        return f"{share}; {self.pairs} pairs alike (independent bits {number(self.expected_pairs, 1)})"
 
 
 def collisions(codes: Codes, *, radius: int | None = None, sample: int = 1000, seed: int = 0) -> Collisions:

@@ -9,6 +9,7 @@ import numpy as np
 
 from codelab.codes import Codes, unpack_bits
 from codelab.errors import DataError, UsageError
+from codelab.formats import number
 from codelab.perbit import PerBit
 from codelab.result import Source
 from codelab.significance import check_seed, false_discovery
@@ -75,6 +76,11 @@ class ContrastConsistency(PerBit):
         "contrast_z",
         "classes_used",
     )
+
+    def headline(self) -> str:
+        found = f"{int((self.q_value < 0.05).sum())} of {len(self.q_value)} bits at q < 0.05"
+        mean, null = number(float(self.consistency.mean())), number(self.random_directions)
+        return f"{found}; mean consistency {mean} (random directions {null})"
 
 
 def contrast_consistency(

@@ -15,6 +15,7 @@ from codelab.codes import Codes
 from codelab.encoder import Encoder
 from codelab.export import export
 from codelab.files import load
+from codelab.formats import number
 from codelab.images import ImageSet, open_images
 from codelab.report import write_report
 from codelab.result import Result, Source
@@ -59,6 +60,9 @@ class Comparison(Result):
         "bit entropy",
         "dof",
     )
+
+    def headline(self) -> str:
+        return "code mAP " + ", ".join(f"{row.name} {number(row.code_map)}" for row in self.scores)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a model."""

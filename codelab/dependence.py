@@ -11,6 +11,7 @@ from codelab.codes import Codes
 from codelab.counts import MOST_PAIRS, ClassPairCounts, PairCounts
 from codelab.entropy import pair_information
 from codelab.errors import UsageError
+from codelab.formats import number
 from codelab.kernels import compiled
 from codelab.result import Result, plain
 from codelab.significance import false_discovery, pair_null
@@ -52,6 +53,17 @@ class BitDependence(Result):
     cut: float
     n: int
     estimator: str = "plug-in less its exact permutation mean"
+
+    def headline(self) -> str:
+        pairs = self.q_value[np.triu_indices(len(self.phi), 1)]
+        alike = f"{len(self.duplicates)} duplicates, {len(self.complements)} complements"
+        found = f"{int((pairs < 0.05).sum())} of {len(pairs)} pairs at q < 0.05"
+        return f"{number(self.value)} bit a pair on average; {found}; {alike}"
+
+    def _first_rows(self, most: int) -> tuple[pd.DataFrame, int]:
+        """The strongest pairs: of all pairs the first say nothing."""
+        frame = self.to_frame()
+        return frame.sort_values("information", ascending=False, kind="stable").head(most), len(frame)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: the matrices stay out (they grow with B squared); the `STRONGEST` pairs stand for them."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
+from codelab.formats import number
 from codelab.kernels import column_counts
-from codelab.result import Result, Source
+from codelab.result import Drawn, Result, Source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,7 @@ _ONES = np.array([byte.bit_count() for byte in range(256)], dtype=np.uint8)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PairDistances(Result):
+class PairDistances(Drawn, Result):
     """Histograms over the distances 0 to B, each `[B + 1]`.
 
     `every` counts pairs of two different items drawn at random, `same` pairs of one class, `different` pairs of two
@@ -28,11 +29,19 @@ class PairDistances(Result):
     a pair of one class is nearer than a pair of two classes, a tie counting half (NaN without labels).
     """
 
+    FIGURE: ClassVar = "distance_histogram"
+
     every: np.ndarray
     same: np.ndarray | None
     different: np.ndarray | None
     independent: np.ndarray
     pairs: int
+
+    def headline(self) -> str:
+        if self.same is None or self.different is None:
+            mean = float(self.every @ np.arange(len(self.every)) / max(self.every.sum(), 1))
+            return f"mean distance {number(mean)} bits over {self.pairs} pairs"
+        return f"{number(self.value)} of pairs of one class nearer than of two (chance {number(0.5)})"
 
     @property
     def value(self) -> float:

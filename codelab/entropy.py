@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from scipy import special
@@ -12,7 +12,8 @@ from scipy import special
 from codelab.codes import Codes
 from codelab.counts import CellCounts, PairCounts
 from codelab.errors import DataError, UsageError
-from codelab.result import Result
+from codelab.formats import number
+from codelab.result import Drawn, Result
 from codelab.significance import check_seed, xlog2x
 from codelab.usage import need_items
 
@@ -82,12 +83,14 @@ def _grassberger_g(counts: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BlockEntropy(Result):
+class BlockEntropy(Drawn, Result):
     """Entropy in bits of each block: `entropy` `[K]` by `estimator`, `plugin` `[K]` beside it; `value` is the mean.
 
     `members` `[K, width]` are the bits of each block, `left_out` the bits in none. `note` is not empty where there
     are too few items for the number of cells to trust the figure.
     """
+
+    FIGURE: ClassVar = "block_entropies"
 
     value: float
     entropy: np.ndarray
@@ -98,6 +101,10 @@ class BlockEntropy(Result):
     blocks: str
     left_out: tuple[int, ...] = ()
     note: str = ""
+
+    def headline(self) -> str:
+        plugin = number(float(self.plugin.mean()))
+        return f"{number(self.value)} of {self.width} bits in a block, {self.blocks} (plug-in {plugin})"
 
     def to_frame(self) -> pd.DataFrame:
         """One row a block."""

@@ -53,6 +53,11 @@ class Factors(Result):
     items: int
     estimator: str = "plug-in less its exact permutation mean; DCI: plug-in"
 
+    def headline(self) -> str:
+        found = int((self.p_value < 0.05).sum())
+        names = ", ".join(self.factors)
+        return f"{found} of {len(self.measure)} scores at p < 0.05 on {len(self.factors)} factors: {names}"
+
     def to_frame(self) -> pd.DataFrame:
         """One row a score."""
         import pandas as pd

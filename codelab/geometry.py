@@ -10,6 +10,7 @@ from scipy import special
 
 from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
+from codelab.formats import number
 from codelab.result import Result, Source
 
 if TYPE_CHECKING:
@@ -32,6 +33,14 @@ class Geometry(Result):
     eigenvalues: np.ndarray
     n: int
     dimensions: int
+
+    def headline(self) -> str:
+        d_eff, r_eff, rank_me = map(number, (self.d_eff, self.r_eff, self.rank_me))
+        return f"d_eff {d_eff}, r_eff {r_eff}, RankMe {rank_me} of {self.dimensions} dimensions"
+
+    def size(self) -> str:
+        """As of every result; for bare features, which have no bits, their dimensions: `N=1716, d=384`."""
+        return super().size() or f"N={self.n}, d={self.dimensions}"
 
     def to_frame(self) -> pd.DataFrame:
         """One row a principal direction."""

@@ -10,6 +10,7 @@ import numpy as np
 from codelab.attributes import CLASS, labelling
 from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
+from codelab.formats import number, p_phrase
 from codelab.kernels import class_counts
 from codelab.result import Result, Source
 from codelab.significance import check_seed, expected_joint_information, permutation_p_value, xlog2x
@@ -43,6 +44,10 @@ class JointInformation(Result):
     chosen_items: int
     scored_items: int
     estimator: str = "plug-in less its exact permutation mean, on the half that did not choose"
+
+    def headline(self) -> str:
+        best = f"{number(self.value)} of {number(self.class_entropy)} bits about {self.of}"
+        return f"{best} in the {len(self.bits)} best bits together ({p_phrase('p', self.p_value)})"
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each number of bits."""

@@ -12,6 +12,7 @@ from codelab.collisions import distinct_codes
 from codelab.counts import PairCounts
 from codelab.entropy import entropy_of_counts, pair_information
 from codelab.errors import UsageError
+from codelab.formats import decimals, number, with_interval
 from codelab.perbit import PerBit
 from codelab.result import Result, Source
 from codelab.significance import binary_entropy, check_seed
@@ -40,6 +41,10 @@ class CodeLength(PerBit):
     items: int
 
     COLUMNS = ("per_bit", "parent")
+
+    def headline(self) -> str:
+        length = with_interval(self.value, self.low, self.high)
+        return f"{length} bits for a held-out code; independent bits {number(self.independent)}"
 
 
 def code_length(
@@ -246,6 +251,10 @@ class TotalCorrelation(Result):
     marginal_entropy: float
     distinct_entropy: float
     estimator: str = "low: held-out Chow-Liu; high: plug-in"
+
+    def headline(self) -> str:
+        digits = decimals([self.low, self.high])
+        return f"{number(self.low, digits)} to {number(self.high, digits)} bits said more than once"
 
 
 def total_correlation(codes: Codes, *, pairs: PairCounts | None = None) -> TotalCorrelation:

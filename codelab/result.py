@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,8 +14,16 @@ from codelab import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
     from codelab.codes import Codes
+
+
+MOST_ROWS = 20
+"""Rows of a result's table that a notebook shows."""
+
+LONGEST = 199
+"""Characters of the line that a result is quoted by."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +43,58 @@ class Source:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """Base of all results: provenance, a table, a dictionary for JSON, and a number where there is one.
+    """Base of all results: provenance, a line to quote, a table, a dictionary for JSON, a number where there is one.
 
-    A subclass with one number calls it `value`, and says in `estimator` how it corrects for chance, where it does; a
-    subclass with one row a bit overrides `to_frame`.
+    A subclass says its figure in words in `headline`; `repr` is that with the number of items and bits. One with one
+    number calls it `value`, and says in `estimator` how it corrects for chance, where it does; one with one row a bit
+    overrides `to_frame`; one with a figure in `codelab.figures` inherits from `Drawn` too.
     """
 
     source: Source | None = None
     seed: int | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # the dataclass decorator writes a repr of all arrays into a class that has none of its own
+        if "__repr__" not in cls.__dict__:
+            setattr(cls, "__repr__", Result.__repr__)  # noqa: B010  mypy refuses the plain assignment
+
+    def headline(self) -> str:
+        """The figure to quote, with its interval or null where it has one, in a few words."""
+        from codelab.formats import number
+
+        return number(float(self)) if hasattr(self, "value") else ""
+
+    def size(self) -> str:
+        """What the figure was measured on: `N=1716, B=64`."""
+        return "" if self.source is None else f"N={self.source.n}, B={self.source.bits}"
+
+    def __repr__(self) -> str:
+        name, head, size = type(self).__name__, " ".join(self.headline().split()), self.size()
+        most = LONGEST - len(name) - len(size) - 4
+        if len(head) > most:  # names of classes and files can be of any length
+            head = f"{head[: most - 1]}…"
+        gap = ": " if any(c.isalpha() for c in head.partition("(")[0]) else " "  # a bare figure needs no colon
+        return ", ".join(part for part in (f"{name}{gap}{head}" if head else name, size) if part)
+
+    def _first_rows(self, most: int) -> tuple[pd.DataFrame, int]:
+        """The first rows of the table, and how many it has in all."""
+        frame = self.to_frame()
+        return frame.head(most), len(frame)
+
+    def _repr_html_(self) -> str:
+        """The line to quote and the first rows of the table, as a notebook shows them."""
+        from codelab.formats import text_rows
+
+        frame, total = self._first_rows(MOST_ROWS)
+        return html_table(repr(self), [str(name) for name in frame.columns], text_rows(frame), total)
+
+    if not TYPE_CHECKING:  # to the type checker this would be a promise of any attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "plot":
+                raise AttributeError(f"{type(self).__name__} has no figure to plot; its table is .to_frame()")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __float__(self) -> float:
         if not hasattr(self, "value"):
@@ -59,6 +113,28 @@ class Result:
         fields = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
         # a number that follows from the fields, where it is no field itself
         return fields if "value" in fields or not hasattr(self, "value") else fields | {"value": plain(self.value)}
+
+
+class Drawn:
+    """A result that has a figure: `FIGURE` is the name of the function in `codelab.figures` that draws it."""
+
+    FIGURE: ClassVar[str]
+
+    def plot(self) -> go.Figure:
+        """The result as a Plotly figure."""
+        from codelab import figures
+
+        figure: go.Figure = getattr(figures, self.FIGURE)(self)
+        return figure
+
+
+def html_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> str:
+    """A table as HTML that a notebook shows, every text escaped; below it how many rows there are beyond these."""
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    more = f"<p>… and {total - len(rows):,} more</p>" if total > len(rows) else ""
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<div><p><b>{escape(caption)}</b></p>{table}{more}</div>"
 
 
 def plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from codelab.budget import BudgetCurve, bit_budget_curve
 from codelab.checks import check_choice, check_real, check_whole
 from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
+from codelab.formats import number
 from codelab.ranking import Groups, Ranking, average_precisions, rank
 from codelab.result import Result, Source
 from codelab.retrieval_result import Averaging, RetrievalResult, class_average, summarise
@@ -224,6 +225,10 @@ class PrecisionRecallCurve(Result):
     relevance: str
     left_out: str
     average: str
+
+    def headline(self) -> str:
+        ends = [f"{number(float(self.precision[i]))} at recall {number(float(self.recall[i]))}" for i in (0, -1)]
+        return f"precision {' to '.join(ends)}, {self.n_queries} queries"
 
     def __str__(self) -> str:
         what = f"{ranked(self.source, self.bits)}, {'Hamming' if self.by == 'codes' else 'cosine'}"

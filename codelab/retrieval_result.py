@@ -9,6 +9,7 @@ import numpy as np
 
 from codelab.checks import check_choice, check_real, check_whole
 from codelab.errors import DataError, UsageError
+from codelab.formats import number
 from codelab.ranking import Ranking
 from codelab.result import Result, Source
 from codelab.search import ranked
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 DRAWS = 1 << 22
 """Resampled values held at a time."""
+
+_DISTANCE = {"codes": "Hamming", "features": "cosine"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,12 @@ class RetrievalResult(Result):
     average: str
     note: str = ""
     lacking: str = "a relevant item"
+
+    def headline(self) -> str:
+        low, high = self.interval
+        spread = f"{100 * self.confidence:g} % {number(low)} to {number(high)}"
+        cut = f", {self.bits} bits used" if self.source and self.bits not in (None, self.source.bits) else ""
+        return f"{self.measure} {number(self.value)} ({spread}), {self.n_queries} queries{cut}, {_DISTANCE[self.by]}"
 
     def to_frame(self) -> pd.DataFrame:
         """One row: the value, its interval and how it was measured."""
@@ -91,7 +100,7 @@ class RetrievalResult(Result):
     @property
     def what(self) -> str:
         """What was ranked by what distance, in words."""
-        return f"{ranked(self.source, self.bits)}, {'Hamming' if self.by == 'codes' else 'cosine'}"
+        return f"{ranked(self.source, self.bits)}, {_DISTANCE[self.by]}"
 
 
 @dataclass(frozen=True)

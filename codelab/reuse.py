@@ -14,6 +14,7 @@ from codelab.codes import Codes
 from codelab.contrast import ContrastConsistency, contrast_consistency
 from codelab.counts import ClassCounts
 from codelab.errors import UsageError
+from codelab.formats import number
 from codelab.perbit import PerBit
 from codelab.significance import binary_entropy, check_seed, expected_information, table_information, wilson_interval
 
@@ -47,6 +48,12 @@ class BitReuse(PerBit):
     estimator: str = "plug-in less its exact permutation mean"
 
     COLUMNS = ("within_entropy", "within_plugin", "split", "split_sure", "perplexity", "on_perplexity")
+
+    def headline(self) -> str:
+        split = f"{int((self.split > 0).sum())} of {len(self.split)} bits split a class"
+        entropy = f"entropy within classes {number(float(self.within_entropy.mean()))} bit"
+        alike = f"; {int((self.contrast.q_value < 0.05).sum())} with one contrast at q < 0.05" if self.contrast else ""
+        return f"{split}, {entropy}{alike}"
 
     def to_frame(self) -> pd.DataFrame:
         """One row a bit; with features also the columns of `ContrastConsistency`."""
@@ -129,6 +136,11 @@ class AttributeReuse(PerBit):
     estimator: str = "plug-in less its exact permutation mean"
 
     COLUMNS = ("information", "q_value", "within", "within_q_value", "reuse")
+
+    def headline(self) -> str:
+        about, within = self.q_value < 0.05, self.within_q_value < 0.05
+        found = f"{int(about.sum())} of {len(about)} bits say something about {self.attribute} at q < 0.05"
+        return f"{found}, {int((about & within).sum())} of them within classes too"
 
 
 def attribute_reuse(

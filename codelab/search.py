@@ -59,6 +59,10 @@ class SearchResult(Result):
     radius: float | None = None
     distance: str = "Hamming"
 
+    def headline(self) -> str:
+        what = f"top {self.k}" if self.radius is None else f"all within {self.radius:g}"
+        return f"{what} of {self.queries} queries, {len(self.indices.ravel())} rows found, {self.distance} distance"
+
     def __len__(self) -> int:
         return self.queries
 

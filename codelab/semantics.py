@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow.compute as pc
 
 from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
-from codelab.result import Result, Source
+from codelab.formats import number
+from codelab.result import Drawn, Result, Source
 from codelab.significance import binary_entropy, wilson_interval
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 
 SAME_THING = ("emoji", "group", "identity")
@@ -36,7 +38,7 @@ class Contrast:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Exemplars(Result):
+class Exemplars(Drawn, Result):
     """Row numbers of images that show a bit.
 
     `one` and `zero` are the surest of each side, surest first; `threshold` the least sure, from the 0 side to the 1
@@ -45,6 +47,8 @@ class Exemplars(Result):
     most evenly split first. `counts` `[K]` is the histogram of the logit over all items, `edges` `[K + 1]` its bins,
     with a border at the threshold 0; both None without logits. `chosen` says in words how the images were chosen.
     """
+
+    FIGURE: ClassVar = "margins"
 
     bit: int
     one: np.ndarray
@@ -55,6 +59,20 @@ class Exemplars(Result):
     counts: np.ndarray | None
     edges: np.ndarray | None
     chosen: str
+
+    def headline(self) -> str:
+        sides = f"{len(self.one)} images on the 1 side, {len(self.zero)} on the 0 side"
+        return f"bit {self.bit}: {sides}, {self.chosen}"
+
+    def plot(self) -> go.Figure:
+        """The logits of the bit over all images.
+
+        Raises:
+            DataError: the codes have no logits.
+        """
+        if self.counts is None:
+            raise DataError("exemplars: there is nothing to plot without logits; export the codes with --logits")
+        return super().plot()
 
     def to_frame(self) -> pd.DataFrame:
         """One row an image: `side`, `rank` in its list, `row`."""
@@ -201,12 +219,14 @@ def _class_sides(codes: Codes, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClassShares(Result):
+class ClassShares(Drawn, Result):
     """How often one bit is 1 in each class that occurs, arrays `[C]`, highest share first.
 
     `share` with its 95 % interval `low` to `high`, `n` items of the class, `classes` the names; `overall` is the
     share among all labelled items.
     """
+
+    FIGURE: ClassVar = "class_shares"
 
     bit: int
     classes: tuple[str, ...]
@@ -215,6 +235,10 @@ class ClassShares(Result):
     low: np.ndarray
     high: np.ndarray
     overall: float
+
+    def headline(self) -> str:
+        ends = [f"{number(float(self.share[i]))} ({self.classes[i]})" for i in dict.fromkeys((0, len(self.share) - 1))]
+        return f"bit {self.bit} is 1 in {number(self.overall)} of all, {' to '.join(ends)} of a class"
 
     def to_frame(self) -> pd.DataFrame:
         """One row a class."""

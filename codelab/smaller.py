@@ -11,6 +11,7 @@ import numpy as np
 from codelab.codes import Codes
 from codelab.counts import PairCounts
 from codelab.errors import DataError, UsageError
+from codelab.formats import number, p_phrase
 from codelab.result import Result, Source
 from codelab.significance import check_seed
 from codelab.usage import need_items
@@ -76,6 +77,11 @@ class SmallerCode(Result):
     p_value: float
     queries: int
     database: int
+
+    def headline(self) -> str:
+        null = f"random {number(float(self.random.mean()))}, {p_phrase('p', self.p_value)}" if len(self.random) else ""
+        best = f"mAP {number(self.value)} with {len(self.bits)} bits, {number(self.full)} with all"
+        return f"{best} ({null})" if null else best
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each set of bits tried."""

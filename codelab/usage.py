@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 
 from codelab.codes import Codes
 from codelab.counts import BitCounts, PairCounts
 from codelab.errors import DataError
+from codelab.formats import number, with_interval
 from codelab.perbit import PerBit
-from codelab.result import Result
+from codelab.result import Drawn, Result
 from codelab.significance import binary_entropy, wilson_interval
 
 RARE = 0.05
@@ -18,8 +20,10 @@ RARE = 0.05
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BitUsage(PerBit):
+class BitUsage(Drawn, PerBit):
     """Per bit, arrays `[B]`: `p` the share of ones, its 95 % interval `low` to `high`, `entropy` in bits, `state`."""
+
+    FIGURE: ClassVar = "bit_usage"
 
     p: np.ndarray
     low: np.ndarray
@@ -28,6 +32,10 @@ class BitUsage(PerBit):
     state: np.ndarray
 
     COLUMNS = ("p", "low", "high", "entropy", "state")
+
+    def headline(self) -> str:
+        counts = ", ".join(f"{int((self.state == name).sum())} {name}" for name in ("active", "rare", "dead"))
+        return f"{counts}; mean entropy {number(self.value)} bit"
 
     @property
     def value(self) -> float:
@@ -81,6 +89,9 @@ class DegreesOfFreedom(Result):
     participation_ratio: float
     participation_plugin: float
     estimator: str = "moments of the distance over all pairs"
+
+    def headline(self) -> str:
+        return with_interval(self.value, self.low, self.high)
 
 
 def degrees_of_freedom(codes: Codes | PairCounts) -> DegreesOfFreedom:

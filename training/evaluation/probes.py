@@ -15,6 +15,7 @@ import torch
 
 from codelab.checks import check_whole
 from codelab.errors import DataError, UsageError
+from codelab.formats import number, with_interval
 from codelab.progress import counter
 from codelab.result import Result
 from training.evaluation.averages import Averages, averages
@@ -86,6 +87,11 @@ class ProbeResult(Result):
     validation: float
     tried: tuple[Choice, ...]
     notes: tuple[str, ...] = ()
+
+    def headline(self) -> str:
+        low, high = self.top1.interval
+        null = f"majority class {number(self.majority.value)}"
+        return f"{self.probe} probe, top-1 {with_interval(self.value, low, high)}; {null}; {self.classes} classes"
 
     @property
     def value(self) -> float:

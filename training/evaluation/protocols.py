@@ -51,6 +51,9 @@ class Evaluation(Result):
     how: str
     notes: tuple[str, ...]
 
+    def headline(self) -> str:
+        return f"{self.of} on {self.data}, {self.n} test images, {self.n_train} train images"
+
     def headings(self) -> tuple[str, ...]:
         """Those of the table."""
         raise NotImplementedError
