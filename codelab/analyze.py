@@ -79,11 +79,12 @@ def analyze(
 
     Returns:
         Section name -> result, a dictionary that shows itself as a table of headlines; `Skipped` with its reason
-        where labels, features, attributes, views or items are missing. The sections: `bit_usage`, `block_entropy_contiguous`, `block_entropy_random`,
-        `block_entropy_dependent`, `degrees_of_freedom`, `code_length`, `total_correlation`, `collisions`,
-        `pair_distances`, `class_information`, `joint_information`, `bit_dependence`, `bit_reuse`, `class_log_odds`
-        (up to 2**15 classes times bits), `smaller_code` (half of the bits, against 5 random halves), for each
-        attribute column `attribute_information:NAME` and `attribute_reuse:NAME`, `factors`, `channel`, `geometry`.
+        where labels, features, attributes, views or items are missing. The sections: `bit_usage`,
+        `block_entropy_contiguous`, `block_entropy_random`, `block_entropy_dependent`, `degrees_of_freedom`,
+        `code_length`, `total_correlation`, `collisions`, `pair_distances`, `class_information`, `joint_information`,
+        `bit_dependence`, `bit_reuse`, `class_log_odds` (up to 2**15 classes times bits), `smaller_code` (half of the
+        bits, against 5 random halves), for each attribute column `attribute_information:NAME` and
+        `attribute_reuse:NAME`, `factors`, `channel`, `geometry`.
 
     Raises:
         DataError: there are no codes at all.

@@ -54,7 +54,7 @@ class BudgetCurve(Result):
             f"{number(float(self.leading[i]))} ({self.budgets[i]} bits)"
             for i in dict.fromkeys((0, len(self.budgets) - 1))
         ]
-        return f"mAP@ALL {' to '.join(ends)}, leading bits, {self.n_queries} queries"
+        return f"mAP@ALL {' to '.join(ends)}, leading bits, {self.n_queries:,} queries"
 
     def __str__(self) -> str:
         table = self.to_frame()

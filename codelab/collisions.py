@@ -8,7 +8,6 @@ import numpy as np
 
 from codelab.codes import Codes
 from codelab.errors import UsageError
-from codelab.formats import number
 from codelab.kernels import as_words, column_counts
 from codelab.result import Result, Source
 from codelab.usage import need_items
@@ -38,8 +37,8 @@ class Collisions(Result):
     sample: int
 
     def headline(self) -> str:
-        share = f"{self.distinct} different codes ({self.value:.1%} of the images)"
-        return f"{share}; {self.pairs} pairs alike (independent bits {number(self.expected_pairs, 1)})"
+        share = f"{self.distinct:,} different codes ({self.value:.1%} of the images)"
+        return f"{share}; {self.pairs:,} pairs alike (independent bits {self.expected_pairs:,.1f})"
 
 
 def collisions(codes: Codes, *, radius: int | None = None, sample: int = 1000, seed: int = 0) -> Collisions:

@@ -15,7 +15,7 @@ from codelab.codes import Codes
 from codelab.encoder import Encoder
 from codelab.export import export
 from codelab.files import load
-from codelab.formats import number
+from codelab.formats import number, text_rows
 from codelab.images import ImageSet, open_images
 from codelab.report import write_report
 from codelab.result import Result, Source
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 PIXELS = 16
 NEIGHBOURS = 10
+
+
+_NEIGHBOURS = {f"{by}_knn": f"{by} {NEIGHBOURS}-NN" for by in ("code", "feature")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,10 +82,7 @@ class Comparison(Result):
 
     def rows(self) -> list[tuple[str, ...]]:
         """The table's cells as text."""
-        return [
-            (row.name, *("–" if np.isnan(v) else f"{v:.3f}" if v < 2 else f"{v:.1f}" for v in _numbers(row)))
-            for row in self.scores
-        ]
+        return [tuple(row) for row in text_rows(self.to_frame())]
 
 
 def measure(run: Path, *, seed: int = 0) -> Comparison:
@@ -121,7 +121,7 @@ def measure(run: Path, *, seed: int = 0) -> Comparison:
         run / "report.html",
         results=analysis,
         title="Codes of OpenMoji drawings",
-        extra_tables={comparison.title(): comparison.to_frame()},
+        extra_tables={comparison.title(): comparison.to_frame().rename(columns=_NEIGHBOURS)},
     )
     return comparison
 
@@ -162,7 +162,3 @@ def score(name: str, codes: Codes, seed: int, *, bits: bool = True) -> Scores:
         entropy=bit_usage(codes).value if bits else np.nan,
         dof=degrees_of_freedom(codes).value if bits else np.nan,
     )
-
-
-def _numbers(row: Scores) -> tuple[float, ...]:
-    return (row.code_map, row.feature_map, row.code_knn, row.feature_knn, row.entropy, row.dof)

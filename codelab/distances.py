@@ -40,7 +40,7 @@ class PairDistances(Drawn, Result):
     def headline(self) -> str:
         if self.same is None or self.different is None:
             mean = float(self.every @ np.arange(len(self.every)) / max(self.every.sum(), 1))
-            return f"mean distance {number(mean)} bits over {self.pairs} pairs"
+            return f"mean distance {number(mean)} bits over {self.pairs:,} pairs"
         return f"{number(self.value)} of pairs of one class nearer than of two (chance {number(0.5)})"
 
     @property

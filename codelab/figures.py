@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from codelab.classes import ClassInformation
 from codelab.distances import PairDistances
 from codelab.entropy import BlockEntropy
+from codelab.formats import p_phrase
 from codelab.semantics import ClassShares, Exemplars
 from codelab.usage import RARE, BitUsage
 
@@ -131,9 +132,10 @@ def information_ranking(information: ClassInformation, alpha: float = 0.05) -> g
                 y=information.information[bits],
                 name=name,
                 marker_color=colour,
-                customdata=np.column_stack([bits, information.q_value[bits], information.plugin[bits]]),
-                hovertemplate="bit %{customdata[0]:d}, rank %{x}<br>%{y:.3f} bit (plug-in %{customdata[2]:.3f})<br>"
-                "q = %{customdata[1]:.2g}<extra></extra>",
+                customdata=np.column_stack([bits, information.plugin[bits]]),
+                hovertext=[p_phrase("q", float(q)) for q in information.q_value[bits]],
+                hovertemplate="bit %{customdata[0]:d}, rank %{x}<br>%{y:.3f} bit (plug-in %{customdata[1]:.3f})<br>"
+                "%{hovertext}<extra></extra>",
             )
     figure.update_layout(barmode="overlay", bargap=0.15)
     figure.update_xaxes(range=[0.25, len(order) + 0.75])
@@ -196,7 +198,8 @@ def class_shares(shares: ClassShares, most: int = 40) -> go.Figure:
     )
     names = [f"{plain_name(shares.classes[i])}  {shares.share[i]:.0%} " for i in keep]
     figure.update_yaxes(tickvals=np.arange(len(keep)), ticktext=names, showgrid=False, ticks="")
-    figure.update_xaxes(range=[0, 1.005], tickformat=".0%", showgrid=True, gridcolor="#E8EBEF")
+    figure.update_xaxes(range=[0, 1.005], dtick=0.25, tickformat=".0%", showgrid=True, gridcolor="#E8EBEF")
+    figure.update_layout(margin={"r": 24})  # room to write 100%
     figure.update_layout(showlegend=False)
     return figure
 

@@ -24,7 +24,7 @@ HEADINGS = {
     "plugin": "plug-in (bits)",
     "p_value": "p-value",
     "q_value": "q-value",
-    "uncertainty": "information / entropy",
+    "uncertainty": "share of its entropy",
     "consistency": "consistency of the contrast",
     "null": "shuffled bits",
     "split": "classes split",
@@ -37,8 +37,6 @@ HEADINGS = {
     "name": "",
     "code_map": "code mAP",
     "feature_map": "feature mAP",
-    "code_knn": "code k-NN",
-    "feature_knn": "feature k-NN",
     "dof": "degrees of freedom",
 }
 """Columns of results in words, with their units."""

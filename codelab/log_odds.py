@@ -35,7 +35,7 @@ class ClassLogOdds(Result):
 
     def headline(self) -> str:
         found, size = int((self.q_value < 0.05).sum()), self.q_value.size
-        return f"{found} of {size} pairs of class and bit at q < 0.05, {len(self.classes)} classes"
+        return f"{found:,} of {size:,} pairs of class and bit at q < 0.05, {len(self.classes)} classes"
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each class and bit."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from plotly.offline import get_plotlyjs
 from codelab import figures
 from codelab.atomic import atomic_path
 from codelab.errors import UsageError
+from codelab.formats import heading, text_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,20 +33,7 @@ class Table:
     @classmethod
     def of(cls, title: str, frame: pd.DataFrame, note: str = "") -> Table:
         """The cells of a data frame as text."""
-        headings = [str(name).replace("_", " ") for name in frame.columns]
-        return cls(title, headings, [[cell(value) for value in row] for row in frame.itertuples(index=False)], note)
-
-
-def cell(value: Any) -> str:
-    """A value as a table shows it; a dash for what is missing.
-
-    Example:
-        >>> cell(0.12345), cell(21.77), cell(float("nan")), cell("bits")
-        ('0.123', '21.8', '–', 'bits')
-    """
-    if isinstance(value, float):
-        return "–" if math.isnan(value) else f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
-    return "–" if value is None else str(value)
+        return cls(title, [heading(str(name)) for name in frame.columns], text_rows(frame), note)
 
 
 def embed(figure: go.Figure) -> Markup:

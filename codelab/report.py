@@ -18,11 +18,12 @@ from codelab.codes import Codes
 from codelab.distances import PairDistances, pair_distances
 from codelab.entropy import BlockEntropy
 from codelab.errors import CodelabError
+from codelab.formats import p_phrase
 from codelab.page import Table, check_page, embed, write_page
 from codelab.result import Result, plain
 from codelab.semantics import ClassShares, class_shares, exemplars, same_thing
 from codelab.usage import BitUsage
-from codelab.verdict import ALPHA, best_bits, ordinal, overall, plain_reason, verdicts
+from codelab.verdict import ALPHA, best_bits, counted, ordinal, overall, plain_reason, verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,14 @@ SHOWN = 8
 """Images on each side of a bit."""
 ROWS = 64
 """Rows of the table of bits; the rest is a line that says how many."""
+
+
+_TERMS = (
+    "Low and high are the 95 % interval of the share of ones. Plug-in is the information as counted, before chance is "
+    "taken off; q is the share of false finds among the bits with this q-value or less (Benjamini-Hochberg), its "
+    "p-values from the fitted tail of label permutations."
+)
+"""Under the table of bits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +123,7 @@ def _distances(codes: Codes) -> Result:
 
 
 def _subtitle(codes: Codes) -> str:
-    parts = [f"{len(codes):,} images", f"{codes.bits} bits"]
+    parts = [counted(len(codes), "image"), counted(codes.bits, "bit")]
     if codes.labelled:
         parts.append(f"{len(codes.classes)} classes{', several an image' if codes.multilabel else ''}")
     if codes.splits:
@@ -176,7 +185,7 @@ def _best(codes: Codes, sections: Mapping[str, Result], group: str | None) -> li
         if isinstance(information, ClassInformation):
             facts += (
                 f", information {information.information[bit]:.3f} bit "
-                f"(plug-in {information.plugin[bit]:.3f}, q = {information.q_value[bit]:.2g})"
+                f"(plug-in {information.plugin[bit]:.3f}, {p_phrase('q', float(information.q_value[bit]))})"
             )
         bits.append(
             _Bit(
@@ -194,10 +203,11 @@ def _bits_note(sections: Mapping[str, Result], codes: Codes, group: str | None, 
     labelled = isinstance(sections.get("class_information"), ClassInformation)
     measure = "corrected information about the class" if labelled else "entropy"
     ranked = "those with the surest logits" if codes.logits is not None else "drawn at random, for there are no logits"
+    near = ", and between them stand those nearest the threshold" if codes.logits is not None else ""
     once = f", at most one for each {group}" if group else ""
     return (
         f"The first {count} of {codes.bits} bits by {measure}, ranked and shown on the same {len(codes):,} images; "
-        f"the images of each side are {ranked}{once}. They are for looking, not for scoring."
+        f"the images of each side are {ranked}{once}{near}. They are for looking, not for scoring."
     )
 
 
@@ -211,7 +221,8 @@ def _bit_table(sections: Mapping[str, Result]) -> Table | None:
         frame = frame.merge(information.to_frame()[columns]).sort_values("information", ascending=False, kind="stable")
     note = f"The first {ROWS} of {len(frame)} bits." if len(frame) > ROWS else ""
     if isinstance(information, ClassInformation):
-        note = f"Most informative first; {int((information.q_value < ALPHA).sum())} bits have q < {ALPHA}. {note}"
+        sure = int((information.q_value < ALPHA).sum())
+        note = f"Most informative first; {sure} bits have q < {ALPHA}. {note} {_TERMS}"
     return Table.of("All bits" if len(frame) <= ROWS else "Bits", frame.head(ROWS), note)
 
 

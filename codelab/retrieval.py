@@ -228,7 +228,7 @@ class PrecisionRecallCurve(Result):
 
     def headline(self) -> str:
         ends = [f"{number(float(self.precision[i]))} at recall {number(float(self.recall[i]))}" for i in (0, -1)]
-        return f"precision {' to '.join(ends)}, {self.n_queries} queries"
+        return f"precision {' to '.join(ends)}, {self.n_queries:,} queries"
 
     def __str__(self) -> str:
         what = f"{ranked(self.source, self.bits)}, {'Hamming' if self.by == 'codes' else 'cosine'}"

@@ -58,7 +58,7 @@ class RetrievalResult(Result):
         low, high = self.interval
         spread = f"{100 * self.confidence:g} % {number(low)} to {number(high)}"
         cut = f", {self.bits} bits used" if self.source and self.bits not in (None, self.source.bits) else ""
-        return f"{self.measure} {number(self.value)} ({spread}), {self.n_queries} queries{cut}, {_DISTANCE[self.by]}"
+        return f"{self.measure} {number(self.value)} ({spread}), {self.n_queries:,} queries{cut}, {_DISTANCE[self.by]}"
 
     def to_frame(self) -> pd.DataFrame:
         """One row: the value, its interval and how it was measured."""

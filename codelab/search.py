@@ -61,7 +61,9 @@ class SearchResult(Result):
 
     def headline(self) -> str:
         what = f"top {self.k}" if self.radius is None else f"all within {self.radius:g}"
-        return f"{what} of {self.queries} queries, {len(self.indices.ravel())} rows found, {self.distance} distance"
+        return (
+            f"{what} of {self.queries:,} queries, {len(self.indices.ravel()):,} rows found, {self.distance} distance"
+        )
 
     def __len__(self) -> int:
         return self.queries

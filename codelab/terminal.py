@@ -58,7 +58,7 @@ def print_analysis(results: Mapping[str, Result]) -> None:
             "factors",
             "",
             ("measure", "factor", "value", "control", "control_high", "p_value"),
-            "factors, each beside shuffled labels",
+            "factors, each beside shuffled labels (mig: mutual information gap, sap: that of single-bit accuracy)",
         ),
         (
             "view_channels",

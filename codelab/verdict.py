@@ -99,8 +99,8 @@ def overall(lines: list[Verdict]) -> Verdict:
         "bad": f"Something is wrong: {_listed(named)}.",
         "note": "Too little could be measured to say.",
     }[level]
-    title = {"good": "Healthy", "watch": "Usable, with a caveat", "bad": "Not healthy", "note": "Unknown"}[level]
-    return Verdict(level, title, "", text)
+    titles = {"good": "No fault found", "watch": "Usable, with a caveat", "bad": "Not healthy", "note": "Unknown"}
+    return Verdict(level, titles[level], "", text)
 
 
 def best_bits(information: ClassInformation, count: int) -> list[int]:
@@ -143,7 +143,7 @@ def _use(title: str, usage: BitUsage, results: Mapping[str, Result]) -> Verdict:
     share = (dead + rare) / bits
     level: Level = "good" if share <= UNUSED[0] else "watch" if share <= UNUSED[1] else "bad"
     text = (
-        f"{_count(dead, 'bit')} never {'changes' if dead == 1 else 'change'} (dead); {_count(rare, 'bit').lower()} "
+        f"{counted(dead, 'bit')} never {'changes' if dead == 1 else 'change'} (dead); {counted(rare, 'bit').lower()} "
         f"{'has' if rare == 1 else 'have'} one value in fewer than {RARE:.0%} of the images (rare)."
     )
     if dead + rare == 0:
@@ -162,10 +162,10 @@ def _freedom(title: str, freedom: DegreesOfFreedom, results: Mapping[str, Result
     return Verdict(
         _level(freedom.value / max(bits, 1), FREEDOM),
         title,
-        f"{freedom.value:.1f} dof",
+        f"{freedom.value:.1f} of {bits}",
         f"The {bits} bits vary like {freedom.value:.1f} independent coins (95% interval {freedom.low:.1f} to "
         f"{freedom.high:.1f}); the participation ratio of their correlations is {freedom.participation_ratio:.1f}.",
-        f"good from {FREEDOM[0]:.0%} of B, bad below {FREEDOM[1]:.0%}",
+        f"good from {FREEDOM[0]:.0%} of the bits, bad below {FREEDOM[1]:.0%}",
     )
 
 
@@ -187,7 +187,7 @@ def _classes(title: str, information: ClassInformation, results: Mapping[str, Re
     found = information.q_value < ALPHA
     bits = len(found)
     best = ", ".join(f"bit {b} ({information.information[b]:.3f})" for b in best_bits(information, 3) if found[b])
-    text = f"{_count(int(found.sum()), 'bit')} of {bits} {'says' if found.sum() == 1 else 'say'} something about the "
+    text = f"{counted(int(found.sum()), 'bit')} of {bits} {'says' if found.sum() == 1 else 'say'} something about the "
     text += f"{information.classes} classes (q < {ALPHA})"
     text += f"; the most, in bits of information: {best}." if best else ": no single bit beats shuffled labels."
     return Verdict(
@@ -217,8 +217,14 @@ def _level(value: float, limits: tuple[float, float]) -> Level:
     return "good" if value >= good else "watch" if value >= bad else "bad"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number or 'No'} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str) -> str:
+    """A number of things in words.
+
+    Example:
+        >>> counted(1, "bit"), counted(0, "bit"), counted(1716, "image")
+        ('1 bit', 'No bits', '1,716 images')
+    """
+    return f"{f'{number:,}' if number else 'No'} {noun}{'' if number == 1 else 's'}"
 
 
 def _listed(names: list[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from codelab.curves import SCORES, Curves
-from codelab.page import cell
+from codelab.formats import number
 from codelab.verdict import MEAN_ENTROPY, Level, Verdict
 
 LN2 = math.log(2)
@@ -20,7 +20,7 @@ SETTLED = 2
 """Epochs after the start or a head reset before low figures mean much."""
 
 _TITLES: dict[Level, str] = {
-    "good": "Healthy",
+    "good": "No fault found",
     "watch": "Worth a look",
     "bad": "Not healthy",
     "note": "Too little was recorded",
@@ -159,5 +159,5 @@ def _best(run: Curves) -> str:
     for name, words in ((n, SCORES[n]) for n in wanted if isinstance(n, str) and n in SCORES):
         best = run.evaluations.best(name)
         if best is not None:
-            return f"Best {words} {cell(best[0])}, at step {best[1]:,}{at_epoch(run, best[1])}."
+            return f"Best {words} {number(best[0])}, at step {best[1]:,}{at_epoch(run, best[1])}."
     return "Its evaluations have no figures."

@@ -1,5 +1,6 @@
 """The HTML report: opened from disk in a real browser, with nothing fetched, nothing executed that was data."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -109,7 +110,7 @@ def test_odd_codes_have_a_report(kind, tmp_path, opened):
     expected = {
         "unlabelled": "Needs labels",
         "no pictures": "no picture kept",
-        "one image": "1 images",
+        "one image": "1 image ·",
         "dead": "9 bits never change (dead)",
         "multi-label": "3 classes, several an image",
         "wide": "The first 64 of 300 bits",
@@ -166,3 +167,29 @@ class TestCards:
         uri = picture_uri(out.getvalue(), "noise.bmp")
         assert uri.startswith("data:image/webp;base64,")
         assert Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).size == (160, 80)
+
+
+def test_no_figure_is_cut_to_its_own_number_of_digits_and_no_chance_is_zero(tmp_path, opened):
+    codes = shapes(400, 16)
+    results = analyze(codes, permutations=20)
+    found = results["class_information"]
+    information = np.where(np.arange(16) == 5, 0.19, found.information)
+    results["class_information"] = dataclasses.replace(
+        found, information=information, q_value=np.where(np.arange(16) == 3, 0.0, found.q_value)
+    )
+    table = pd.DataFrame({"name": ["a", "b"], "code_map": [0.19, 0.301], "dof": [9.5, 23.71]})
+    write_report(codes, tmp_path / "report.html", results=results, extra_tables={"two": table})
+    page = opened(tmp_path / "report.html")
+    page.get_by_text("Show the table").click()
+    headings = [cell.inner_text() for cell in page.locator("details thead th").all()]
+    assert headings[:4] == ["bit", "share of ones", "95 % low", "95 % high"]
+    assert headings[6:] == ["information (bits)", "plug-in (bits)", "q-value", "share of its entropy"]
+    rows = [[cell.inner_text() for cell in row.locator("td").all()] for row in page.locator("details tbody tr").all()]
+    assert {row[0]: row[6] for row in rows}["5"] == "0.190"
+    assert {row[0]: row[8] for row in rows}["3"] == "< 0.001"
+    assert {len(row[column].partition(".")[2]) for row in rows for column in (1, 2, 3, 4, 6, 7, 8, 9)} == {3}
+    words = page.locator("main").inner_text()
+    assert "q < 0.001)" in words  # of the best bit, in its heading
+    assert "Plug-in is the information as counted" in words
+    assert re.search(r"code mAP\s+degrees of freedom\s+a\s+0.190\s+9.5\s+b\s+0.301\s+23.7", words)
+    assert page.evaluate("document.querySelector('details .wide').scrollWidth") <= 1064  # the table fits the page

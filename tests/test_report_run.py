@@ -223,7 +223,7 @@ class TestWords:
 
     def test_finished_and_healthy(self, healthy):
         line = course(read_run(healthy))
-        assert (line.level, line.title) == ("good", "Healthy")
+        assert (line.level, line.title) == ("good", "No fault found")
         assert line.text == (
             "Finished: 40 steps, 4 epochs. No alarm; the entropy of a bit is 0.93 of 1, two views agree 0.57 above "
             "chance, the BCE is 0.415, under ln 2 = 0.693. Best code mAP 0.31, at step 20 (epoch 2)."

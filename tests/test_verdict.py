@@ -30,7 +30,7 @@ def test_fair_coins_are_healthy_and_know_nothing():
 def test_prototypes_are_healthy_in_everything():
     lines = judged(prototypes(3000, classes=10, bits=64))
     assert {line.level for line in lines.values()} == {"good", "note"}
-    assert overall(list(lines.values())).title == "Healthy"
+    assert overall(list(lines.values())).title == "No fault found"
     assert lines["Class in single bits"].figure == "64 of 64"
 
 

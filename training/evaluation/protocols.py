@@ -52,7 +52,7 @@ class Evaluation(Result):
     notes: tuple[str, ...]
 
     def headline(self) -> str:
-        return f"{self.of} on {self.data}, {self.n} test images, {self.n_train} train images"
+        return f"{self.of} on {self.data}, {self.n:,} test images, {self.n_train:,} train images"
 
     def headings(self) -> tuple[str, ...]:
         """Those of the table."""
