@@ -44,6 +44,7 @@ _HOME = {
     "pair_distances": "distances",
     "exemplars": "semantics",
     "class_shares": "semantics",
+    "describe_bit": "one_bit",
     "analyze": "analyze",
     "search": "retrieval",
     "retrieval_map": "retrieval",

@@ -6,8 +6,11 @@ a bit, orange its 0 side; green is the same class, vermillion another one; grey 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from codelab.classes import ClassInformation
 from codelab.distances import PairDistances
@@ -15,6 +18,9 @@ from codelab.entropy import BlockEntropy
 from codelab.formats import p_phrase
 from codelab.semantics import ClassShares, Exemplars
 from codelab.usage import RARE, BitUsage
+
+if TYPE_CHECKING:
+    from codelab.one_bit import BitDescription
 
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, GREY, INK = "#56B4E9", "#CC79A7", "#8A919C", "#1F2933"
@@ -221,6 +227,30 @@ def margins(found: Exemplars) -> go.Figure:
             hovertemplate="logit about %{x:.2f}: %{y} images<extra></extra>",
         )
     figure.add_vline(0, line={"color": INK, "width": 1.2})
+    return figure
+
+
+def one_bit(found: BitDescription) -> go.Figure:
+    """The logits of a bit over all images, and its share of ones in each class; what there is of the two."""
+    parts = [margins(found.exemplars)] if found.exemplars.counts is not None else []
+    parts += [class_shares(found.shares)] if found.shares is not None else []
+    if not parts:
+        figure = blank("share of images with bit = 1", "", height=150)
+        spread = {"array": [found.high - found.p], "arrayminus": [found.p - found.low], "color": INK}
+        figure.add_bar(x=[found.p], y=[f"bit {found.bit}"], orientation="h", marker_color=ONE, error_x=spread)
+        return figure.update_xaxes(range=[0, 1.005], tickformat=".0%")
+    if len(parts) == 1:
+        return parts[0]
+    figure = make_subplots(rows=2, row_heights=[part.layout.height for part in parts], vertical_spacing=0.2)
+    for row, part in enumerate(parts, start=1):
+        figure.add_traces(part.data, rows=row, cols=1)
+        for axis in ("xaxis", "yaxis"):
+            own = {k: v for k, v in part.layout[axis].to_plotly_json().items() if k not in ("anchor", "domain")}
+            figure.layout[axis if row == 1 else f"{axis}{row}"].update(own)
+        for shape in part.layout.shapes:  # the threshold, and the share of all
+            figure.add_vline(shape.x0, line=shape.line.to_plotly_json(), row=row, col=1)
+    figure.update_layout(template=TEMPLATE, height=sum(part.layout.height for part in parts) + 40)
+    figure.update_traces(selector={"orientation": "h"}, showlegend=False)
     return figure
 
 
