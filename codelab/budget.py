@@ -32,6 +32,8 @@ class BudgetCurve(Result):
     `random` is `[budgets, draws]`. `best` scores the bits that do best on one half of the queries on the other half;
     `leading_half` is what the leading bits score on that other half, to compare `best` with. `order` lists all bits,
     best first.
+
+    The line quotes `leading` at the first and the last budget.
     """
 
     budgets: tuple[int, ...]

@@ -82,6 +82,8 @@ class Channel(PerBit):
     `value_high`; it cannot exceed `ceiling`, log2 of the images it was told apart from, so near the ceiling the truth
     may be far above. `upper` bounds it from above: the held-out length of the code (None below 64 images).
     `information_sum` adds up the bits; it is neither bound unless the bits are independent.
+
+    The line quotes `value` with its interval, and the mean flip rate beside chance.
     """
 
     flip_rate: np.ndarray
@@ -257,6 +259,8 @@ class ViewChannels(Result):
 
     `low` to `high` is the 95 % Wilson interval of the `flip_rate` over images, and `chance` its null: the rate of two
     views that have nothing in common.
+
+    The line quotes the views with the lowest and the highest mean flip rate.
     """
 
     names: tuple[str, ...]

@@ -40,6 +40,8 @@ class ClassInformation(Drawn, PerBit):
     fixed (then all is conditional, and labels are permuted within it); `multilabel` codes: see `class_information`.
     `note` is not empty where a class has so few images that `information` is a low estimate: the correction takes off
     too much where a bit says nearly all there is to know.
+
+    The line quotes how many bits stand out at q < 0.05, and the most informative bit with its q-value.
     """
 
     FIGURE: ClassVar = "information_ranking"

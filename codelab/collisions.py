@@ -22,6 +22,8 @@ class Collisions(Result):
     labels; pairs with an unlabelled item are in neither). `expected_pairs` is what independent bits with the same
     shares of ones would give. `nearest` `[B + 1]` counts, for `sample` items, the distance to the nearest other item;
     `near_duplicates` is the share of them with another item at most `radius` bits away.
+
+    The line quotes `distinct`, and `pairs` beside what independent bits would give.
     """
 
     value: float

@@ -46,6 +46,8 @@ class ContrastConsistency(PerBit):
     (or those given, where the codes have none): what reading *any* direction gives. A bit is remarkable above it.
     `same_view` says that bits and features come from one view of the images, so that the direction of the head itself
     is part of the consistency.
+
+    The line quotes how many bits stand out at q < 0.05, and the mean consistency beside random directions.
     """
 
     consistency: np.ndarray

@@ -47,7 +47,10 @@ class Scores:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison(Result):
-    """Trained codes beside the same architecture untrained, and beside pixels, on the held-out half."""
+    """Trained codes beside the same architecture untrained, and beside pixels, on the held-out half.
+
+    The line quotes the mAP of the codes of each model.
+    """
 
     scores: tuple[Scores, ...]
     n: int

@@ -35,6 +35,8 @@ class BitDependence(Result):
     `duplicates` and `complements` are pairs of bits with phi of at least `near`, or at most -`near`. `cluster` `[B]`
     numbers groups of bits (average linkage on 1 - abs(phi), cut at abs(phi) = `cut`), and `order` `[B]` puts like bits
     side by side for a picture. `value` is the mean corrected information of two bits.
+
+    The line quotes `value`, the pairs at q < 0.05, the duplicates and complements.
     """
 
     value: float

@@ -27,6 +27,8 @@ class PairDistances(Drawn, Result):
     classes (both None where there are no labels, or no such pair). `independent` is the exact distribution, summing
     to 1, that bits with the same shares of ones would have if they were independent. `value` is the probability that
     a pair of one class is nearer than a pair of two classes, a tie counting half (NaN without labels).
+
+    The line quotes `value` beside chance; without labels the mean distance.
     """
 
     FIGURE: ClassVar = "distance_histogram"

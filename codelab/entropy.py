@@ -88,6 +88,8 @@ class BlockEntropy(Drawn, Result):
 
     `members` `[K, width]` are the bits of each block, `left_out` the bits in none. `note` is not empty where there
     are too few items for the number of cells to trust the figure.
+
+    The line quotes `value`, the arrangement of the blocks and the mean plug-in value.
     """
 
     FIGURE: ClassVar = "block_entropies"

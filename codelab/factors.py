@@ -39,6 +39,8 @@ class Factors(Result):
     * `informativeness`: share of held-out images whose factor naive Bayes reads from the whole code.
     * `positional`: a bit's information on its best factor less that on the second, over the bit's entropy.
     * `topographic`: rank correlation of code distance and number of differing factors, over pairs of images.
+
+    The line quotes how many scores stand out from shuffled attributes, and the factors.
     """
 
     factors: tuple[str, ...]

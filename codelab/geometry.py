@@ -24,6 +24,8 @@ class Geometry(Result):
     """`d_eff` and `r_eff` of the covariance spectrum, RankMe `rank_me`, and `explained_variance` `[d]`, cumulative.
 
     `eigenvalues` `[d]` are those of the covariance, largest first; `n` items of `dimensions` dimensions.
+
+    The line quotes the three effective dimensions.
     """
 
     d_eff: float

@@ -31,6 +31,8 @@ class JointInformation(Result):
     `chosen_on` `[k]` the plug-in value on the half that chose, too high because it was maximised;
     `value` is the last of `information`, `p_value` from label permutations of the scoring half; `class_entropy` the
     most there is to know.
+
+    The line quotes `value` of `class_entropy`, and the p-value.
     """
 
     value: float

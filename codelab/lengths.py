@@ -29,6 +29,8 @@ class CodeLength(PerBit):
     `independent` is what a model of independent bits needs on the same items, so `independent - value` is dependence
     that held up on unseen images: a lower bound of the total correlation. `parent` `[B]` is the bit that each bit is
     predicted from in the Chow-Liu tree, -1 for the root (all -1 for the logistic model, which uses all earlier bits).
+
+    The line quotes `value` with its interval, and `independent`.
     """
 
     value: float
@@ -244,6 +246,8 @@ class TotalCorrelation(Result):
     Estimates, from different sides: `low`, the dependence that a Chow-Liu tree shows on held-out images, and `high`,
     for the code has at least the entropy `distinct_entropy` of the sample itself. Where chance puts `low` above
     `high`, it is set to it. `marginal_entropy` is the sum of H(bit).
+
+    The line quotes the two bounds.
     """
 
     low: float

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class ClassLogOdds(Result):
     """Arrays `[C, B]`: `log_odds` (natural logarithm of the odds ratio, class against the rest), its 95 % interval
     `low` to `high`, `p` the share of ones in the class, exact `p_value` and, over all entries, `q_value`.
+
+    The line quotes how many pairs of class and bit stand out at q < 0.05.
     """
 
     log_odds: np.ndarray

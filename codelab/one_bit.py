@@ -37,8 +37,9 @@ class BitDescription(Drawn, Result):
     `information` I(bit; class) in bits with chance taken off, `plugin` as counted, `p_value`, `q_value` over all bits,
     `uncertainty` information / entropy: None without labels. The bit is number `rank` of all by `ranked_by`.
     `split` of `classes` classes have both values in 20 to 80 % of their images. `shares` is the share of ones in each
-    class (None without labels), `exemplars` the rows of images that show the bit. The line quotes the share, the
-    information and the rank.
+    class (None without labels), `exemplars` the rows of images that show the bit.
+
+    The line quotes the share with its interval, the information with its q-value, and the rank.
     """
 
     FIGURE: ClassVar = "one_bit"

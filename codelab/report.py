@@ -38,8 +38,8 @@ ROWS = 64
 
 _TERMS = (
     "Low and high are the 95 % interval of the share of ones. Plug-in is the information as counted, before chance is "
-    "taken off; q is the share of false finds among the bits with this q-value or less (Benjamini-Hochberg), its "
-    "p-values from the fitted tail of label permutations."
+    "taken off, and the last column is information / entropy; q is the share of false finds among the bits with this "
+    "q-value or less (Benjamini-Hochberg), its p-values from the fitted tail of label permutations."
 )
 """Under the table of bits."""
 

@@ -210,6 +210,8 @@ class PrecisionRecallCurve(Result):
     """Precision and recall of everything within each radius, averaged over queries; one row a radius in `to_frame`.
 
     `precision` is over the queries that find anything, `found` of them; radii at which none does are not listed.
+
+    The line quotes the two ends of the curve.
     """
 
     radius: np.ndarray

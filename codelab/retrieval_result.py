@@ -30,6 +30,8 @@ class RetrievalResult(Result):
     `source` is the database, `queries` the query set. `per_query` is `[Q]`, NaN where a query has no relevant item
     (`skipped` of them; they are not in the average). `per_class` is `[C]`, NaN where no query has the class.
     `interval` holds the share `confidence` of `bootstrap` resamples of the queries.
+
+    The line quotes the measure, `value` with its interval, and how many queries gave it.
     """
 
     measure: str

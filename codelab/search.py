@@ -47,6 +47,8 @@ class SearchResult(Result):
     `distances` and `indices` are `[Q, k]`. After `radius=` or `include_ties=True` queries have lists of different
     lengths: both arrays are then flat and query q owns `offsets[q]` to `offsets[q + 1]`. `result[q]` gives the
     distances and the rows of one query in either case.
+
+    The line quotes how many neighbours of how many queries were found.
     """
 
     distances: np.ndarray

@@ -46,6 +46,8 @@ class Exemplars(Drawn, Result):
     sides are drawn at random and the last two are empty. `contrasts` are classes with images on both sides, those
     most evenly split first. `counts` `[K]` is the histogram of the logit over all items, `edges` `[K + 1]` its bins,
     with a border at the threshold 0; both None without logits. `chosen` says in words how the images were chosen.
+
+    The line quotes how many images there are of each side, and how they were chosen.
     """
 
     FIGURE: ClassVar = "margins"
@@ -224,6 +226,8 @@ class ClassShares(Drawn, Result):
 
     `share` with its 95 % interval `low` to `high`, `n` items of the class, `classes` the names; `overall` is the
     share among all labelled items.
+
+    The line quotes `overall`, and the classes with the highest and the lowest share.
     """
 
     FIGURE: ClassVar = "class_shares"

@@ -67,6 +67,8 @@ class SmallerCode(Result):
     """`bits` proposed on the database half, and mAP on held-out queries: `value` with them, `full` with all bits,
     `random` `[draws]` with random subsets of the same size. `rank` is how many random subsets do at least as well,
     `p_value` (1 + rank) / (1 + draws).
+
+    The line quotes `value`, `full`, the mean of `random` and the p-value.
     """
 
     value: float

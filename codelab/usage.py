@@ -21,7 +21,10 @@ RARE = 0.05
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BitUsage(Drawn, PerBit):
-    """Per bit, arrays `[B]`: `p` the share of ones, its 95 % interval `low` to `high`, `entropy` in bits, `state`."""
+    """Per bit, arrays `[B]`: `p` the share of ones, its 95 % interval `low` to `high`, `entropy` in bits, `state`.
+
+    The line quotes how many bits are active, rare and dead, and the mean entropy.
+    """
 
     FIGURE: ClassVar = "bit_usage"
 
@@ -79,6 +82,8 @@ class DegreesOfFreedom(Result):
     `mean_distance` and `spread` are of the Hamming distance of two items divided by B. `participation_ratio` of the
     bits' correlation matrix says the same from another side; it is corrected for the number of items, and
     `participation_plugin` is not.
+
+    The line quotes `value` with its interval.
     """
 
     value: float

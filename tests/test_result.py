@@ -6,6 +6,7 @@ import pkgutil
 import re
 from html.parser import HTMLParser
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,6 +17,7 @@ from pictured import shapes
 import codelab
 from codelab import Codes
 from codelab.analyze import Skipped
+from codelab.demo import Comparison, Scores
 from codelab.headlines import headlines
 from codelab.perbit import PerBit
 from codelab.result import LONGEST, MOST_ROWS, Drawn, Result, html_table
@@ -97,6 +99,11 @@ def test_a_result_is_one_line_to_quote(results):
         assert not re.search(r"array\(|\[|\.\.\.|dtype|nan", line), line
         assert result.headline(), name
         assert re.search(r"\d", line.replace("N=300, B=32", "")), line
+
+
+def test_the_docstring_says_what_the_line_quotes(results):
+    for result in results.values():
+        assert "The line quotes " in " ".join(type(result).__doc__.split()), type(result)
 
 
 def test_the_line_quotes_the_figure_with_its_interval(results):
@@ -200,3 +207,52 @@ def test_parts_and_sections_show_themselves_alike():
     assert repr(codelab.analyze_parts([codes])).startswith("Analysis of N=500, B=16, 8 sections")
     assert repr(codelab.analyze(codes, sections=["collisions"])).count("\n") == 2
     assert repr(codelab.analyze(codes, sections=[])).startswith("Analysis of 0 sections")
+
+
+def test_what_a_notebook_needs_is_importable_from_codelab():
+    readme = (Path(codelab.__file__).parent.parent / "README.md").read_text()
+    named = set(re.findall(r"codelab\.(\w+)\(", readme)) | {
+        "channel_of_views",
+        "class_shares",
+        "describe_bit",
+        "exemplars",
+        "iter_codes",
+        "pair_distances",
+        "verdicts",
+        "view_channels",
+        "write_report",
+    }
+    assert named <= set(codelab.__all__)
+    for name in codelab.__all__:
+        assert getattr(codelab, name) is not None
+        assert name == "__version__" or getattr(codelab, name).__doc__
+
+
+def test_the_terminal_gives_figures_of_one_kind_the_same_digits_and_never_a_chance_of_zero(results, capsys):
+    found = results["class_information"]
+    information = np.where(np.arange(32) == 3, 0.9, found.information)
+    results = {"class_information": dataclasses.replace(found, information=information, q_value=found.q_value * 0)}
+    print_analysis(results)
+    said = capsys.readouterr().out
+    table = said[said.index("the 10 bits that say most") :]
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in table.splitlines() if "│" in line]
+    assert [cell.strip() for cell in table.splitlines()[2].split("┃")[1:-1]] == [
+        "bit",
+        "information (bits)",
+        "plug-in (bits)",
+        "p-value",
+        "q-value",
+        "share of its entropy",
+    ]
+    assert rows[0][:2] == ["3", "0.900"]
+    assert {row[4] for row in rows} == {"< 0.001"}
+    assert {len(row[column].partition(".")[2]) for row in rows for column in (1, 2, 5)} == {3}
+
+
+def test_the_table_of_the_demo_has_one_number_of_digits_in_a_column():
+    row = {"code_map": 0.19, "feature_map": 0.301, "code_knn": 0.5, "feature_knn": 1.0, "entropy": float("nan")}
+    scores = (Scores(name="a", **row, dof=1.9), Scores(name="b", **row, dof=23.71))
+    comparison = Comparison(scores=scores, n=10, bits=4, measure="")
+    assert comparison.rows()[0] == ("a", "0.190", "0.301", "0.500", "1.000", "–", "1.9")
+    assert comparison.rows()[1][-1] == "23.7"
+    assert repr(comparison) == "Comparison: code mAP a 0.190, b 0.190"
