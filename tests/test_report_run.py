@@ -226,7 +226,7 @@ class TestWords:
         assert (line.level, line.title) == ("good", "No fault found")
         assert line.text == (
             "Finished: 40 steps, 4 epochs. No alarm; the entropy of a bit is 0.93 of 1, two views agree 0.57 above "
-            "chance, the BCE is 0.415, under ln 2 = 0.693. Best code mAP 0.31, at step 20 (epoch 2)."
+            "chance, the BCE is 0.415, under ln 2 = 0.693. Best code mAP 0.310, at step 20 (epoch 2)."
         )
 
     def test_an_alarm_that_stands(self, collapsed):
@@ -298,7 +298,7 @@ class TestWords:
             tmp_path, readings(), scored, CONFIG | {"best_by": "dof"}
         ).text  # fmt: skip
         unlabelled = [row | {"code_map": None} for row in scored]
-        assert "Best feature mAP 0.31, at step 20" in self.course(tmp_path, readings(), unlabelled).text
+        assert "Best feature mAP 0.310, at step 20" in self.course(tmp_path, readings(), unlabelled).text
         nothing = [{"step": 10, "images": 5}]
         assert "Its evaluations have no figures." in self.course(tmp_path, readings(), nothing).text
 
