@@ -382,3 +382,12 @@ def test_what_cannot_be_probed_is_one_line(probe, call, message):
 def test_options_that_cannot_be(probe, options, message):
     with pytest.raises(UsageError, match=message):
         probe(X, Y, X, Y, **options)
+
+
+def test_a_probe_is_one_line_to_quote():
+    x, y = clouds(200, 3, 5)
+    found = linear_probe(x, y, x, y)
+    low, high = found.top1.interval
+    line = f"ProbeResult: linear probe, top-1 {found.value:.3f} (95 % {low:.3f} to {high:.3f}); majority class "
+    assert repr(found).startswith(line)
+    assert repr(found).endswith("; 3 classes, N=200, d=5")

@@ -69,6 +69,8 @@ class ProbeResult(Result):
 
     `top5` is None below 10 classes. `majority` is the null: what the answer "train's most frequent class" scores.
     `penalty` is the L2 penalty (linear) or the weight decay (mlp).
+
+    The line quotes the top-1 accuracy with its interval, beside the majority class.
     """
 
     probe: str
@@ -92,6 +94,10 @@ class ProbeResult(Result):
         low, high = self.top1.interval
         null = f"majority class {number(self.majority.value)}"
         return f"{self.probe} probe, top-1 {with_interval(self.value, low, high)}; {null}; {self.classes} classes"
+
+    def size(self) -> str:
+        """Test images and dimensions: a probe reads features as well as bits."""
+        return f"N={self.n}, d={self.dims}"
 
     @property
     def value(self) -> float:
