@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from codelab.counts import BitCounts, CellCounts, ClassCounts, ClassPairCounts, 
 from codelab.dependence import bit_dependence, pairs_within
 from codelab.distances import pair_distances
 from codelab.entropy import ARRANGEMENTS, Blocks, arrange_blocks, block_entropy
-from codelab.errors import CodelabError, DataError
+from codelab.errors import CodelabError, DataError, UsageError
 from codelab.factors import factors
 from codelab.geometry import geometry
 from codelab.joint import joint_information
@@ -37,6 +38,9 @@ JOINT = 4
 """Bits of the jointly informative set."""
 
 
+PER_ATTRIBUTE = ("attribute_information", "attribute_reuse")
+"""Sections that stand once for each attribute column, as `attribute_information:NAME`."""
+
 MOST_ODDS = 1 << 15
 """Most classes times bits whose log-odds are part of the analysis."""
 
@@ -51,15 +55,18 @@ class Skipped(Result):
 def analyze(
     codes: Codes,
     *,
+    sections: Collection[str] | None = None,
     view: Codes | None = None,
     features: np.ndarray | None = None,
     permutations: int = 200,
     seed: int = 0,
 ) -> dict[str, Result]:
-    """Measure all that these codes allow.
+    """Measure all that these codes allow, or the sections asked for.
 
     Args:
         codes: codes `[N, B]`; labels, attribute columns and features open more sections.
+        sections: names of the sections to measure, as under Returns; `attribute_information` and `attribute_reuse`
+            stand for those of every attribute column. Default: all of them.
         view: codes of another view of the same images, row by row, for the section `channel`.
         features: `[N, d]` of another view of the same images, for the contrasts of `bit_reuse`; default: those of
             `view`, else of the codes.
@@ -76,6 +83,7 @@ def analyze(
 
     Raises:
         DataError: there are no codes at all.
+        UsageError: a section that does not exist.
 
     Example:
         >>> import numpy as np
@@ -84,6 +92,8 @@ def analyze(
         ['class_information', 'joint_information', 'bit_reuse']
         >>> results["geometry"].reason
         'geometry: these codes have no features; export them with --features'
+        >>> list(analyze(Codes.from_bits([[1, 0], [0, 1]]), sections=["collisions", "bit_usage"]))
+        ['bit_usage', 'collisions']
     """
     if len(codes) == 0:
         raise DataError("analyze: there are no codes in this set")
@@ -91,10 +101,10 @@ def analyze(
         features = view.features
     pairs = functools.cache(lambda: PairCounts.of(codes))
     chance: dict[str, Any] = {"permutations": permutations, "seed": seed}
-    sections: dict[str, Callable[[], Result]] = {"bit_usage": lambda: bit_usage(codes)}
+    known: dict[str, Callable[[], Result]] = {"bit_usage": lambda: bit_usage(codes)}
     for blocks in ARRANGEMENTS:
-        sections[f"block_entropy_{blocks}"] = functools.partial(_blocks, codes, pairs, blocks, seed)
-    sections |= {
+        known[f"block_entropy_{blocks}"] = functools.partial(_blocks, codes, pairs, blocks, seed)
+    known |= {
         "degrees_of_freedom": lambda: degrees_of_freedom(pairs()),
         "code_length": lambda: code_length(pairs()),
         "total_correlation": lambda: total_correlation(codes, pairs=pairs()),
@@ -107,15 +117,29 @@ def analyze(
         "class_log_odds": lambda: _log_odds(codes),
         "smaller_code": lambda: smaller_code(codes, max(1, codes.bits // 2), draws=5, queries=200, seed=seed),
     }
-    for name in attribute_names(codes):
-        sections[f"attribute_information:{name}"] = functools.partial(attribute_information, codes, name, **chance)
-        sections[f"attribute_reuse:{name}"] = functools.partial(attribute_reuse, codes, name, **chance)
-    sections |= {
+    # finding the attributes reads every item column: left out where no section needs them
+    wanted = sections is None or any(str(name).startswith(PER_ATTRIBUTE) for name in sections)
+    for name in attribute_names(codes) if wanted else ():
+        known[f"attribute_information:{name}"] = functools.partial(attribute_information, codes, name, **chance)
+        known[f"attribute_reuse:{name}"] = functools.partial(attribute_reuse, codes, name, **chance)
+    known |= {
         "factors": lambda: factors(codes, **chance),
         "channel": lambda: _channel(codes, view, seed),
         "geometry": lambda: geometry(codes),
     }
-    return _all(sections)
+    return _all(known if sections is None else _chosen(known, sections))
+
+
+def _chosen(known: Mapping[str, Callable[[], Result]], sections: Collection[str]) -> dict[str, Callable[[], Result]]:
+    """The sections asked for, in the order of the whole analysis."""
+    if isinstance(sections, str):
+        raise UsageError(f"sections={sections!r}: expected a list of names, as [{sections!r}]")
+    names = {*known, *PER_ATTRIBUTE}
+    for name in sections:
+        if name not in names:
+            near = get_close_matches(str(name), sorted(names), n=1, cutoff=0.0)[0]
+            raise UsageError(f"sections: there is no section {name!r}, the nearest is {near!r}")
+    return {name: measure for name, measure in known.items() if name in sections or name.split(":")[0] in sections}
 
 
 def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int = 0) -> dict[str, Result]:

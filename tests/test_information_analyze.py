@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,7 @@ import synthetic
 
 from codelab.analyze import Skipped, analyze, analyze_parts
 from codelab.codes import Codes
-from codelab.errors import DataError
+from codelab.errors import DataError, UsageError
 from codelab.files import iter_codes
 
 CORRECTED = {
@@ -91,6 +92,40 @@ def test_odd_codes_never_break_the_analysis(codes):
     assert not isinstance(results["bit_usage"], Skipped)
     if len(codes) > 1:
         assert np.isfinite(results["bit_dependence"].phi).all()
+
+
+def test_sections_asked_for_are_those_measured_and_say_the_same(codes):
+    whole = analyze(codes, permutations=5)
+    some = analyze(codes, sections=["geometry", "attribute_information", "bit_usage"], permutations=5)
+    assert list(some) == ["bit_usage", "attribute_information:tone", "geometry"]
+    assert all(result.to_dict() == whole[name].to_dict() for name, result in some.items())
+    assert list(analyze(codes, sections={"attribute_reuse:tone"}, permutations=5)) == ["attribute_reuse:tone"]
+    assert dict(analyze(codes, sections=())) == {}
+
+
+def test_sections_left_out_cost_nothing(codes, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("measured although it was not asked for")
+
+    for name in ("factors", "attribute_names", "pair_distances"):
+        monkeypatch.setattr(sys.modules["codelab.analyze"], name, refuse)
+    assert list(analyze(codes, sections=["collisions"])) == ["collisions"]
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (["factor"], "sections: there is no section 'factor', the nearest is 'factors'"),
+        (
+            ["attribute_information:tune"],
+            "there is no section 'attribute_information:tune', the nearest is 'attribute_information:tone'",
+        ),
+        ("bit_usage", r"sections='bit_usage': expected a list of names, as \['bit_usage'\]"),
+    ],
+)
+def test_a_section_that_does_not_exist_is_refused_by_name(codes, sections, message):
+    with pytest.raises(UsageError, match=message):
+        analyze(codes, sections=sections)
 
 
 def test_no_codes_at_all():
