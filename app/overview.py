@@ -15,13 +15,22 @@ from codelab.usage import BitUsage
 from codelab.verdict import Verdict, overall, verdicts
 
 _ICONS = {"good": "check_circle", "watch": "visibility", "bad": "error", "note": "info"}
+_SECTIONS = (
+    "bit_usage",
+    "pair_distances",
+    "block_entropy_contiguous",
+    "block_entropy_random",
+    "degrees_of_freedom",
+    "block_entropy_dependent",
+    "class_information",
+)
 _COLOURS = {"good": "green", "watch": "orange", "bad": "red", "note": "gray"}
 
 
 def show(view: View) -> None:
-    results = view.results
-    lines = verdicts(results)
     st.title("Is the code healthy?")
+    results = {section: view.result(section) for section in _SECTIONS}
+    lines = verdicts(results)
     answer = overall(lines)
     box = {"good": st.success, "watch": st.warning, "bad": st.error, "note": st.info}[answer.level]
     box(f"**{answer.title}.** {text(answer.text)}", icon=f":material/{_ICONS[answer.level]}:")

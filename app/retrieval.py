@@ -10,8 +10,10 @@ import pandas as pd
 import pyarrow.compute as pc
 import streamlit as st
 
+from app.address import asked, say
 from app.gallery import gallery
 from app.parts import bit_links, text
+from app.pictured import pictured_rows
 from app.state import View
 from codelab.cards import Card, card, label_text, picture_uri
 from codelab.codes import Codes
@@ -21,6 +23,10 @@ from codelab.retrieval import retrieval_map, search
 
 CHOICE = 24
 """Images to choose a query from."""
+PER_LINE = 16
+"""Digits of a code in one line."""
+OURS, YOURS = "from the codes", "an image of yours"
+"""Where the query comes from."""
 UPLOADS = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
 
 
@@ -38,9 +44,8 @@ def show(view: View) -> None:
     if len(view.codes) == 0:
         raise DataError("there are no codes in this set")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        source = st.segmented_control(
-            "Query", ["from the codes", "an image of yours"], default="from the codes", required=True, key="source"
-        )
+        st.session_state.setdefault("source", OURS)  # no default: a click on a neighbour sets it too
+        source = st.segmented_control("Query", [OURS, YOURS], required=True, key="source")
         k = st.segmented_control("Neighbours", [12, 24, 48], default=24, required=True, key="k", bind="query-params")
         left_out = False
         if view.group is not None:
@@ -51,24 +56,30 @@ def show(view: View) -> None:
                 bind="query-params",
                 help="Near copies of the query say little about a code.",
             )
-    query = _chosen(view) if source == "from the codes" else _uploaded(view)
+    query = _chosen(view) if source == OURS else _uploaded(view)
     if query is not None:
         _neighbours(view, query, int(k), view.group if left_out else None)
-    if source == "from the codes":
+    if source == OURS:
         _choose(view)
 
 
 def _chosen(view: View) -> Query | None:
     """The item named by its id."""
     ids = view.codes.items["id"]
+    rows = pictured_rows(view)
 
     def random_item() -> None:
-        st.session_state["item"] = str(ids[random.randrange(len(ids))].as_py())
+        row = random.randrange(len(ids)) if rows is None else random.choice(rows.tolist())
+        say("item", ids[row].as_py())
 
-    if "item" not in st.session_state and "item" not in st.query_params:
-        st.session_state["item"] = str(ids[0].as_py())
+    def typed() -> None:
+        say("item", st.session_state["item"])
+
+    if "item" not in st.query_params:
+        say("item", ids[0 if rows is None else int(rows[0])].as_py())
+    name = st.session_state["item"] = asked("item")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.text_input("Id of the image", key="item", bind="query-params", width=320)
+        st.text_input("Id of the image", key="item", on_change=typed, width=320)
         st.button("Random", icon=":material/shuffle:", on_click=random_item)
     row = pc.index(ids, name).as_py() if name else -1
     if row < 0:
@@ -108,6 +119,7 @@ def _neighbours(view: View, query: Query, k: int, group: str | None) -> None:
         gallery([query.card], "query", size=120)
         if query.card.label:
             st.caption(text(f"class: {query.card.label}"))
+        _code(query.code)
         database = _bare(view.codes, rows)
         if query.row is not None and len(rows):
             _average_precision(query, database)
@@ -124,8 +136,8 @@ def _neighbours(view: View, query: Query, k: int, group: str | None) -> None:
         cards = [card(view.codes, int(row)) for row in near]
 
         def choose(row: int) -> None:
-            st.session_state["source"] = "from the codes"
-            st.session_state["item"] = str(view.codes.items["id"][row].as_py())
+            st.session_state["source"] = OURS
+            say("item", view.codes.items["id"][row].as_py())
 
         notes = [f"{d} {signs[s]}" for d, s in zip(distances.tolist(), same, strict=True)]
         gallery(cards, "near", notes=notes, marks=[words[s] for s in same], size=84, on_click=choose)
@@ -134,6 +146,19 @@ def _neighbours(view: View, query: Query, k: int, group: str | None) -> None:
         else:
             st.caption("The number is the distance: how many bits differ. Click an image to go on.")
     _differences(view, query, near, distances, [signs[s] for s in same])
+
+
+def _code(code: Codes) -> None:
+    """The query's code, to read and to copy."""
+    bits, hexadecimal = code.code(0).to01(), code.packed[0].tobytes().hex()
+    st.caption(f"Its code: {code.bits} bits, {PER_LINE} a line, bit 0 first")
+    st.code(_lines(bits), language=None)
+    st.caption("The same in hex, as the packed bytes stand in the file")
+    st.code(_lines(hexadecimal), language=None)
+
+
+def _lines(digits: str) -> str:
+    return "\n".join(digits[i : i + PER_LINE] for i in range(0, len(digits), PER_LINE))
 
 
 def _database(codes: Codes, row: int | None, group: str | None) -> np.ndarray:
@@ -228,9 +253,13 @@ def _choose(view: View) -> None:
             st.session_state["draw"] = st.session_state.get("draw", 0) + 1
     rows = np.arange(len(codes)) if of == "all" else np.flatnonzero(codes.labels == codes.classes.index(of))
     draw = np.random.default_rng(st.session_state.get("draw", 0))
+    kept = pictured_rows(view)
+    if kept is not None and np.isin(rows, kept).any():
+        rows = np.intersect1d(rows, kept)
+        st.caption(f"Of the {len(rows):,} images with a picture.")
     rows = np.sort(draw.choice(rows, min(CHOICE, len(rows)), replace=False))
 
     def choose(row: int) -> None:
-        st.session_state["item"] = str(codes.items["id"][row].as_py())
+        say("item", codes.items["id"][row].as_py())
 
     gallery([card(codes, int(row)) for row in rows], "choose", size=74, on_click=choose)
