@@ -12,7 +12,7 @@ import streamlit as st
 
 from app.address import asked, say
 from app.gallery import gallery
-from app.parts import chart, open_item, text
+from app.parts import chart, open_item, rows_to_pick, text
 from app.pictured import pictured_exemplars, pictured_rows
 from app.state import View
 from codelab import figures
@@ -83,12 +83,6 @@ def q_text(q: float, floor: float) -> str:
 def _table(view: View, frame: pd.DataFrame, order: list[int], bit: int) -> None:
     st.markdown(f"#### {view.codes.bits} bits")
 
-    def select() -> None:
-        selection = st.session_state[TABLE].selection
-        rows = [cell[0] for cell in selection.cells] or selection.rows
-        if rows:
-            say("bit", order[rows[0]])
-
     names = [name for name in _ORDER if name in frame.columns]
     columns = dict(_COLUMNS)
     texts: dict[str, Any] = {"p": "{:.1%}"}
@@ -102,16 +96,13 @@ def _table(view: View, frame: pd.DataFrame, order: list[int], bit: int) -> None:
             width=90,
         )
         texts["q_value"] = partial(q_text, floor=float(frame["floor"].iloc[0]))
-    # the row of the bit that is shown, and no cell: so a click on any cell is news, on the last one clicked too
-    st.session_state[TABLE] = {"selection": {"rows": [order.index(bit)], "columns": [], "cells": []}}
-    st.dataframe(
+    rows_to_pick(
         frame[names].style.format(texts),
+        TABLE,
+        order.index(bit),
+        lambda row: say("bit", order[row]),
         column_config=columns,
-        hide_index=True,
         height=min(720, 38 + 35 * len(frame)),
-        key=TABLE,
-        on_select=select,
-        selection_mode=["single-row-required", "single-cell"],
     )
     st.caption("Click a row to open its bit; click a heading to sort.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import plotly.graph_objects as go
@@ -35,6 +36,27 @@ def style() -> None:
 def chart(figure: go.Figure, key: str, **options: Any) -> Any:
     """A figure in its own colours, without the tool bar that covers it."""
     return st.plotly_chart(figure, key=key, theme=None, config={"displayModeBar": False}, **options)
+
+
+def rows_to_pick(data: Any, key: str, row: int, on_pick: Callable[[int], None], **options: Any) -> None:
+    """A table with one row marked; a click anywhere on another calls `on_pick` with its number."""
+
+    def picked() -> None:
+        selection = st.session_state[key].selection
+        rows = [cell[0] for cell in selection.cells] or selection.rows
+        if rows:
+            on_pick(int(rows[0]))
+
+    # the marked row and no cell: so a click on any cell is news, on the one clicked last too
+    st.session_state[key] = {"selection": {"rows": [row], "columns": [], "cells": []}}
+    st.dataframe(
+        data,
+        key=key,
+        on_select=picked,
+        selection_mode=["single-row-required", "single-cell"],
+        hide_index=True,
+        **options,
+    )
 
 
 def open_bit(bit: int) -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from app.address import asked, say
 from app.gallery import gallery
-from app.parts import bit_links, text
+from app.parts import bit_links, rows_to_pick, text
 from app.pictured import pictured_rows
 from app.state import View
 from codelab.cards import Card, card, label_text, picture_uri
@@ -23,6 +23,8 @@ from codelab.retrieval import retrieval_map, search
 
 CHOICE = 24
 """Images to choose a query from."""
+PLACE = "place"
+"""Where the session keeps the place among the neighbours whose differing bits are shown."""
 PER_LINE = 16
 """Digits of a code in one line."""
 OURS, YOURS = "from the codes", "an image of yours"
@@ -119,7 +121,6 @@ def _neighbours(view: View, query: Query, k: int, group: str | None) -> None:
         gallery([query.card], "query", size=120)
         if query.card.label:
             st.caption(text(f"class: {query.card.label}"))
-        _code(query.code)
         database = _bare(view.codes, rows)
         if query.row is not None and len(rows):
             _average_precision(query, database)
@@ -145,15 +146,20 @@ def _neighbours(view: View, query: Query, k: int, group: str | None) -> None:
             st.caption("The number is the distance; ✓ shares the query's class, ✗ does not. Click an image to go on.")
         else:
             st.caption("The number is the distance: how many bits differ. Click an image to go on.")
-    _differences(view, query, near, distances, [signs[s] for s in same])
+    left, right = st.columns([3, 8], gap="medium")
+    with left:
+        st.markdown("#### The query's code")
+        _code(query.code)
+    with right:
+        _differences(view, query, near, distances, [signs[s] for s in same])
 
 
 def _code(code: Codes) -> None:
     """The query's code, to read and to copy."""
     bits, hexadecimal = code.code(0).to01(), code.packed[0].tobytes().hex()
-    st.caption(f"Its code: {code.bits} bits, {PER_LINE} a line, bit 0 first")
+    st.caption(f"{code.bits} bits, {PER_LINE} a line, bit 0 first")
     st.code(_lines(bits), language=None)
-    st.caption("The same in hex, as the packed bytes stand in the file")
+    st.caption("The same in hex")
     st.code(_lines(hexadecimal), language=None)
 
 
@@ -221,13 +227,13 @@ def _differences(view: View, query: Query, near: np.ndarray, distances: np.ndarr
     )
     if not frame["class"].any():
         frame = frame.drop(columns=["class", "same"])
-    picked = st.dataframe(
+    place = min(st.session_state.get(PLACE, 0), len(near) - 1)
+    rows_to_pick(
         frame,
-        hide_index=True,
+        "differences",
+        place,
+        lambda row: st.session_state.update({PLACE: row}),
         height=min(290, 38 + 35 * len(frame)),
-        key="differences",
-        on_select="rerun",
-        selection_mode="single-row",
         column_config={
             "place": st.column_config.NumberColumn(width=50),
             "same": st.column_config.TextColumn("✓", width=35),
@@ -235,10 +241,12 @@ def _differences(view: View, query: Query, near: np.ndarray, distances: np.ndarr
             "differing bits": st.column_config.TextColumn(width="large"),
         },
     )
-    chosen = picked.selection.rows[0] if picked.selection.rows else 0
-    if chosen < len(differing) and differing[chosen]:
-        st.markdown(f"Bits in which place {chosen + 1} differs from the query; open one:")
-        bit_links(differing[chosen])
+    if differing[place]:
+        st.markdown(f"Bits in which place {place + 1} differs from the query; open one:")
+        bit_links(differing[place])
+    else:
+        st.markdown(f"Place {place + 1} has the query's own code.")
+    st.caption("Click a row to see the bits of another place.")
 
 
 def _choose(view: View) -> None:
