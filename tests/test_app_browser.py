@@ -143,7 +143,7 @@ def click_cell(page, row, x=150):
 
 def marked(page):
     """The marked row of the bit table, from the table that stands under the canvas."""
-    return page.locator("[data-testid=stDataFrame] tr[aria-selected=true] td").nth(1)
+    return page.locator("[data-testid=stDataFrame] tr[aria-selected=true] td").first
 
 
 def test_a_click_on_any_cell_opens_the_bit(page, address, folder):
