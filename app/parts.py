@@ -22,6 +22,8 @@ h1 { font-size: 2rem !important; } h3 { font-size: 1.5rem !important; } h4 { fon
 .st-key-history { display: none; }
 [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
 [data-testid="stColumn"] { min-width: min(100%, 11rem); }
+.st-key-verdicts [data-testid="stColumn"] { min-width: max(30%, 12rem); }
+.st-key-charts [data-testid="stColumn"] { min-width: min(100%, 18rem); }
 .st-key-facts [data-testid="stColumn"] { min-width: 7rem; }
 @media (max-width: 900px) { .stMainBlockContainer { padding: 2.6rem 1.5rem 3rem; } }
 </style>"""
