@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app.address import asked, say
 from app.gallery import gallery
-from app.parts import chart, open_item, text
+from app.parts import chart, open_item, rows_to_pick, text
+from app.pictured import pictured_exemplars, pictured_rows
 from app.state import View
 from codelab import figures
 from codelab.cards import card
@@ -26,98 +30,118 @@ SHOWN = 9
 
 _COLUMNS = {
     "bit": st.column_config.NumberColumn("bit", width=45, pinned=True),
-    "information": st.column_config.ProgressColumn(
-        "class info", help="Information about the class in bits, corrected for chance", format="%.3f", width=90
-    ),
     "q_value": st.column_config.NumberColumn(
-        "q", help="Share of false finds among bits with this value or less; shuffled labels", format="%.2g", width=60
+        "q", help="Share of false finds among bits with this value or less; shuffled labels", width=65
     ),
-    "p": st.column_config.NumberColumn("ones", help="Share of images with bit = 1", format="percent", width=60),
+    "p": st.column_config.NumberColumn("ones", help="Share of images with bit = 1", width=60),
     "entropy": st.column_config.NumberColumn("entropy", help="Entropy in bits", format="%.3f", width=65),
     "split": st.column_config.NumberColumn(
         "splits", help="Classes in which the bit is 1 in 20% to 80% of the images", width=55
     ),
     "state": st.column_config.TextColumn("state", width=60),
 }
+_ORDER = ("bit", "information", "q_value", "p", "entropy", "split", "state")
 
 
 def show(view: View) -> None:
     frame = table(view)
     order = [int(bit) for bit in frame["bit"]]
-    asked = str(st.session_state.get("bit", st.query_params.get("bit")))
-    if not asked.isdecimal() or int(asked) >= view.codes.bits:
-        st.session_state["bit"] = order[0]  # the most telling bit is the one to meet first
+    named = asked("bit")
+    # the most telling bit is the one to meet first
+    bit = int(named) if named.isdecimal() and int(named) < view.codes.bits else order[0]
+    say("bit", bit)
     left, right = st.columns([5, 10], gap="medium")
     with left:
-        _table(view, frame, order)
+        _table(view, frame, order, bit)
     with right:
-        _one_bit(view, frame, order)
+        _one_bit(view, frame, order, bit)
 
 
 def table(view: View) -> pd.DataFrame:
     """All bits, the most informative first; in their own order where there are no labels."""
-    usage, information = view.results["bit_usage"], view.results["class_information"]
-    reuse = view.results["bit_reuse"]
+    usage, information, reuse = (view.result(name) for name in ("bit_usage", "class_information", "bit_reuse"))
     frame = usage.to_frame() if isinstance(usage, BitUsage) else pd.DataFrame({"bit": range(view.codes.bits)})
     if isinstance(information, ClassInformation):
         frame = frame.merge(information.to_frame()[["bit", "information", "q_value", "plugin", "uncertainty"]])
         if isinstance(reuse, BitReuse):
             frame = frame.merge(reuse.to_frame()[["bit", "split"]])
+        frame["floor"] = q_floor(information.permutations)
         frame = frame.sort_values("information", ascending=False, kind="stable")
     return frame.reset_index(drop=True)
 
 
-def _table(view: View, frame: pd.DataFrame, order: list[int]) -> None:
+def q_floor(permutations: int) -> float:
+    """The least q-value that is told apart from smaller ones: what that many permutations can show, else 0.001."""
+    return round(max(1 / (permutations + 1), 0.001), 3) if permutations else 0.001
+
+
+def q_text(q: float, floor: float) -> str:
+    """A q-value with three decimals; never 0, for chance is never ruled out."""
+    return f"< {floor:.3f}" if q < floor else f"{q:.3f}"
+
+
+def _table(view: View, frame: pd.DataFrame, order: list[int], bit: int) -> None:
     st.markdown(f"#### {view.codes.bits} bits")
 
-    def select() -> None:
-        rows = st.session_state[TABLE].selection.rows
-        if rows:
-            st.session_state["bit"] = order[rows[0]]
-
-    names = [name for name in _COLUMNS if name in frame.columns]
+    names = [name for name in _ORDER if name in frame.columns]
     columns = dict(_COLUMNS)
+    texts: dict[str, Any] = {"p": "{:.1%}"}
     if "information" in frame.columns:
-        top = max(float(frame["information"].max()), 0.01)
         columns["information"] = st.column_config.ProgressColumn(
             "class info",
             help="Information about the class in bits, corrected for chance",
             format="%.3f",
             min_value=0.0,
-            max_value=top,
+            max_value=max(float(frame["information"].max()), 0.01),
             width=90,
         )
-    st.dataframe(
-        frame[names],
+        texts["q_value"] = partial(q_text, floor=float(frame["floor"].iloc[0]))
+    rows_to_pick(
+        frame[names].style.format(texts),
+        TABLE,
+        order.index(bit),
+        lambda row: say("bit", order[row]),
         column_config=columns,
-        hide_index=True,
         height=min(720, 38 + 35 * len(frame)),
-        key=TABLE,
-        on_select=select,
-        selection_mode="single-row",
     )
     st.caption("Click a row to open its bit; click a heading to sort.")
 
 
-def _one_bit(view: View, frame: pd.DataFrame, order: list[int]) -> None:
+def _one_bit(view: View, frame: pd.DataFrame, order: list[int], bit: int) -> None:
     bits = view.codes.bits
 
-    def go(bit: int) -> None:
-        st.session_state["bit"] = bit
+    def typed() -> None:
+        if st.session_state["bit"] is not None:  # an emptied field shows the bit again
+            say("bit", st.session_state["bit"])
 
+    st.session_state["bit"] = bit
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        # without a value of its own every bit, 0 too, stands in the address
-        named = st.number_input("Bit", 0, bits - 1, None, step=1, key="bit", bind="query-params", width=110)
-        bit = order[0] if named is None else int(named)
-        st.button("Previous", icon=":material/chevron_left:", on_click=go, args=((bit - 1) % bits,))
-        st.button("Next", icon=":material/chevron_right:", on_click=go, args=((bit + 1) % bits,))
-        st.button("Random", icon=":material/shuffle:", on_click=go, args=(random.randrange(bits),))
+        st.number_input("Bit", 0, bits - 1, None, step=1, key="bit", on_change=typed, width=110)
+        for label, icon, other in (
+            ("Previous", "chevron_left", (bit - 1) % bits),
+            ("Next", "chevron_right", (bit + 1) % bits),
+            ("Random", "shuffle", random.randrange(bits)),
+        ):
+            st.button(label, icon=f":material/{icon}:", on_click=say, args=("bit", other))
     rank = order.index(bit)
     _figures(view, frame.iloc[rank], rank + 1)
 
-    found = exemplars(view.codes, bit, count=SHOWN, classes=3, group=view.group)
+    found = _exemplars(view, bit)
     _sides(view, found)
     _classes(view, found)
+
+
+def _exemplars(view: View, bit: int) -> Exemplars:
+    """Images that show the bit; where only some have a picture, a switch says whether to choose among those."""
+    rows = pictured_rows(view)
+    if rows is not None and st.toggle(
+        f"Only images with a picture ({len(rows):,} of {len(view.codes):,})",
+        True,
+        key="pictured",
+        help="Only a part of these images has a picture kept beside its code.",
+    ):
+        return pictured_exemplars(view, bit, rows, count=SHOWN, classes=3)
+    return exemplars(view.codes, bit, count=SHOWN, classes=3, group=view.group)
 
 
 def _figures(view: View, row: pd.Series, rank: int) -> None:
@@ -128,9 +152,11 @@ def _figures(view: View, row: pd.Series, rank: int) -> None:
         says = f"{row['uncertainty']:.0%} of its entropy" if row["entropy"] > 0 else "never changes"
         facts.append(("Information", f"{row['information']:.3f} bit", f"{says}; plug-in {row['plugin']:.3f}"))
         sure = "beyond chance" if row["q_value"] < 0.05 else "no better than chance"
-        facts.append(("q-value", f"{row['q_value']:.2g}", sure))
+        facts.append(("q-value", q_text(row["q_value"], row["floor"]), sure))
         facts.append(("Rank", f"{ordinal(rank)} of {bits}", "by information about the class"))
-    for column, (name, value, note) in zip(st.columns(len(facts)), facts, strict=True):
+    with st.container(key="facts"):
+        columns = st.columns(len(facts))
+    for column, (name, value, note) in zip(columns, facts, strict=True):
         with column.container(gap=None):
             st.caption(name)
             st.markdown(f"#### {value}")

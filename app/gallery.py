@@ -10,7 +10,7 @@ import streamlit as st
 from codelab.cards import Card
 
 _CSS = """
-.gallery { display: grid; gap: 8px; font-family: var(--st-font); }
+.gallery { display: grid; gap: 8px; min-width: 0; font-family: var(--st-font); }
 button { all: unset; box-sizing: border-box; min-width: 0; cursor: pointer; border: 1px solid var(--st-border-color);
   border-radius: 8px; padding: 5px; background: #fff; display: flex; flex-direction: column; gap: 3px;
   transition: box-shadow .12s, transform .12s; }
@@ -32,7 +32,7 @@ _JS = """
 export default function ({ parentElement, data, setTriggerValue }) {
   const box = document.createElement("div");
   box.className = "gallery";
-  box.style.gridTemplateColumns = `repeat(auto-fill, minmax(${data.size}px, 1fr))`;
+  box.style.gridTemplateColumns = `repeat(auto-fill, minmax(min(${data.size}px, 100%), 1fr))`;
   for (const card of data.cards) {
     const button = document.createElement("button");
     button.title = card.details;

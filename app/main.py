@@ -12,6 +12,7 @@ import streamlit as st
 from PIL import Image
 
 from app import bits, overview, retrieval
+from app.address import keep_history
 from app.parts import PAGES, style, text
 from app.state import (
     NO_LABELS,
@@ -50,6 +51,7 @@ Then name the file in the sidebar.
 def main() -> None:
     st.set_page_config(page_title="codelab explorer", page_icon=_icon(), layout="wide")
     style()
+    keep_history()
     view = _sidebar()
     rooms = {"overview": (overview.show, "monitor_heart"), "bits": (bits.show, "grid_view")}
     rooms["retrieval"] = (retrieval.show, "image_search")

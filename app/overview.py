@@ -15,19 +15,29 @@ from codelab.usage import BitUsage
 from codelab.verdict import Verdict, overall, verdicts
 
 _ICONS = {"good": "check_circle", "watch": "visibility", "bad": "error", "note": "info"}
+_SECTIONS = (
+    "bit_usage",
+    "pair_distances",
+    "block_entropy_contiguous",
+    "block_entropy_random",
+    "degrees_of_freedom",
+    "block_entropy_dependent",
+    "class_information",
+)
 _COLOURS = {"good": "green", "watch": "orange", "bad": "red", "note": "gray"}
 
 
 def show(view: View) -> None:
-    results = view.results
-    lines = verdicts(results)
     st.title("Is the code healthy?")
+    results = {section: view.result(section) for section in _SECTIONS}
+    lines = verdicts(results)
     answer = overall(lines)
     box = {"good": st.success, "watch": st.warning, "bad": st.error, "note": st.info}[answer.level]
     box(f"**{answer.title}.** {text(answer.text)}", icon=f":material/{_ICONS[answer.level]}:")
     _lines(lines)
 
-    left, right = st.columns(2, gap="large")
+    with st.container(key="charts"):
+        left, right = st.columns(2, gap="large")
     usage = results.get("bit_usage")
     distances = results.get("pair_distances")
     information = results.get("class_information")
@@ -69,12 +79,13 @@ def _bit_chart(figure: go.Figure, key: str) -> None:
 
 
 def _lines(lines: list[Verdict]) -> None:
-    for start in range(0, len(lines), 3):
-        for column, line in zip(st.columns(3), lines[start : start + 3], strict=False):
-            with column.container(border=True, height="stretch", gap="xsmall"):
-                st.markdown(f":{_COLOURS[line.level]}[:material/{_ICONS[line.level]}:] **{line.title}**")
-                if line.figure:
-                    st.markdown(f"### {line.figure}")
-                st.markdown(text(line.text))
-                if line.limits:
-                    st.caption(text(line.limits))
+    with st.container(key="verdicts"):
+        columns = st.columns(len(lines))  # three in a row, fewer on a narrow page: see the style
+    for column, line in zip(columns, lines, strict=True):
+        with column.container(border=True, height="stretch", gap="xsmall"):
+            st.markdown(f":{_COLOURS[line.level]}[:material/{_ICONS[line.level]}:] **{line.title}**")
+            if line.figure:
+                st.markdown(f"### {line.figure}")
+            st.markdown(text(line.text))
+            if line.limits:
+                st.caption(text(line.limits))

@@ -10,8 +10,10 @@ import pandas as pd
 import pyarrow.compute as pc
 import streamlit as st
 
+from app.address import asked, say
 from app.gallery import gallery
-from app.parts import bit_links, text
+from app.parts import bit_links, rows_to_pick, text
+from app.pictured import pictured_rows
 from app.state import View
 from codelab.cards import Card, card, label_text, picture_uri
 from codelab.codes import Codes
@@ -21,6 +23,12 @@ from codelab.retrieval import retrieval_map, search
 
 CHOICE = 24
 """Images to choose a query from."""
+PLACE = "place"
+"""Where the session keeps the place among the neighbours whose differing bits are shown."""
+PER_LINE = 16
+"""Digits of a code in one line."""
+OURS, YOURS = "from the codes", "an image of yours"
+"""Where the query comes from."""
 UPLOADS = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
 
 
@@ -38,9 +46,8 @@ def show(view: View) -> None:
     if len(view.codes) == 0:
         raise DataError("there are no codes in this set")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        source = st.segmented_control(
-            "Query", ["from the codes", "an image of yours"], default="from the codes", required=True, key="source"
-        )
+        st.session_state.setdefault("source", OURS)  # no default: a click on a neighbour sets it too
+        source = st.segmented_control("Query", [OURS, YOURS], required=True, key="source")
         k = st.segmented_control("Neighbours", [12, 24, 48], default=24, required=True, key="k", bind="query-params")
         left_out = False
         if view.group is not None:
@@ -51,24 +58,30 @@ def show(view: View) -> None:
                 bind="query-params",
                 help="Near copies of the query say little about a code.",
             )
-    query = _chosen(view) if source == "from the codes" else _uploaded(view)
+    query = _chosen(view) if source == OURS else _uploaded(view)
     if query is not None:
         _neighbours(view, query, int(k), view.group if left_out else None)
-    if source == "from the codes":
+    if source == OURS:
         _choose(view)
 
 
 def _chosen(view: View) -> Query | None:
     """The item named by its id."""
     ids = view.codes.items["id"]
+    rows = pictured_rows(view)
 
     def random_item() -> None:
-        st.session_state["item"] = str(ids[random.randrange(len(ids))].as_py())
+        row = random.randrange(len(ids)) if rows is None else random.choice(rows.tolist())
+        say("item", ids[row].as_py())
 
-    if "item" not in st.session_state and "item" not in st.query_params:
-        st.session_state["item"] = str(ids[0].as_py())
+    def typed() -> None:
+        say("item", st.session_state["item"])
+
+    if "item" not in st.query_params:
+        say("item", ids[0 if rows is None else int(rows[0])].as_py())
+    name = st.session_state["item"] = asked("item")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.text_input("Id of the image", key="item", bind="query-params", width=320)
+        st.text_input("Id of the image", key="item", on_change=typed, width=320)
         st.button("Random", icon=":material/shuffle:", on_click=random_item)
     row = pc.index(ids, name).as_py() if name else -1
     if row < 0:
@@ -124,8 +137,8 @@ def _neighbours(view: View, query: Query, k: int, group: str | None) -> None:
         cards = [card(view.codes, int(row)) for row in near]
 
         def choose(row: int) -> None:
-            st.session_state["source"] = "from the codes"
-            st.session_state["item"] = str(view.codes.items["id"][row].as_py())
+            st.session_state["source"] = OURS
+            say("item", view.codes.items["id"][row].as_py())
 
         notes = [f"{d} {signs[s]}" for d, s in zip(distances.tolist(), same, strict=True)]
         gallery(cards, "near", notes=notes, marks=[words[s] for s in same], size=84, on_click=choose)
@@ -133,7 +146,25 @@ def _neighbours(view: View, query: Query, k: int, group: str | None) -> None:
             st.caption("The number is the distance; ✓ shares the query's class, ✗ does not. Click an image to go on.")
         else:
             st.caption("The number is the distance: how many bits differ. Click an image to go on.")
-    _differences(view, query, near, distances, [signs[s] for s in same])
+    left, right = st.columns([3, 8], gap="medium")
+    with left:
+        st.markdown("#### The query's code")
+        _code(query.code)
+    with right:
+        _differences(view, query, near, distances, [signs[s] for s in same])
+
+
+def _code(code: Codes) -> None:
+    """The query's code, to read and to copy."""
+    bits, hexadecimal = code.code(0).to01(), code.packed[0].tobytes().hex()
+    st.caption(f"{code.bits} bits, {PER_LINE} a line, bit 0 first")
+    st.code(_lines(bits), language=None)
+    st.caption("The same in hex")
+    st.code(_lines(hexadecimal), language=None)
+
+
+def _lines(digits: str) -> str:
+    return "\n".join(digits[i : i + PER_LINE] for i in range(0, len(digits), PER_LINE))
 
 
 def _database(codes: Codes, row: int | None, group: str | None) -> np.ndarray:
@@ -196,13 +227,13 @@ def _differences(view: View, query: Query, near: np.ndarray, distances: np.ndarr
     )
     if not frame["class"].any():
         frame = frame.drop(columns=["class", "same"])
-    picked = st.dataframe(
+    place = min(st.session_state.get(PLACE, 0), len(near) - 1)
+    rows_to_pick(
         frame,
-        hide_index=True,
+        "differences",
+        place,
+        lambda row: st.session_state.update({PLACE: row}),
         height=min(290, 38 + 35 * len(frame)),
-        key="differences",
-        on_select="rerun",
-        selection_mode="single-row",
         column_config={
             "place": st.column_config.NumberColumn(width=50),
             "same": st.column_config.TextColumn("✓", width=35),
@@ -210,10 +241,12 @@ def _differences(view: View, query: Query, near: np.ndarray, distances: np.ndarr
             "differing bits": st.column_config.TextColumn(width="large"),
         },
     )
-    chosen = picked.selection.rows[0] if picked.selection.rows else 0
-    if chosen < len(differing) and differing[chosen]:
-        st.markdown(f"Bits in which place {chosen + 1} differs from the query; open one:")
-        bit_links(differing[chosen])
+    if differing[place]:
+        st.markdown(f"Bits in which place {place + 1} differs from the query; open one:")
+        bit_links(differing[place])
+    else:
+        st.markdown(f"Place {place + 1} has the query's own code.")
+    st.caption("Click a row to see the bits of another place.")
 
 
 def _choose(view: View) -> None:
@@ -228,9 +261,13 @@ def _choose(view: View) -> None:
             st.session_state["draw"] = st.session_state.get("draw", 0) + 1
     rows = np.arange(len(codes)) if of == "all" else np.flatnonzero(codes.labels == codes.classes.index(of))
     draw = np.random.default_rng(st.session_state.get("draw", 0))
+    kept = pictured_rows(view)
+    if kept is not None and np.isin(rows, kept).any():
+        rows = np.intersect1d(rows, kept)
+        st.caption(f"Of the {len(rows):,} images with a picture.")
     rows = np.sort(draw.choice(rows, min(CHOICE, len(rows)), replace=False))
 
     def choose(row: int) -> None:
-        st.session_state["item"] = str(codes.items["id"][row].as_py())
+        say("item", codes.items["id"][row].as_py())
 
     gallery([card(codes, int(row)) for row in rows], "choose", size=74, on_click=choose)

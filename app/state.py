@@ -24,6 +24,21 @@ FILE_LABELS = "the file's own"
 NO_LABELS = "none"
 MOST_CLASSES = 2000
 
+_WORDS = {
+    "bit_usage": "how often each bit is 1",
+    "class_information": "what each bit says about the class",
+    "bit_reuse": "in how many classes each bit varies",
+    "pair_distances": "how far apart codes lie",
+    "block_entropy_contiguous": "how full blocks of bits are",
+    "block_entropy_random": "how full random blocks of bits are",
+    "block_entropy_dependent": "how full blocks of dependent bits are",
+    "degrees_of_freedom": "how many independent bits the code is worth",
+}
+"""What a reader waits for, section by section."""
+
+_TOGETHER = ("degrees_of_freedom", "block_entropy_dependent")
+"""Sections that follow from the same counts of pairs."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -43,10 +58,11 @@ class View:
     label: str
     group: str | None
 
-    @property
-    def results(self) -> dict[str, Result]:
-        """Everything `analyze` measures."""
-        return _measured(self.key, self.codes)
+    def result(self, section: str) -> Result:
+        """One section of `analyze`, measured when a page first asks."""
+        together = _TOGETHER if section in _TOGETHER else (section,)
+        with st.spinner(f"Measuring {_WORDS[section]} …"):
+            return _measured(self.key, self.codes, together)[section]
 
     def encoder(self) -> Encoder | str:
         """The encoder that made these codes, or why there is none."""
@@ -113,9 +129,9 @@ def label_choices(_codes: Codes, key: Hashable) -> list[str]:
     return [*choices, NO_LABELS]
 
 
-@st.cache_resource(show_spinner="Measuring …", max_entries=8)
-def _measured(key: Hashable, _codes: Codes) -> dict[str, Result]:
-    return analyze(_codes)
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _measured(key: Hashable, _codes: Codes, sections: tuple[str, ...]) -> dict[str, Result]:
+    return analyze(_codes, sections=sections)
 
 
 @st.cache_resource(show_spinner="Loading the encoder …", max_entries=2)

@@ -1,5 +1,6 @@
 """The explorer's pages, run without a browser: what they say for every kind of codes a person may open."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -11,6 +12,8 @@ import pytest
 from pictured import exported, shapes
 from streamlit.testing.v1 import AppTest
 
+import app.state
+from app.bits import q_floor, q_text
 from codelab.codes import Codes
 from codelab.encoder import Encoder, EncoderConfig
 from codelab.files import load
@@ -156,6 +159,103 @@ class TestBits:
         app = opened(path, "bits", bit="5")
         assert 24 <= sum(len(json.loads(e.proto.json)["cards"]) for e in app.get("bidi_component")) <= 60
 
+    def test_q_values_have_three_decimals_and_are_never_nothing(self, path):
+        app = opened(path, "bits", bit="3")  # two classes: its exact q-value is about 1e-15
+        assert "#### < 0.005" in said(app)
+        assert re.search(r"#### 0\.\d{3}$", said(opened(path, "bits", bit="5")), re.MULTILINE)
+
+    @pytest.mark.parametrize(
+        ("q", "permutations", "words"),
+        [(0.0, 200, "< 0.005"), (0.0, 0, "< 0.001"), (0.0, 10**6, "< 0.001"), (0.02, 200, "0.020"), (1.0, 9, "1.000")],
+    )
+    def test_a_q_value_below_what_can_be_told_apart(self, q, permutations, words):
+        assert q_text(q, q_floor(permutations)) == words
+
+    def test_the_table_marks_the_bit_that_is_shown(self, path):
+        app = opened(path, "bits", bit="7")
+        press(app, "Next")
+        marked = app.session_state["bit_table"]["selection"]
+        assert app.dataframe[0].value["bit"].iloc[marked["rows"]].tolist() == [8]
+        assert not marked["cells"]
+
+
+@pytest.fixture(scope="module")
+def some(codes, tmp_path_factory):
+    kept = [data if i % 5 == 0 else None for i, data in enumerate(codes.items["thumbnail"].to_pylist())]
+    items = codes.items.drop_columns("thumbnail").append_column("thumbnail", pa.array(kept, pa.large_binary()))
+    path = tmp_path_factory.mktemp("some") / "codes.parquet"
+    dataclasses.replace(codes, items=items).save(path)
+    return path
+
+
+class TestPictures:
+    """A file in which only every fifth image has a picture."""
+
+    def test_galleries_of_a_bit_show_images_with_one(self, some, codes):
+        app = opened(some, "bits", bit="3", group="twin")
+        shown = [card for e in app.get("bidi_component") for card in json.loads(e.proto.json)["cards"]]
+        assert shown
+        assert all(card["picture"] for card in shown)
+        rank = np.argsort(codes.logits[::5, 3], kind="stable") * 5
+        assert rows(app, "zero-3") == [r for r in rank if codes.logits[r, 3] <= 0][:9]
+        assert "Images of the 16 images with a picture, ranked by logit" in said(app)
+        histogram = json.loads(next(e for e in app.get("plotly_chart") if e.key == "margins3").proto.spec)
+        assert sum(int(trace["name"].split("(")[1].split()[0]) for trace in histogram["data"]) == 80
+
+    def test_all_images_on_request(self, some, codes):
+        app = opened(some, "bits", bit="3")
+        checked(app.toggle(key="pictured").set_value(False).run())
+        assert rows(app, "zero-3") == exemplars(codes, 3, count=9, classes=3).zero.tolist()
+        assert "with a picture, ranked" not in said(app)
+
+    def test_no_switch_where_all_or_none_have_one(self, path):
+        assert not opened(path, "bits").toggle
+
+    def test_queries_to_choose_from_have_one(self, some):
+        app = opened(some, "retrieval")
+        assert all(card["picture"] for card in gallery(app, "choose"))
+        assert "Of the 16 images with a picture." in said(app)
+        assert len(rows(app, "near")) == 24
+
+
+class TestMeasuring:
+    """A page waits for what it shows and for nothing else."""
+
+    @pytest.mark.parametrize(
+        ("page", "needed"),
+        [
+            ("bits", {"bit_usage", "class_information", "bit_reuse"}),
+            ("retrieval", set()),
+            (
+                "overview",
+                {
+                    "bit_usage",
+                    "class_information",
+                    "pair_distances",
+                    "degrees_of_freedom",
+                    "block_entropy_contiguous",
+                    "block_entropy_random",
+                    "block_entropy_dependent",
+                },
+            ),
+        ],
+    )
+    def test_only_the_sections_of_the_page(self, tmp_path, monkeypatch, page, needed):
+        asked = []
+        measure = app.state.analyze
+
+        def listened(codes, **options):
+            results = measure(codes, **options)
+            asked.extend(results)
+            return results
+
+        monkeypatch.setattr(app.state, "analyze", listened)
+        path = tmp_path / "codes.parquet"
+        running = opened(path)  # a page can be named once the app has run: while there is no file yet
+        shapes().save(path)
+        assert "80 images" in said(turn_to(running, page))
+        assert sorted(asked) == sorted(needed)
+
 
 class TestRetrieval:
     def test_neighbours_are_those_of_search(self, path, codes):
@@ -185,6 +285,14 @@ class TestRetrieval:
             differing = " ".join(map(str, np.flatnonzero(bits[4] != bits[row]))) or "none"
             assert table["differing bits"][place] == differing
             assert table["distance"][place] == (bits[4] != bits[row]).sum()
+
+    def test_the_code_stands_in_lines_of_16(self, tmp_path):
+        codes = Codes.from_bits(np.random.default_rng(0).integers(0, 2, (30, 40)))
+        codes.save(tmp_path / "codes.parquet")
+        bits, hexadecimal = (block.value.split("\n") for block in opened(tmp_path / "codes.parquet", "retrieval").code)
+        assert [len(line) for line in bits] == [16, 16, 8]
+        assert "".join(bits) == codes.code(0).to01()
+        assert "".join(hexadecimal) == codes.packed[0].tobytes().hex()
 
     def test_same_group_is_left_out_until_asked_for(self, path):
         app = opened(path, "retrieval", item="item-4", group="twin")
@@ -229,6 +337,15 @@ class TestUpload:
         assert rows(app, "near") == found.indices[0].tolist()
         assert [card["note"].strip() for card in gallery(app, "near")] == [str(d) for d in found.distances[0]]
         assert app.dataframe[0].value["differing bits"][0] == "none"
+
+    def test_shows_the_code_of_the_image(self, made):
+        picture = made.parent / "pictures" / "disc" / "7.png"
+        app = self.upload(made, "mine.png", picture.read_bytes())
+        codes = load(made)
+        own = codes[[codes.items["id"].to_pylist().index("disc/7.png")]]
+        bits, hexadecimal = (block.value for block in app.code)
+        assert bits == "".join(map(str, own.to_bits()[0].astype(int)))  # 16 bits: one line
+        assert hexadecimal == own.packed.tobytes().hex()
 
     def test_a_file_that_is_no_image(self, made):
         app = self.upload(made, "mine.png", b"nothing")

@@ -134,18 +134,128 @@ def test_a_click_on_a_chart_opens_the_bit(page, address, folder):
     expect(page).to_have_url(re.compile(r"/bits\?.*bit=3"))
 
 
-def test_bits_table_row_opens_its_bit(page, address, folder):
-    second = str(best_bits(class_information(load(folder / "shapes.parquet")), 2)[1])
+def click_cell(page, row, x=150):
+    """Click into a row of the bit table, by default at its second column: the table is a canvas."""
+    ready(page)
+    box = page.get_by_test_id("stDataFrame").bounding_box()
+    page.mouse.click(box["x"] + x, box["y"] + 36 + 35 * row + 17)
+
+
+def marked(page):
+    """The marked row of the bit table, from the table that stands under the canvas."""
+    return page.locator("[data-testid=stDataFrame] tr[aria-selected=true] td").first
+
+
+def test_a_click_on_any_cell_opens_the_bit(page, address, folder):
+    first, second, third = map(str, best_bits(class_information(load(folder / "shapes.parquet")), 3))
     page.goto(f"{address}/bits?codes={folder / 'shapes.parquet'}&bit=5")
     expect(bit(page)).to_have_value("5")
     expect(page.get_by_text("logit of bit 5")).to_be_visible()
     assert painted(page) >= 24
-    box = page.get_by_test_id("stDataFrame").bounding_box()
-    page.mouse.click(box["x"] + 18, box["y"] + 36 + 35 + 17)  # the box of the second row: the table is a canvas
+    expect(marked(page)).to_have_text("5")
+    click_cell(page, 1)
     expect(page.get_by_text("2nd of 12")).to_be_visible()
     expect(bit(page)).to_have_value(second)
     expect(page).to_have_url(re.compile(rf"bit={second}\b"))
     expect(page.get_by_text(f"logit of bit {second}", exact=True)).to_be_visible()
+    expect(marked(page)).to_have_text(second)
+    page.get_by_role("button", name="Next").click()
+    other = str((int(second) + 1) % 12)
+    expect(bit(page)).to_have_value(other)
+    expect(marked(page)).to_have_text(other)
+    click_cell(page, 1)  # the cell that was clicked before
+    expect(bit(page)).to_have_value(second)
+    click_cell(page, 0, x=250)
+    expect(bit(page)).to_have_value(first)
+    click_cell(page, 2, x=18)  # the mark at the left
+    expect(bit(page)).to_have_value(third)
+    expect(marked(page)).to_have_text(third)
+
+
+def test_back_and_forward_lead_from_act_to_act(page, address, folder):
+    codes = f"codes={folder / 'shapes.parquet'}"
+    page.goto(f"{address}/bits?{codes}&bit=5")
+    expect(bit(page)).to_have_value("5")
+    ready(page)
+    page.get_by_role("button", name="Next").click()
+    expect(bit(page)).to_have_value("6")
+    ready(page)
+    bit(page).fill("9")
+    bit(page).press("Enter")
+    expect(page.get_by_text("logit of bit 9")).to_be_visible()
+    ready(page)
+    page.get_by_role("link", name="Retrieval").click()
+    expect(item(page)).to_have_value("item-0")
+    ready(page)
+    near = page.locator(".st-key-near button[data-row]")
+    name = "item-" + near.nth(3).get_attribute("data-row")
+    near.nth(3).click()
+    expect(item(page)).to_have_value(name)
+    ready(page)
+    page.get_by_text("12", exact=True).click()
+    expect(near).to_have_count(12)
+    ready(page)
+    link = page.get_by_role("link", name=re.compile(r"bit \d+")).first
+    last = link.inner_text().split()[-1]
+    link.click()
+    expect(bit(page)).to_have_value(last)
+    ready(page)
+
+    page.go_back()
+    expect(near).to_have_count(12)
+    expect(item(page)).to_have_value(name)
+    page.go_back()
+    expect(near).to_have_count(24)
+    page.go_back()
+    expect(item(page)).to_have_value("item-0")
+    for value in ("9", "6", "5"):
+        page.go_back()
+        expect(bit(page)).to_have_value(value)
+        expect(page.get_by_text(f"logit of bit {value}", exact=True)).to_be_visible()
+        expect(page).to_have_url(re.compile(rf"/bits\?.*bit={value}\b"))
+        ready(page)
+    page.go_forward()
+    expect(bit(page)).to_have_value("6")
+    expect(page.get_by_text("logit of bit 6")).to_be_visible()
+
+
+BROKEN_WORDS = """() => {
+  const broken = [];
+  for (const element of document.querySelectorAll("[data-testid=stMain] :is(p, h1, h2, h3, h4)")) {
+    const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+    for (let node; (node = walker.nextNode()); )
+      for (const word of node.data.matchAll(/[\\p{L}\\d.,%]+/gu)) {
+        const range = document.createRange();
+        range.setStart(node, word.index);
+        range.setEnd(node, word.index + word[0].length);
+        if (new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1) broken.push(word[0]);
+      }
+  }
+  return broken;
+}"""
+
+OVERLAPPING = """boxes => {
+  const rects = boxes.map(box => box.getBoundingClientRect()).filter(box => box.width > 0);
+  return rects.flatMap((a, i) => rects.slice(i + 1).filter(b =>
+    a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1));
+}"""
+
+SIDEWAYS = """elements => elements.filter(e => e.scrollWidth > e.clientWidth).length"""
+
+
+@pytest.mark.parametrize("width", [800, 500])
+def test_a_narrow_page_breaks_no_words_and_covers_no_pictures(page, address, folder, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    for name, pictures in (("", 0), ("bits", 24), ("retrieval", 49)):
+        page.goto(f"{address}/{name}?codes={folder / 'shapes.parquet'}")
+        expect(page.locator("[data-testid=stMain] h4").last).to_be_visible()
+        ready(page)
+        if pictures:
+            assert painted(page) >= pictures
+        assert page.locator("html, [data-testid=stMain]").evaluate_all(SIDEWAYS) == 0
+        assert page.evaluate(BROKEN_WORDS) == []
+        assert page.locator("button[data-row]").count() >= pictures
+        assert page.locator("button[data-row]").evaluate_all(OVERLAPPING) == []
 
 
 def test_bits_next_then_an_image_leads_to_its_neighbours(page, address, folder):
@@ -222,3 +332,23 @@ def test_labels_by_an_attribute_stay_from_page_to_page(page, address, folder):
     expect(page.get_by_role("combobox", name="Labels")).to_have_value("shade")
     expect(page.get_by_text(re.compile("^class: (dark|light)$"))).to_be_visible()
     expect(page).to_have_url(re.compile("labels=shade"))
+
+
+def test_the_server_has_nothing_to_complain_of(page, address, folder):
+    page.goto(address)
+    for name, last in (
+        ("Bits", "Class by class"),
+        ("Retrieval", "Choose another image"),
+        ("Overview", "How far apart codes lie"),
+    ):
+        page.get_by_role("link", name=name).click()
+        expect(page.get_by_text(last)).to_be_visible()
+        ready(page)
+        if name == "Retrieval":
+            before = item(page).input_value()
+            page.locator(".st-key-near button[data-row]").first.click()
+            expect(item(page)).not_to_have_value(before)
+            ready(page)
+    log = (folder / "server.log").read_text()
+    assert "Uvicorn server started" in log
+    assert not re.search(r"Traceback|most recent call last|Error", log), log

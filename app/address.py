@@ -1,0 +1,42 @@
+"""The address: it names what a page shows, and each act of the reader is one entry of the browser's history.
+
+Streamlit writes the address several times on the way from one page to another (`/bits?bit=5`, `/bits`, `/retrieval`),
+and does not keep what a widget bound to it said before. The script makes of all that follows one press of a key or
+button a single entry, so that the browser's Back leads to what was seen before.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+_ONE_ENTRY_AN_ACT = """<script>
+if (!window.oneEntryAnAct) {
+  window.oneEntryAnAct = true;
+  let acted = false;
+  const push = history.pushState.bind(history), replace = history.replaceState.bind(history);
+  for (const kind of ["pointerdown", "keydown"]) window.addEventListener(kind, () => { acted = true; }, true);
+  window.addEventListener("popstate", () => { acted = false; }, true);
+  history.pushState = history.replaceState = (state, title, url) => {
+    const moves = url != null && new URL(url, location.href).href !== location.href;
+    (moves && acted ? push : replace)(state, title, url);
+    if (moves) acted = false;
+  };
+}
+</script>"""
+
+
+def keep_history() -> None:
+    """Let the browser's Back and Forward lead from act to act."""
+    with st.container(key="history"):  # hidden by the style
+        st.html(_ONE_ENTRY_AN_ACT, unsafe_allow_javascript=True)
+
+
+def asked(name: str) -> str:
+    """What the address says under a name; empty where it says nothing."""
+    return str(st.query_params.get(name, ""))
+
+
+def say(name: str, value: object) -> None:
+    """Let the address name what is shown."""
+    if asked(name) != str(value):
+        st.query_params[name] = str(value)
