@@ -32,7 +32,7 @@ TINY = TrainConfig(
     backbone="conv", width=4, bits=16, hidden=32, head_norm="batch", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
     image_size=16, store_size=16, local_views=1, local_size=8, local_scale=(0.3, 0.5), blur=(0.1, 0.1, 0), eps2=0.5,
     beta=0.2, reset_every=3, epochs=8, batch=16, lr=0.05, warmup_epochs=1, ema=0.9, log_every=4, device="cpu",
-    precision="fp32",
+    precision="fp32", split="",
 )  # fmt: skip
 
 

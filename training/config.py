@@ -17,6 +17,8 @@ import yaml
 
 from codelab.errors import UsageError
 
+AUTO = "auto"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -24,8 +26,8 @@ class TrainConfig:
 
     data: str = "demo"
     """Images to train on: demo, a folder, or a Parquet file or folder. Labels are not used."""
-    split: str = ""
-    """Train on this split of the data only; empty for all of it."""
+    split: str = AUTO
+    """Train on this split of the data; auto: train where there is one, else all that is not held out; '': all."""
     run: str = "runs/train"
     """Folder of the run: checkpoint, metrics, encoder."""
     control: bool = False
@@ -161,12 +163,14 @@ class TrainConfig:
     """Epochs between two evaluations of the teacher; 0 for never."""
     evaluate_data: str = ""
     """Images the teacher is evaluated on; empty for the training data."""
-    evaluate_split: str = ""
-    """Split of those images; empty for the training split."""
+    evaluate_split: str = AUTO
+    """Split of those images; auto: validation or test where there is one, else a fifth of the training images, held
+    out by evaluate_group or by chance and not trained on; '': the training images."""
     evaluate_images: int = 5000
     """Evaluate on an even sample of at most so many."""
-    evaluate_group: str = ""
-    """Item column by which near copies are known: they are left out of each other's ranking."""
+    evaluate_group: str = AUTO
+    """Item column by which near copies are known: they are left out of each other's ranking, and stay on one side
+    where images are held out; auto: the column group or emoji where there is one; '': none."""
     best_by: str = "code_map"
     """Figure of the evaluation whose best teacher is kept as best.safetensors; empty to keep none."""
     tensorboard: bool = False
@@ -299,7 +303,7 @@ def field_docs() -> dict[str, str]:
         for pair in pairwise(body):
             match pair:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                    docs[name] = text
+                    docs[name] = " ".join(text.split())
     return docs
 
 

@@ -219,7 +219,9 @@ def batches(n: int, batch: int, seed: int, epoch: int) -> Tensor:
 
 def _enough(images: ImageSet, config: TrainConfig) -> None:
     if len(images) < config.batch:
-        raise DataError(f"{images.name}: {len(images)} images, fewer than a batch of {config.batch}; lower batch")
+        hint = f"lower batch to {len(images)} or less" if len(images) > 1 else "training takes 2 images or more"
+        what = f"{len(images)} image{'s' * (len(images) != 1)} to train on"
+        raise DataError(f"{images.name}: {what}, fewer than a batch of {config.batch}; {hint}")
 
 
 def threads(config: TrainConfig) -> int:

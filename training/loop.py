@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -12,7 +13,7 @@ import torch
 
 from codelab.atomic import atomic_path
 from codelab.errors import DataError, UsageError
-from codelab.images import ImageSet, open_images
+from codelab.images import ImageSet
 from training import checkpoint, distributed
 from training.config import TrainConfig
 from training.data import Data
@@ -23,7 +24,8 @@ from training.lock import locked
 from training.log import Log, tensorboard
 from training.memory import needing_memory
 from training.objective import is_reset_epoch
-from training.online import HeldOut, held_out, score
+from training.online import HeldOut, read_held, score
+from training.parts import Parts, parts
 from training.run import Run
 from training.stopping import stop_signals
 
@@ -78,8 +80,10 @@ def fit(
                 raise UsageError(
                     f"{folder}: holds a run already; add --resume, or --fresh to throw it away, or change --run"
                 )
-            images = open_images(config.data, split=config.split or None) if images is None else images
-            _whole_run(config, images, folder, device, show=show and first)
+            found = parts(config, images)
+            if found.note and show and first:
+                print(found.note, file=sys.stderr)
+            _whole_run(found, folder, device, show=show and first)
             distributed.wait()
         return folder
     except RuntimeError as error:
@@ -95,13 +99,13 @@ def _clear(folder: Path, names: Sequence[str]) -> None:
         path.unlink()
 
 
-def _whole_run(config: TrainConfig, images: ImageSet, folder: Path, device: torch.device, *, show: bool) -> None:
+def _whole_run(found: Parts, folder: Path, device: torch.device, *, show: bool) -> None:
     """From images to encoder.safetensors."""
-    first, saved = distributed.rank() == 0, folder / checkpoint.NEWEST
+    first, saved, config = distributed.rank() == 0, folder / checkpoint.NEWEST, found.config
     with needing_memory("the images", "lower store_size, or set store to stream"):
-        data = Data(images, config, device, show=show)
+        data = Data(found.train, config, device, show=show)
     with needing_memory("the images of the evaluation", "lower evaluate_images or store_size"):
-        held = held_out(images, config) if first else None
+        held = read_held(found.held, config) if first and found.held is not None else None
     with needing_memory("the networks", "take a smaller backbone (conv: lower width), or lower hidden or prototypes"):
         run = Run(config, data)
         if saved.exists():
