@@ -84,7 +84,7 @@ class TestUnreadable:
 
     def test_too_few_are_left(self, tmp_path):
         config = dataclasses.replace(TINY, skip_bad=True, run=str(tmp_path / "run"))
-        with pytest.raises(DataError, match="15 images, fewer than a batch of 16"):
+        with pytest.raises(DataError, match="15 images to train on, fewer than a batch of 16; lower batch to 15"):
             fit(config, images=broken(17, 1, 2), show=False)
 
     def test_none_can_be_read(self, tmp_path):
@@ -108,7 +108,7 @@ class TestFolders:
     def test_the_command_lists_the_files_that_cannot_be_read(self, tmp_path, picture_folder, capsys):
         (picture_folder / "disc" / "torn.png").write_bytes(b"\x89PNG\r\n")
         config = tmp_path / "config.yaml"
-        config.write_text("batch: 4\nstore_size: 32\nbackbone: conv\ndevice: cpu\n")
+        config.write_text("split: ''\nbatch: 4\nstore_size: 32\nbackbone: conv\ndevice: cpu\n")
         assert main(["train", str(config), "--data", str(picture_folder), "--run", str(tmp_path / "run")]) == 1
         *listed, last = capsys.readouterr().err.splitlines()
         assert [line for line in listed if "torn.png: not a readable image" in line]

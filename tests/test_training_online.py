@@ -22,12 +22,19 @@ from training.crops import augment, views
 from training.data import Data
 from training.draws import uniforms
 from training.online import read_held, score
+from training.parts import parts
 from training.run import Run
 
 FIGURES = (
     *("entropy", "dof", "block_entropy", "agreement", "kappa", "code_map", "feature_map", "code_knn", "feature_knn"),
     *("d_eff", "r_eff"),
 )
+
+
+def held_out(images, config):
+    """What a run of this config on these images evaluates on."""
+    found = parts(config, images)
+    return None if found.held is None else read_held(found.held, found.config)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +54,7 @@ def labelled(n, **columns):
 
 class TestScore:
     def test_is_what_the_library_measures(self, encoder):
-        held = read_held(labelled(300), TINY)
+        held = held_out(labelled(300), TINY)
         found = score(encoder, held, views(TINY), seed=1, epoch=2)
         features, logits = encoder.encode(held.whole)
         codes = Codes.from_bits(logits > 0, labels=held.labels, classes=held.classes, features=features)
@@ -67,7 +74,7 @@ class TestScore:
             assert found[name] == pytest.approx(value, rel=1e-6), name
 
     def test_agreement_is_between_two_views(self, encoder):
-        held = read_held(labelled(200), TINY)
+        held = held_out(labelled(200), TINY)
         found = score(encoder, held, views(TINY), seed=1, epoch=2)
         a, b = (
             encoder.encode(encoder.normalise(augment(held.pixels, view, uniforms(1, 2, torch.arange(200), v))))[1] > 0
@@ -91,25 +98,25 @@ class TestScore:
         doubled = [i // 2 for i in range(200)]
         images = labelled(200, twin=doubled)
         images = dataclasses.replace(images, labels=images.labels[doubled], read=lambda i: drawing(i // 2))
-        plain = score(encoder, read_held(images, TINY), views(TINY))
-        apart = score(encoder, read_held(images, dataclasses.replace(TINY, evaluate_group="twin")), views(TINY))
+        plain = score(encoder, held_out(images, TINY), views(TINY))
+        apart = score(encoder, held_out(images, dataclasses.replace(TINY, evaluate_group="twin")), views(TINY))
         assert apart["code_map"] < plain["code_map"]
 
     def test_without_labels_there_is_no_retrieval_and_all_else_is_there(self, encoder):
-        found = score(encoder, read_held(image_set(300), TINY), views(TINY))
+        found = score(encoder, held_out(image_set(300), TINY), views(TINY))
         missing = {name for name in FIGURES if found[name] is None}
         assert missing == {"code_map", "feature_map", "code_knn", "feature_knn"}
 
     @pytest.mark.parametrize("n", [2, 5, 20])
     def test_with_few_images_it_says_what_it_can(self, encoder, n):
-        found = score(encoder, read_held(labelled(n), TINY), views(TINY))
+        found = score(encoder, held_out(labelled(n), TINY), views(TINY))
         assert set(FIGURES) < set(found)
         assert found["block_entropy"] is None
         assert found["d_eff"] > 0
 
     def test_short_codes(self):
         encoder = Encoder(EncoderConfig(width=4, bits=3, hidden=8, image_size=16))
-        assert score(encoder, read_held(labelled(200), TINY), views(TINY))["block_entropy"] is not None
+        assert score(encoder, held_out(labelled(200), TINY), views(TINY))["block_entropy"] is not None
 
 
 def _chance(a, b):
@@ -119,23 +126,23 @@ def _chance(a, b):
 
 class TestHeldOut:
     def test_is_an_even_sample(self):
-        held = read_held(labelled(100), dataclasses.replace(TINY, evaluate_images=25))
+        held = held_out(labelled(100), dataclasses.replace(TINY, evaluate_images=25))
         assert len(held.whole) == len(held.labels) == 25
-        whole = read_held(labelled(100), TINY)
+        whole = held_out(labelled(100), TINY)
         assert torch.equal(held.whole[-1], whole.whole[-1])
 
     def test_never_where_the_config_says_so(self):
-        assert read_held(labelled(40), dataclasses.replace(TINY, evaluate_every=0)) is None
+        assert held_out(labelled(40), dataclasses.replace(TINY, evaluate_every=0)) is None
 
     def test_a_column_that_is_not_there(self):
-        with pytest.raises(UsageError, match="no column 'emoji'; found id, path"):
-            read_held(labelled(40), dataclasses.replace(TINY, evaluate_group="emoji"))
+        with pytest.raises(UsageError, match="no column 'emoji', which evaluate_group names; found id, path"):
+            held_out(labelled(40), dataclasses.replace(TINY, evaluate_group="emoji"))
 
     def test_an_unreadable_image(self):
         broken = dataclasses.replace(labelled(40), read=lambda i: b"" if i == 3 else drawing(i))
         with pytest.raises(DataError, match=r"drawing 3: not a readable image.*skip_bad"):
-            read_held(broken, TINY)
-        held = read_held(broken, dataclasses.replace(TINY, skip_bad=True))
+            held_out(broken, TINY)
+        held = held_out(broken, dataclasses.replace(TINY, skip_bad=True))
         assert len(held.whole) == len(held.labels) == 39
 
     def test_a_run_writes_every_figure(self, tmp_path):

@@ -66,6 +66,8 @@ class TrainConfig:
     """Most memory the images of a process may take."""
     workers: int = 0
     """Threads that decode and resize images; 0 for one on each core."""
+    threads: int = 0
+    """Threads that compute, on a CPU; 0: one for a small network, else one on each core, or OMP_NUM_THREADS."""
     skip_bad: bool = False
     """Leave out images that cannot be read; they are counted and listed in unreadable.txt."""
     global_scale: tuple[float, float] = (0.4, 1.0)
@@ -185,7 +187,7 @@ class TrainConfig:
         at_least = {
             0: (
                 *("local_views", "reset_every", "lr", "min_lr", "warmup_epochs", "weight_decay", "weight_decay_end"),
-                *("workers", "freeze_epochs", "evaluate_every", "beta", "clip", "seed"),
+                *("workers", "threads", "freeze_epochs", "evaluate_every", "beta", "clip", "seed"),
             ),
             1: ("bits", "hidden", "width", "epochs", "log_every", "save_every", "keep_last", "accumulate"),
             2: ("batch", "image_size", "store_size", "local_size", "prototypes", "evaluate_images"),
@@ -285,7 +287,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("config fields (they override the file)")
     for name, (kind, default) in _schema().items():
         text = f"{field_docs()[name]} [{_text(default)}]".replace("%", "%%")
-        group.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar=_type_name(kind), help=text)
+        bare: dict[str, Any] = {"nargs": "?", "const": "true"} if kind is bool else {}  # --skip-bad alone is yes
+        choices = "|".join(choice or "''" for choice in _CHOICES.get(name, ()))
+        group.add_argument(
+            f"--{name.replace('_', '-')}", dest=name, metavar=choices or _type_name(kind), help=text, **bare
+        )
 
 
 def flags_given(arguments: argparse.Namespace) -> dict[str, str]:

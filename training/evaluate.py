@@ -103,8 +103,10 @@ def _sets(options: argparse.Namespace, *, apart: bool = False) -> Sets:
     if not (options.ckpt and options.data):
         raise UsageError("expected --ckpt and --data, or --codes")
     encoder = open_encoder(options.ckpt, bits=options.bits, random_weights=options.random_weights)
-    # what its run held out stays held out here
-    chosen = replace(chosen, held_out=held_out_as(encoder.config.training) or by_default)
+    training = encoder.config.training
+    same = bool(training) and Path(str(training.get("data"))).resolve() == Path(options.data).resolve()
+    own = held_out_as(training) if same else None  # what its run held out of these images stays held out here
+    chosen = replace(chosen, held_out=own or by_default)
     pair = open_pair(options.data, chosen, train_data=options.train_data, labels_csv=options.labels)
     device = str(find_device(options.device))
     return encode(encoder, pair, of=options.ckpt, skip_bad=options.skip_bad, device=device)

@@ -12,8 +12,10 @@ from pathlib import Path
 import torch
 
 from codelab.atomic import atomic_path
+from codelab.encoder import read_encoder_config
 from codelab.errors import DataError, UsageError
 from codelab.images import ImageSet
+from codelab.run_folder import ENCODER
 from training import checkpoint, distributed
 from training.config import TrainConfig
 from training.data import Data
@@ -28,6 +30,7 @@ from training.online import HeldOut, read_held, score
 from training.parts import Parts, parts
 from training.run import Run
 from training.stopping import stop_signals
+from training.threads import threads_for
 
 _HALVES = ".*.tmp"  # what a kill left half written
 _FILES = (
@@ -76,11 +79,19 @@ def fit(
             if first:
                 _clear(folder, (_HALVES, *_FILES) if fresh else (_HALVES,))
             distributed.wait()
-            if (folder / checkpoint.NEWEST).exists() and not resume:
+            saved, ended = (folder / checkpoint.NEWEST).exists(), (folder / ENCODER).exists()
+            if saved and ended and not resume:
+                raise UsageError(f"{folder}: already trained; --fresh to redo, or change --run")
+            if saved and not resume:
                 raise UsageError(
                     f"{folder}: holds a run already; add --resume, or --fresh to throw it away, or change --run"
                 )
             found = parts(config, images)
+            if saved and ended:
+                checkpoint.check(folder / checkpoint.NEWEST, found.config)
+                if show and first:
+                    print(f"{folder}: already trained, --fresh to redo", file=sys.stderr)
+                return folder
             if found.note and show and first:
                 print(found.note, file=sys.stderr)
             _whole_run(found, folder, device, show=show and first)
@@ -115,15 +126,28 @@ def _whole_run(found: Parts, folder: Path, device: torch.device, *, show: bool) 
     if first:
         with atomic_path(folder / "config.json") as part:
             part.write_text(json.dumps(config.to_dict(), indent=1))
-    parts = f"a step of {config.batch} images in {config.accumulate} parts"
+    step = f"a step of {config.batch} images in {config.accumulate} parts"
     knobs = "double accumulate (the loss stays that of the whole batch), or lower local_views or batch"
     if config.backbone != "conv" and not config.checkpoint_activations:
         knobs = f"set checkpoint_activations, {knobs}"
-    with needing_memory(parts, knobs):
-        run.prepare()
-        train(run, folder, held, show=show)
-    if first:
-        run.product(config.to_dict()).save(folder / "encoder.safetensors")
+    with threads_for(run.student.encoder.backbone, config) as threads:
+        if show:
+            _say_what_runs(run, threads)
+        with needing_memory(step, knobs):
+            run.prepare()
+            train(run, folder, held, show=show)
+        if first:
+            run.product(config.to_dict()).save(folder / ENCODER)
+
+
+def _say_what_runs(run: Run, threads: str) -> None:
+    """One line on what is trained, and one where it sees images of another size than the encoder it starts from."""
+    config, own = run.config, run.student.encoder.config
+    where = threads if run.device.type == "cpu" else str(run.device)
+    what = f"{own.backbone}, {own.image_size} pixels, {own.bits} bits, {len(run.data):,} images, {where}"
+    print(f"{config.run}: {what}", file=sys.stderr)
+    if config.init and (size := read_encoder_config(config.init).image_size) != config.image_size:
+        print(f"{config.init}: trained at {size} pixels, here at {config.image_size} (image_size)", file=sys.stderr)
 
 
 def train(run: Run, folder: Path, held: HeldOut | None, *, show: bool) -> None:

@@ -55,7 +55,7 @@ def parts(config: TrainConfig, images: ImageSet | None = None) -> Parts:
     train = whole if split in ("", AUTO) else _split(whole, split, "split", names)
     all_of_it = replace(config, split="" if split == AUTO else split)
     if not config.evaluate_every:
-        return Parts(train, None, all_of_it)
+        return Parts(train, None, replace(all_of_it, evaluate_split="", evaluate_group=""))
 
     other = open_images(config.evaluate_data) if config.evaluate_data else whole
     there, group = splits_of(other), _group(other, config.evaluate_group)
@@ -78,11 +78,11 @@ def parts(config: TrainConfig, images: ImageSet | None = None) -> Parts:
         return Parts(train, train, all_of_it)
 
     rows = held_out_rows(train, seed=config.seed, most=config.evaluate_images, group=group)
-    of = f"{train.name}: no split 'test'" if names else f"{train.name}: no splits"
+    of = f"{train.name}: no split 'test'"
     if not len(rows):
         note = f"{of}, and {len(train)} images are too few to hold some out: evaluated on those it is trained on"
         return Parts(train, train, all_of_it, note)
-    note = f"{of}: {held_out_words(len(rows), len(train), seed=config.seed, group=group)}"
+    note = f"{of}: {held_out_words(len(rows), len(train), seed=config.seed, group=group)} for evaluation"
     rest = np.setdiff1d(np.arange(len(train)), rows)
     return Parts(train.subset(rest), train.subset(rows), replace(found, evaluate_split=AUTO), note)
 
@@ -122,7 +122,7 @@ def held_out_rows(images: Any, *, seed: int, most: int, group: str = "") -> np.n
 def held_out_words(held: int, n: int, *, seed: int, group: str = "") -> str:
     """What `held_out_rows` did, in words."""
     how = f"by {group}" if group else "by chance"
-    return f"{held:,} of {n:,} images held out {how} (seed {seed}) for evaluation"
+    return f"{held:,} of {n:,} images held out {how} (seed {seed})"
 
 
 def held_out_as(training: Mapping[str, Any]) -> tuple[int, int, str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 from codelab.encoder import EncoderConfig, read_encoder_config
 from training.config import TrainConfig
@@ -30,7 +31,7 @@ def at_own_size(config: TrainConfig, given: Collection[str]) -> TrainConfig:
     if start.image_size == config.image_size:
         return config
     ratio = start.image_size / config.image_size
-    sizes = {
+    sizes: dict[str, Any] = {
         "image_size": start.image_size,
         "store_size": start.training.get("store_size") or round(config.store_size * ratio),
         "local_size": _local_size(config.local_size * ratio, start),

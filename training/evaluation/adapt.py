@@ -168,6 +168,8 @@ def adapt(
     split, test = chosen.train_split, chosen.test_split
     notes = []
     if split is None and "train" not in splits_of(images):
+        # to hold images out is to evaluate on them, at the end at the least
+        config = replace(config, evaluate_every=config.evaluate_every or config.epochs)
         found = parts(config, images)
         held_out = held_out_as(found.config.to_dict())
         if test is not None or held_out is None:
