@@ -142,7 +142,7 @@ class Data:
                 return j, read_pixels(self.images, self.config.store_size, j)
             except DataError as error:
                 if not self.config.skip_bad:
-                    raise DataError(f"{error}; skip_bad leaves such images out") from None
+                    raise DataError(f"{error}; --skip-bad (skip_bad) leaves such images out") from None
                 self.unreadable[str(self.images.items["path"][j].as_py())] = str(error)
         raise DataError(f"{self.images.name}: none of its {len(self)} images can be read")
 
@@ -183,7 +183,7 @@ def load_pixels(
     if bad and not config.skip_bad:
         raise DataError(
             f"{images.name}: {len(bad)} of {n} images cannot be read, the first: {bad[min(bad)]}; "
-            "skip_bad leaves them out",
+            "--skip-bad (skip_bad) leaves them out",
             details=[bad[i] for i in sorted(bad)],
         )
     if bad:

@@ -144,7 +144,7 @@ def _say_what_runs(run: Run, threads: str) -> None:
     """One line on what is trained, and one where it sees images of another size than the encoder it starts from."""
     config, own = run.config, run.student.encoder.config
     where = threads if run.device.type == "cpu" else str(run.device)
-    what = f"{own.backbone}, {own.image_size} pixels, {own.bits} bits, {len(run.data):,} images, {where}"
+    what = f"{own.backbone}, {own.image_size} pixels, {own.bits} bits, {len(run.data):,} images, {run.steps:,} steps, {where}"
     print(f"{config.run}: {what}", file=sys.stderr)
     if config.init and (size := read_encoder_config(config.init).image_size) != config.image_size:
         print(f"{config.init}: trained at {size} pixels, here at {config.image_size} (image_size)", file=sys.stderr)
@@ -228,7 +228,8 @@ class Watch:
             self.unreadable.update(reasons.values())
             with atomic_path(self.folder / "unreadable.txt") as part:
                 part.write_text("".join(f"{reason}\n" for reason in sorted(self.unreadable)))
-            display.warn(f"{len(self.unreadable)} images cannot be read and are left out; unreadable.txt lists them")
+            what = "1 image" if len(self.unreadable) == 1 else f"{len(self.unreadable)} images"
+            display.warn(f"{what} that cannot be read left out; unreadable.txt lists them")
 
     def evaluate(self, held: HeldOut, epoch: int) -> bool:
         """Score the teacher on held-out images; whether it is the best so far, and kept."""

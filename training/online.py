@@ -69,7 +69,7 @@ def read_held(images: ImageSet, config: TrainConfig) -> HeldOut:
         except DataError as error:
             if config.skip_bad:
                 return None
-            raise DataError(f"{error}; skip_bad leaves such images out") from None
+            raise DataError(f"{error}; --skip-bad (skip_bad) leaves such images out") from None
         return square(image, config.store_size), square(image, config.image_size)
 
     with ThreadPoolExecutor(threads(config)) as pool:
