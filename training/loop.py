@@ -144,8 +144,8 @@ def _say_what_runs(run: Run, threads: str) -> None:
     """One line on what is trained, and one where it sees images of another size than the encoder it starts from."""
     config, own = run.config, run.student.encoder.config
     where = threads if run.device.type == "cpu" else str(run.device)
-    what = f"{own.backbone}, {own.image_size} pixels, {own.bits} bits, {len(run.data):,} images, {run.steps:,} steps, {where}"
-    print(f"{config.run}: {what}", file=sys.stderr)
+    network, data = f"{own.backbone}, {own.image_size} pixels, {own.bits} bits", f"{len(run.data):,} images"
+    print(f"{config.run}: {network}, {data}, {run.steps:,} steps, {where}", file=sys.stderr)
     if config.init and (size := read_encoder_config(config.init).image_size) != config.image_size:
         print(f"{config.init}: trained at {size} pixels, here at {config.image_size} (image_size)", file=sys.stderr)
 
