@@ -213,16 +213,22 @@ class TestResume:
         )
         same_tensors(whole / "checkpoint.safetensors", killed / "checkpoint.safetensors")
 
-    def test_a_finished_run_resumes_to_itself(self, tmp_path):
+    def test_a_finished_run_resumes_to_itself(self, tmp_path, capsys):
         config = dataclasses.replace(TINY, epochs=2, reset_every=0, run=str(tmp_path / "run"))
         run = fit(config, images=image_set(40), show=False)
         before = (run / "encoder.safetensors").read_bytes(), rows(run)
-        fit(config, images=image_set(40), resume=True, show=False)
+        fit(config, images=image_set(40), resume=True)
         assert ((run / "encoder.safetensors").read_bytes(), rows(run)) == before
+        assert capsys.readouterr().err == f"{run}: already trained, --fresh to redo\n"
+        with pytest.raises(UsageError, match="config has changed.*beta"):
+            fit(dataclasses.replace(config, beta=0.3), images=image_set(40), resume=True)
 
     def test_an_earlier_run_is_not_thrown_away_unasked(self, tmp_path):
         config = dataclasses.replace(TINY, epochs=1, reset_every=0, run=str(tmp_path / "run"))
         fit(config, images=image_set(40), show=False)
+        with pytest.raises(UsageError, match="already trained; --fresh to redo, or change --run"):
+            fit(config, images=image_set(40), show=False)
+        (tmp_path / "run" / "encoder.safetensors").unlink()  # as a run that was killed leaves it
         with pytest.raises(UsageError, match="holds a run already; add --resume, or --fresh"):
             fit(config, images=image_set(40), show=False)
         assert len(rows(fit(config, images=image_set(40), fresh=True, show=False))) == 1

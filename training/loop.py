@@ -117,22 +117,24 @@ def _whole_run(found: Parts, folder: Path, device: torch.device, *, show: bool) 
         data = Data(found.train, config, device, show=show)
     with needing_memory("the images of the evaluation", "lower evaluate_images or store_size"):
         held = read_held(found.held, config) if first and found.held is not None else None
-    with needing_memory("the networks", "take a smaller backbone (conv: lower width), or lower hidden or prototypes"):
+    networks = "take a smaller backbone (conv: lower width), or lower hidden or prototypes"
+    with needing_memory("the networks", networks):
         run = Run(config, data)
-        if saved.exists():
-            run.load(saved)
-        elif first and config.control:  # as it is before the first step
-            run.product({}).save(folder / "untrained.safetensors")
-    if first:
-        with atomic_path(folder / "config.json") as part:
-            part.write_text(json.dumps(config.to_dict(), indent=1))
-    step = f"a step of {config.batch} images in {config.accumulate} parts"
-    knobs = "double accumulate (the loss stays that of the whole batch), or lower local_views or batch"
-    if config.backbone != "conv" and not config.checkpoint_activations:
-        knobs = f"set checkpoint_activations, {knobs}"
     with threads_for(run.student.encoder.backbone, config) as threads:
         if show:
             _say_what_runs(run, threads)
+        with needing_memory("the networks", networks):
+            if saved.exists():
+                run.load(saved)
+            elif first and config.control:  # as it is before the first step
+                run.product({}).save(folder / "untrained.safetensors")
+        if first:
+            with atomic_path(folder / "config.json") as part:
+                part.write_text(json.dumps(config.to_dict(), indent=1))
+        step = f"a step of {config.batch} images in {config.accumulate} parts"
+        knobs = "double accumulate (the loss stays that of the whole batch), or lower local_views or batch"
+        if config.backbone != "conv" and not config.checkpoint_activations:
+            knobs = f"set checkpoint_activations, {knobs}"
         with needing_memory(step, knobs):
             run.prepare()
             train(run, folder, held, show=show)
