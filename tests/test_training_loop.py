@@ -220,7 +220,7 @@ class TestResume:
         fit(config, images=image_set(40), resume=True)
         assert ((run / "encoder.safetensors").read_bytes(), rows(run)) == before
         assert capsys.readouterr().err == f"{run}: already trained, --fresh to redo\n"
-        with pytest.raises(UsageError, match="config has changed.*beta"):
+        with pytest.raises(UsageError, match=r"config has changed.*beta"):
             fit(dataclasses.replace(config, beta=0.3), images=image_set(40), resume=True)
 
     def test_an_earlier_run_is_not_thrown_away_unasked(self, tmp_path):

@@ -189,6 +189,8 @@ def load_pixels(
     if bad:
         kept = [i for i in range(n) if i not in bad]
         names = {str(images.items["path"][i].as_py()): bad[i] for i in sorted(bad)}
+        if not kept:
+            raise DataError(f"{images.name}: none of its {n} images can be read", [bad[i] for i in sorted(bad)])
         images, pixels = images.subset(kept), pixels[kept]
         _enough(images, config)
         return images, pixels, names
