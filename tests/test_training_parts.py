@@ -167,5 +167,5 @@ class TestRun:
             ([], "10 of 10 images cannot be read"),
             (["--skip-bad"], "none of its 10 images can be read"),
         ):
-            assert main([*call, "--batch", "4", *filter(None, [flag])]) == 1
+            assert main([*call, "--batch", "4", *flags]) == 1
             assert said in capsys.readouterr().err.splitlines()[-1]
