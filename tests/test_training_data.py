@@ -56,7 +56,7 @@ class TestUnreadable:
     @pytest.mark.parametrize("store", ["memory", "stream"])
     def test_are_counted_and_named_and_stop_the_run(self, tmp_path, store):
         config = dataclasses.replace(TINY, store=store, run=str(tmp_path / "run"))
-        with pytest.raises(DataError, match="skip_bad leaves") as error:
+        with pytest.raises(DataError, match=r"--skip-bad .skip_bad. leaves") as error:
             fit(config, images=broken(40, 7, 9), show=False)
         if store == "memory":
             assert "2 of 40 images cannot be read" in str(error.value)

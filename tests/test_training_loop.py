@@ -118,7 +118,7 @@ class TestLearning:
         images = image_set(40)
         run = fit(config, images=images, show=False)
         trained, control = Encoder.load(run / "encoder.safetensors"), Encoder.load(run / "untrained.safetensors")
-        assert trained.config.training == config.to_dict()
+        assert trained.config.training == {**config.to_dict(), "evaluate_split": "", "evaluate_group": ""}
         assert control.config.training == {}
         teacher = {
             k.removeprefix("teacher.encoder."): v
@@ -257,7 +257,7 @@ class TestResume:
 class TestBadData:
     @pytest.mark.parametrize("n", [0, 1, 15])
     def test_fewer_images_than_a_batch(self, tmp_path, n):
-        with pytest.raises(DataError, match=f"{n} images, fewer than a batch of 16"):
+        with pytest.raises(DataError, match=f"{n} images? to train on, fewer than a batch of 16"):
             fit(dataclasses.replace(TINY, run=str(tmp_path / "run")), images=image_set(n), show=False)
         assert not (tmp_path / "run").exists()
 

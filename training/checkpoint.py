@@ -51,9 +51,31 @@ def _finite(name: str, tensor: Tensor) -> Tensor:
     return tensor.nan_to_num(0, 0, 0) if name.endswith(("running_mean", "running_var")) else tensor
 
 
-def check(path: Path, config: TrainConfig) -> None:
-    """Refuse a checkpoint of another config without reading its tensors; errors as `load`."""
-    _same_config(path, read_header(path, kind="checkpoint"), config)
+def check(path: Path, config: TrainConfig, images: str | None) -> None:
+    """Refuse a checkpoint of another config or of other images without reading its tensors.
+
+    Args:
+        images: their fingerprint; None where it is not known before they are read.
+
+    Raises:
+        UsageError, DataError: as `load` and `same_images`.
+    """
+    header = read_header(path, kind="checkpoint")
+    _same_config(path, header, config)
+    if images is not None:
+        same_images(path, header, images)
+
+
+def same_images(path: Path, header: Mapping[str, Any], now: str) -> None:
+    """Refuse a checkpoint of other images than those of this fingerprint: the batches would be others.
+
+    Raises:
+        UsageError: they are others.
+    """
+    if header["images"] != now:
+        raise UsageError(
+            f"{path}: the images have changed, so it cannot be resumed: {header['images']} then, {now} now"
+        )
 
 
 def _same_config(path: Path, header: Mapping[str, Any], config: TrainConfig) -> None:

@@ -74,9 +74,7 @@ class Data:
 
     @cached_property
     def fingerprint(self) -> str:
-        """How many images there are, and a hash of their ids in order."""
-        ids = "\n".join(map(str, self.images.items["id"].to_pylist()))
-        return f"{len(self)} images {hashlib.sha256(ids.encode()).hexdigest()[:12]}"
+        return fingerprint(self.images)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -145,6 +143,12 @@ class Data:
                     raise DataError(f"{error}; --skip-bad (skip_bad) leaves such images out") from None
                 self.unreadable[str(self.images.items["path"][j].as_py())] = str(error)
         raise DataError(f"{self.images.name}: none of its {len(self)} images can be read")
+
+
+def fingerprint(images: ImageSet) -> str:
+    """How many images there are, and a hash of their ids in order."""
+    ids = "\n".join(map(str, images.items["id"].to_pylist()))
+    return f"{len(images)} images {hashlib.sha256(ids.encode()).hexdigest()[:12]}"
 
 
 def load_pixels(

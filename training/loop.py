@@ -18,7 +18,7 @@ from codelab.images import ImageSet
 from codelab.run_folder import ENCODER
 from training import checkpoint, distributed
 from training.config import TrainConfig
-from training.data import Data
+from training.data import Data, fingerprint
 from training.device import find_device
 from training.display import Display
 from training.health import TOLERATED, health_line, warning
@@ -88,7 +88,8 @@ def fit(
                 )
             found = parts(config, images)
             if saved and ended:
-                checkpoint.check(folder / checkpoint.NEWEST, found.config)
+                known = None if config.skip_bad else fingerprint(found.train)  # some may have been left out
+                checkpoint.check(folder / checkpoint.NEWEST, found.config, known)
                 if show and first:
                     print(f"{folder}: already trained, --fresh to redo", file=sys.stderr)
                 return folder
