@@ -103,7 +103,7 @@ def held_out_rows(images: Any, *, seed: int, most: int, group: str = "") -> np.n
         >>> import pyarrow as pa
         >>> images = ImageSet("ten", pa.table({"id": list("abcdefghij")}), np.zeros(10, np.int32), ("x",), len)
         >>> held_out_rows(images, seed=0, most=100).tolist()
-        [1, 6]
+        [8, 9]
     """
     ids = images.items["id"].to_pylist()
     values = images.items[group].to_pylist() if group else [None] * len(ids)
