@@ -54,8 +54,14 @@ def _demo(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from training import fit
     from training.config import flags_given, load_config
+    from training.start import at_own_size, size_words
 
-    folder = fit(load_config(options.config, flags_given(options)), resume=options.resume, fresh=options.fresh)
+    flags = flags_given(options)
+    written = load_config(options.config, flags)
+    config = at_own_size(written, flags)
+    if (taken_over := size_words(written, config)) and not RANK:
+        print(taken_over, file=sys.stderr)
+    folder = fit(config, resume=options.resume, fresh=options.fresh)
     if not RANK:
         print(folder)
 
@@ -235,11 +241,12 @@ def _feature_coder(options: argparse.Namespace) -> Binariser | HashCoder:
 def _report(options: argparse.Namespace) -> None:
     from codelab.atomic import check_output
     from codelab.curves import is_run
+    from codelab.run_folder import codes_file
 
     runs = [path for path in options.paths if is_run(path)]
     other = next((path for path in options.paths if not is_run(path)), None)
-    if other is not None and Path(other).is_dir() and not any(Path(other).glob("*.parquet")):
-        raise UsageError(f"{other}: no metrics.jsonl and no .parquet in it, expected a run of codelab train, or codes")
+    if other is not None:
+        codes_file(other)  # a folder of nothing is refused before an option that is missing
     if other is not None and len(options.paths) > 1:
         raise UsageError(f"report: {other} is no run folder; expected one set of codes, or one or more runs")
     if runs and (options.split or options.by):
@@ -302,9 +309,11 @@ def _serve(codes: Path, port: int) -> None:
     from importlib.util import find_spec
 
     from codelab.files import code_parts, load
+    from codelab.run_folder import codes_file
 
     if find_spec("streamlit") is None:
         raise UsageError("the explorer needs streamlit: pip install 'codelab[app]'")
+    codes = codes_file(codes)
     if codes.suffix in (".npy", ".npz"):
         load(codes)  # what cannot be opened is said here, not in a browser
     elif codes.exists():
@@ -353,11 +362,13 @@ def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
         "export",
         _export,
         "turn images into packed bit codes",
-        "--ckpt runs/demo/encoder.safetensors --data photos/ --out codes.parquet --thumbnails",
+        "--ckpt runs/demo --data photos/ --out codes.parquet --thumbnails",
         "--ckpt timm:vit_small_patch14_dinov2 --bits 256 --data photos/ --labels labels.csv --out codes.parquet",
-        "--ckpt runs/demo/encoder.safetensors --data demo --split test --logits --out codes.parquet",
+        "--ckpt runs/demo/best.safetensors --data demo --split test --logits --out codes.parquet",
     )
-    sub.add_argument("--ckpt", required=True, help="an encoder.safetensors, or timm:NAME (its head is random)")
+    sub.add_argument(
+        "--ckpt", required=True, help="an encoder.safetensors, a run folder, or timm:NAME (its head is random)"
+    )
     sub.add_argument("--data", required=True, help="a folder of images, a .parquet data set, or 'demo'")
     sub.add_argument("--out", required=True, help="a name ending in .parquet, or a new folder for parts")
     sub.add_argument("--labels", metavar="CSV", help="columns path, label, optional split and attributes")
@@ -395,9 +406,9 @@ def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
         "analyze",
         _analyze,
         "measure codes: usage, entropy, information, reuse, geometry",
-        "runs/demo/codes.parquet",
-        "runs/demo/codes.parquet --by tone --json",
-        "runs/demo/codes.parquet --views 4 --data demo",
+        "runs/demo",
+        "runs/demo --by tone --json",
+        "runs/demo --views 4 --data demo",
     )
     _codes_options(sub)
     sub.add_argument(
@@ -417,8 +428,8 @@ def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
         "search",
         _search,
         "nearest codes to an image, and the bits that differ",
-        "runs/demo/codes.parquet --query cat.png",
-        "runs/demo/codes.parquet --id 1F600 -k 20 --json",
+        "runs/demo --query cat.png",
+        "runs/demo --id 1F600 -k 20 --json",
     )
     _codes_options(sub)
     sub.add_argument("--query", metavar="IMAGE", help="an image file; it is encoded by the codes' own checkpoint")
@@ -442,14 +453,14 @@ def _parser(*, train_flags: bool) -> argparse.ArgumentParser:
     sub.add_argument("--out", help="the HTML file (default for one run: training.html in its folder)")
     sub.add_argument("--title", help="its heading (default: from the name of the file or folder)")
 
-    sub = command("explore", _explore, "open the explorer in a browser", "runs/demo/codes.parquet --port 8600")
-    sub.add_argument("codes", help="a codes file")
+    sub = command("explore", _explore, "open the explorer in a browser", "runs/demo --port 8600")
+    sub.add_argument("codes", help="a codes file (.parquet, .npy, .npz), a folder of parts, or a run folder")
     _port(sub)
     return parser
 
 
 def _codes_options(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("codes", help="a codes file (.parquet, .npy, .npz) or folder")
+    sub.add_argument("codes", help="a codes file (.parquet, .npy, .npz), a folder of parts, or a run folder")
     sub.add_argument("--split", help="only the items of this split")
     sub.add_argument("--by", metavar="ATTRIBUTE", help="use this item column as the label")
 

@@ -32,7 +32,7 @@ def subcommands(parser: Parser) -> Callable[..., argparse.ArgumentParser]:
             name,
             help=what,
             description=what[0].upper() + what[1:] + ".",
-            epilog="examples:\n" + "\n".join(f"  {parser.prog} {name} {example}" for example in examples),
+            epilog="examples:\n" + "\n".join(f"  {parser.prog} {name} {example}".rstrip() for example in examples),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         sub.set_defaults(command=run)  # no config field may have this name: every field is a flag of train

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from codelab.errors import DataError, UsageError, first_line
+from codelab.run_folder import METRICS
 
 READINGS = {
     "epoch": "epoch",
@@ -178,7 +179,7 @@ class Curves:
 
 def is_run(path: str | Path) -> bool:
     """Whether this is the folder of a run of `codelab train`."""
-    return Path(path, "metrics.jsonl").is_file()
+    return Path(path, METRICS).is_file()
 
 
 def read_runs(folders: Sequence[str | Path]) -> list[Curves]:

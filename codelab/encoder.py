@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from functools import cache
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from codelab import __version__
 from codelab.atomic import atomic_path
 from codelab.errors import DataError, UsageError, first_line
+from codelab.run_folder import encoder_file
 
 FORMAT = 1
 """Version of the checkpoint file; another version is refused."""
@@ -170,18 +172,18 @@ class Encoder(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path) -> Encoder:
-        """The encoder a file holds, in evaluation mode, on the CPU.
+        """The encoder that a file or a run folder holds, in evaluation mode, on the CPU.
 
         Raises:
-            UsageError: there is no such file.
+            UsageError: there is no such file, or no encoder in the folder.
             DataError: the file is truncated or foreign, of another format version, or its tensors do not fit.
         """
+        path = encoder_file(path)
         header, tensors = read_tensors(path, kind="encoder")
-        known = {f.name for f in fields(EncoderConfig)}
+        config = _read_config(header, path)
         try:
-            config = EncoderConfig(**{k: v for k, v in header["config"].items() if k in known})
             encoder = cls(config)
-        except (KeyError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise DataError(f"{path}: the encoder's config cannot be used ({error})") from None
         load_state(encoder, tensors, path)
         return encoder.eval()
@@ -217,7 +219,7 @@ class Encoder(nn.Module):
 
 
 def open_encoder(checkpoint: str, *, bits: int | None = None, random_weights: bool = False) -> Encoder:
-    """The encoder a user names: a file, or timm:NAME with a random head of `bits` (256).
+    """The encoder a user names: a file, a run folder, or timm:NAME with a random head of `bits` (256).
 
     Raises:
         UsageError: no such file or model, or an option of timm:NAME beside a file.
@@ -228,6 +230,20 @@ def open_encoder(checkpoint: str, *, bits: int | None = None, random_weights: bo
     if bits or random_weights:
         raise UsageError(f"{checkpoint}: --bits and --random-weights go with timm:NAME, a checkpoint has its own")
     return Encoder.load(checkpoint)
+
+
+def read_encoder_config(path: str | Path) -> EncoderConfig:
+    """What the encoder in a file or a run folder is, without its weights; errors as `Encoder.load`."""
+    path = encoder_file(path)
+    return _read_config(read_header(path, kind="encoder"), path)
+
+
+def _read_config(header: Mapping[str, Any], path: Path) -> EncoderConfig:
+    known = {f.name for f in fields(EncoderConfig)}
+    try:
+        return EncoderConfig(**{k: v for k, v in header["config"].items() if k in known})
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: the encoder's config cannot be used ({error})") from None
 
 
 class Head(nn.Sequential):
@@ -334,6 +350,12 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mappi
         raise DataError(f"{path}: cannot be written ({first_line(error)})") from None
 
 
+def read_header(path: str | Path, *, kind: str) -> dict[str, Any]:
+    """The header of what `write_tensors` wrote, without the tensors; errors as `read_tensors`."""
+    with _opened(path, kind) as (header, _):
+        return header
+
+
 def read_tensors(path: str | Path, *, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What `write_tensors` wrote, checked.
 
@@ -341,6 +363,12 @@ def read_tensors(path: str | Path, *, kind: str) -> tuple[dict[str, Any], dict[s
         UsageError: there is no such file.
         DataError: the file is not safetensors, is truncated, or was not written by this format version as this kind.
     """
+    with _opened(path, kind) as (header, file):
+        return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
+
+
+@contextmanager
+def _opened(path: str | Path, kind: str) -> Iterator[tuple[dict[str, Any], Any]]:
     if not Path(path).is_file():
         raise UsageError(f"{path}: no such file")
     try:
@@ -352,7 +380,7 @@ def read_tensors(path: str | Path, *, kind: str) -> tuple[dict[str, Any], dict[s
                 raise DataError(f"{path}: checkpoint format {header.get('format')}, expected {FORMAT}")
             if header.get("kind") != kind:
                 raise DataError(f"{path}: holds {header.get('kind')!r}, expected {kind!r}")
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
+            yield header, file
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise DataError(f"{path}: not a whole safetensors file ({first_line(error)})") from None
 

@@ -23,6 +23,7 @@ from codelab.errors import DataError, UsageError, first_line
 from codelab.files import KEY, merge, write
 from codelab.images import ImageSet
 from codelab.progress import counter
+from codelab.run_folder import encoder_file
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +82,7 @@ def export(
         workers: threads that read and decode.
         device: where to run; default CUDA when there is one.
         progress: show a bar on stderr.
-        checkpoint: where the encoder was loaded from, for the provenance.
+        checkpoint: the file or run folder the encoder was loaded from, for the provenance.
 
     Raises:
         UsageError: the output folder is not empty.
@@ -103,7 +104,7 @@ def export(
         "encoder": {
             "name": encoder.config.backbone,
             "sha256": encoder.sha256,
-            "path": str(Path(checkpoint).resolve()) if checkpoint else None,
+            "path": str(encoder_file(checkpoint).resolve()) if checkpoint else None,
         },
         "transform": {name: getattr(encoder.config, name) for name in TRANSFORM},
         "data": {"name": images.name, **({"attribution": images.attribution} if images.attribution else {})},

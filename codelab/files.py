@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from codelab.atomic import atomic_path
 from codelab.codes import FORMAT, Codes
 from codelab.errors import DataError, UsageError, first_line
+from codelab.run_folder import ENCODER, codes_file
 
 KEY = b"codelab"
 COLUMNS = ("code", "label", "labels", "logits", "features")
@@ -31,22 +32,23 @@ PART_KEYS = ("part_key", "bad")
 
 
 def load(path: str | Path, *, bits: int | None = None) -> Codes:
-    """Codes from a codelab Parquet file, a folder of them, or a NumPy file.
+    """Codes from a codelab Parquet file, a folder of them, a run folder, or a NumPy file.
 
     A `.npy` array, or the entry `codes`, `packed` or `bits` of an `.npz`, may hold 0/1 or -1/+1 values `[N, B]`, or
     packed bytes (uint8 with values above 1). An `.npz` may also hold `labels`, `classes`, `ids`, `logits`, `features`.
 
     Args:
-        path: a `.parquet`, `.npy` or `.npz` file, or a folder.
+        path: a `.parquet`, `.npy` or `.npz` file, a folder of parts, or a run folder (its `codes.parquet`).
         bits: B of packed bytes from NumPy, where it is not a multiple of 8.
 
     Raises:
-        UsageError: there is no such path, or its ending is unknown.
+        UsageError: there is no such path, its ending is unknown, or the folder holds no codes.
         DataError: the file is truncated, foreign, of a newer format, or holds anything `Codes` refuses.
     """
     path = Path(path)
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
+    path = codes_file(path)
     if path.suffix in (".npy", ".npz"):
         return _from_numpy(path, bits)
     if not path.is_dir() and path.suffix != ".parquet":
@@ -73,6 +75,7 @@ def iter_codes(path: str | Path, *, rows: int = ROW_GROUP, columns: Sequence[str
     path = Path(path)
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
+    path = codes_file(path)
     parts, head = code_parts(path)
     for part in parts:
         names = part.schema_arrow.names
@@ -118,11 +121,10 @@ def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
     first says of them all: bits, classes, whether there are several labels an item, provenance.
 
     Raises:
-        DataError: as `load`.
+        UsageError, DataError: as `load`.
     """
+    path = codes_file(path)
     names = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    if not names:
-        raise DataError(f"{path}: a folder without .parquet files")
     parts: list[pq.ParquetFile] = []
     first: dict[str, Any] = {}
     for name in names:
@@ -151,7 +153,7 @@ def find_checkpoint(codes: Codes, path: str | Path) -> Path | None:
     """The checkpoint that made codes: where their provenance says, else `encoder.safetensors` beside their file."""
     encoder = codes.meta.get("encoder")
     recorded = encoder.get("path") if isinstance(encoder, dict) else None
-    beside = Path(path).parent / "encoder.safetensors"
+    beside = codes_file(path).parent / ENCODER
     return next((p for p in (isinstance(recorded, str) and Path(recorded), beside) if p and p.is_file()), None)
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 TAKEN = ("code", "label", "labels", "logits", "features", "thumbnail")
 """Names that attribute columns cannot have, for the codes file has columns so named."""
+GROUPS = ("group", "emoji")
+"""Names of columns whose images of one value are near copies: frames of a clip, skin tones of an emoji."""
 SPLITS = ("train", "val", "valid", "validation", "test")
 
 
@@ -50,6 +52,11 @@ class ImageSet:
 
     def __len__(self) -> int:
         return self.items.num_rows
+
+    @property
+    def group(self) -> str:
+        """The item column by which near copies are known, empty where there is none."""
+        return next((name for name in GROUPS if name in self.items.column_names), "")
 
     def image(self, i: int) -> Image.Image:
         """Image i as RGB; transparency is laid on white.

@@ -52,7 +52,8 @@ def test_help_shows_an_example(command, capsys):
         main([command, "--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    assert f"codelab {command}" in text.split("examples:")[1]
+    examples = text.split("examples:")[1].strip("\n").splitlines()
+    assert all(line.startswith(f"  codelab {command}") and line == line.rstrip() for line in examples)
 
 
 def test_as_a_process():
@@ -247,7 +248,9 @@ def test_train_from_the_command_line(tmp_path, picture_folder, capsys):
     assert main([*call, "--batch", "4", "--epochs", "2", "--reset-every", "0"]) == 0
     assert capsys.readouterr().out == f"{run}\n"
     assert Encoder.load(run / "encoder.safetensors").config.bits == 8
-    assert "holds a run already" in fails(capsys, 2, *call)
+    assert "already trained; --fresh to redo" in fails(capsys, 2, *call)
+    assert main([*call, "--batch", "4", "--epochs", "2", "--reset-every", "0", "--resume"]) == 0
+    assert capsys.readouterr().err == f"{run}: already trained, --fresh to redo\n"
 
 
 @pytest.mark.parametrize(

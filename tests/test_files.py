@@ -155,7 +155,7 @@ def test_a_file_that_lies_is_refused_in_one_line(tmp_path, change, message):
 def test_a_missing_foreign_empty_or_truncated_file(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         codelab.load(tmp_path / "none.parquet")
-    with pytest.raises(DataError, match=r"folder without \.parquet"):
+    with pytest.raises(UsageError, match=r"folder without codes\.parquet or other \.parquet files"):
         codelab.load(tmp_path)
     other = tmp_path / "c.txt"
     other.write_text("hello")

@@ -103,6 +103,7 @@ class TestForeign:
         tensors["student.encoder.backbone.0.0.weight"] = torch.zeros(9, 3, 3, 3)
         del tensors["student.encoder.head.0.bias"]
         save_file(tensors, saved, metadata)
+        (tmp_path / "run" / "encoder.safetensors").unlink()  # as a run that was killed leaves it
         with pytest.raises(DataError) as error:
             fit(config, images=image_set(40), resume=True, show=False)
         assert "missing encoder.head.0.bias" in str(error.value)
@@ -117,10 +118,12 @@ class TestForeign:
 
     def test_other_images_cannot_resume(self, tmp_path):
         config = dataclasses.replace(TINY, epochs=1, reset_every=0, run=str(tmp_path / "run"))
-        fit(config, images=image_set(40), show=False)
-        for others in (image_set(56), image_set(41).subset(range(1, 41))):
-            with pytest.raises(UsageError, match=r"the images have changed, .*: 40 images \w+ then, \d+ images"):
-                fit(config, images=others, resume=True, show=False)
+        run = fit(config, images=image_set(40), show=False)
+        for _ in ("finished", "killed"):
+            for others in (image_set(56), image_set(41).subset(range(1, 41))):
+                with pytest.raises(UsageError, match=r"the images have changed, .*: 40 images \w+ then, \d+ images"):
+                    fit(config, images=others, resume=True, show=False)
+            (run / "encoder.safetensors").unlink(missing_ok=True)
 
     def test_what_a_kill_left_half_written_goes(self, tmp_path):
         half = tmp_path / "run" / ".checkpoint.safetensors.abcd.tmp"
@@ -205,7 +208,7 @@ class TestMemory:
         ("where", "said"),
         [
             ("training.loop.Data", "for the images; lower store_size, or set store to stream"),
-            ("training.loop.held_out", "for the images of the evaluation; lower evaluate_images or store_size"),
+            ("training.loop.read_held", "for the images of the evaluation; lower evaluate_images or store_size"),
             ("training.loop.Run", "for the networks; take a smaller backbone (conv: lower width), or lower hidden or"),
             ("training.run.Run.train_step", "for a step of 16 images in 1 parts; double accumulate"),
         ],

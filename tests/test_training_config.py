@@ -111,6 +111,18 @@ class TestFlags:
             assert field_docs()[field.name].endswith(".")
             assert f"--{field.name.replace('_', '-')} " in text
 
+    def test_help_shows_the_choices_of_a_field(self):
+        text = " ".join(self.parser().format_help().split())
+        assert "--objective bits|soft-bits|cosine-bits|simdino|dino|hashcoder " in text
+        assert "--device auto|cpu|cuda " in text
+        assert "--precision auto|fp32|bf16 " in text
+        assert "--best-by ''|entropy|" in text
+
+    def test_a_switch_needs_no_value(self):
+        for call in (["--skip-bad"], ["--skip-bad", "true"]):
+            assert load_config(None, flags_given(self.parser().parse_args([*call, "--beta", "1"]))).skip_bad
+        assert not load_config(None, flags_given(self.parser().parse_args(["--skip-bad", "false"]))).skip_bad
+
     def test_only_flags_that_were_given_count(self):
         given = self.parser().parse_args(["--beta", "0.3", "--local-views=0"])
         assert flags_given(given) == {"beta": "0.3", "local_views": "0"}

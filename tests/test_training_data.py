@@ -56,7 +56,7 @@ class TestUnreadable:
     @pytest.mark.parametrize("store", ["memory", "stream"])
     def test_are_counted_and_named_and_stop_the_run(self, tmp_path, store):
         config = dataclasses.replace(TINY, store=store, run=str(tmp_path / "run"))
-        with pytest.raises(DataError, match="skip_bad leaves") as error:
+        with pytest.raises(DataError, match=r"--skip-bad .skip_bad. leaves") as error:
             fit(config, images=broken(40, 7, 9), show=False)
         if store == "memory":
             assert "2 of 40 images cannot be read" in str(error.value)
@@ -68,9 +68,7 @@ class TestUnreadable:
         listed = (tmp_path / "run" / "unreadable.txt").read_text().splitlines()
         assert [line.split(":")[0] for line in listed] == ["drawing 7", "drawing 9"]
         fit(dataclasses.replace(config, run=str(tmp_path / "shown")), images=broken(40, 7, 9))
-        assert (
-            capsys.readouterr().err.count("2 images cannot be read and are left out; unreadable.txt lists them") == 1
-        )
+        assert capsys.readouterr().err.count("2 images that cannot be read left out; unreadable.txt lists them") == 1
         kept = image_set(40).subset([i for i in range(40) if i not in (7, 9)])
         fit(dataclasses.replace(config, run=str(tmp_path / "other")), images=kept, show=False)
         same_tensors(tmp_path / "run" / "checkpoint.safetensors", tmp_path / "other" / "checkpoint.safetensors")
@@ -84,7 +82,7 @@ class TestUnreadable:
 
     def test_too_few_are_left(self, tmp_path):
         config = dataclasses.replace(TINY, skip_bad=True, run=str(tmp_path / "run"))
-        with pytest.raises(DataError, match="15 images, fewer than a batch of 16"):
+        with pytest.raises(DataError, match="15 images to train on, fewer than a batch of 16; lower batch to 15"):
             fit(config, images=broken(17, 1, 2), show=False)
 
     def test_none_can_be_read(self, tmp_path):
@@ -108,7 +106,7 @@ class TestFolders:
     def test_the_command_lists_the_files_that_cannot_be_read(self, tmp_path, picture_folder, capsys):
         (picture_folder / "disc" / "torn.png").write_bytes(b"\x89PNG\r\n")
         config = tmp_path / "config.yaml"
-        config.write_text("batch: 4\nstore_size: 32\nbackbone: conv\ndevice: cpu\n")
+        config.write_text("split: ''\nbatch: 4\nstore_size: 32\nbackbone: conv\ndevice: cpu\n")
         assert main(["train", str(config), "--data", str(picture_folder), "--run", str(tmp_path / "run")]) == 1
         *listed, last = capsys.readouterr().err.splitlines()
         assert [line for line in listed if "torn.png: not a readable image" in line]

@@ -353,9 +353,12 @@ def test_adaptation_of_a_timm_backbone(target, config, tmp_path, capsys):
 
 def test_adaptation_to_images_without_splits_or_train_labels(run, config, target, tmp_path, capsys):
     call = ("adapt", "--ckpt", run, "--config", config, "--epochs", 1, "--data")
-    line = fails(capsys, 2, *call, target / "train", "--run", tmp_path / "a")
+    line = fails(capsys, 2, *call, target / "train", "--test-split", "test", "--run", tmp_path / "a")
     assert "no split 'train'; found no splits; name one with --split, '' for every image" in line
     assert not (tmp_path / "a").exists()
+    table = told(capsys, *call, target / "train", "--run", tmp_path / "held")
+    assert (table["trained_on"], table["n"], table["n_train"]) == (38, 10, 38)
+    assert table["notes"] == [f"{target / 'train'}: no split 'test': 10 of 48 images held out by chance (seed 0)"]
     table = told(capsys, *call, target / "train", "--split", "", "--run", tmp_path / "a")
     assert (table["trained_on"], table["n"], table["train"]) == (48, 48, None)
     assert table["notes"] == ["the test images were trained on too, without their labels"]

@@ -32,7 +32,7 @@ TINY = TrainConfig(
     backbone="conv", width=4, bits=16, hidden=32, head_norm="batch", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
     image_size=16, store_size=16, local_views=1, local_size=8, local_scale=(0.3, 0.5), blur=(0.1, 0.1, 0), eps2=0.5,
     beta=0.2, reset_every=3, epochs=8, batch=16, lr=0.05, warmup_epochs=1, ema=0.9, log_every=4, device="cpu",
-    precision="fp32",
+    precision="fp32", split="",
 )  # fmt: skip
 
 
@@ -118,7 +118,7 @@ class TestLearning:
         images = image_set(40)
         run = fit(config, images=images, show=False)
         trained, control = Encoder.load(run / "encoder.safetensors"), Encoder.load(run / "untrained.safetensors")
-        assert trained.config.training == config.to_dict()
+        assert trained.config.training == {**config.to_dict(), "evaluate_split": "", "evaluate_group": ""}
         assert control.config.training == {}
         teacher = {
             k.removeprefix("teacher.encoder."): v
@@ -213,16 +213,22 @@ class TestResume:
         )
         same_tensors(whole / "checkpoint.safetensors", killed / "checkpoint.safetensors")
 
-    def test_a_finished_run_resumes_to_itself(self, tmp_path):
+    def test_a_finished_run_resumes_to_itself(self, tmp_path, capsys):
         config = dataclasses.replace(TINY, epochs=2, reset_every=0, run=str(tmp_path / "run"))
         run = fit(config, images=image_set(40), show=False)
         before = (run / "encoder.safetensors").read_bytes(), rows(run)
-        fit(config, images=image_set(40), resume=True, show=False)
+        fit(config, images=image_set(40), resume=True)
         assert ((run / "encoder.safetensors").read_bytes(), rows(run)) == before
+        assert capsys.readouterr().err == f"{run}: already trained, --fresh to redo\n"
+        with pytest.raises(UsageError, match=r"config has changed.*beta"):
+            fit(dataclasses.replace(config, beta=0.3), images=image_set(40), resume=True)
 
     def test_an_earlier_run_is_not_thrown_away_unasked(self, tmp_path):
         config = dataclasses.replace(TINY, epochs=1, reset_every=0, run=str(tmp_path / "run"))
         fit(config, images=image_set(40), show=False)
+        with pytest.raises(UsageError, match="already trained; --fresh to redo, or change --run"):
+            fit(config, images=image_set(40), show=False)
+        (tmp_path / "run" / "encoder.safetensors").unlink()  # as a run that was killed leaves it
         with pytest.raises(UsageError, match="holds a run already; add --resume, or --fresh"):
             fit(config, images=image_set(40), show=False)
         assert len(rows(fit(config, images=image_set(40), fresh=True, show=False))) == 1
@@ -251,7 +257,7 @@ class TestResume:
 class TestBadData:
     @pytest.mark.parametrize("n", [0, 1, 15])
     def test_fewer_images_than_a_batch(self, tmp_path, n):
-        with pytest.raises(DataError, match=f"{n} images, fewer than a batch of 16"):
+        with pytest.raises(DataError, match=f"{n} images? to train on, fewer than a batch of 16"):
             fit(dataclasses.replace(TINY, run=str(tmp_path / "run")), images=image_set(n), show=False)
         assert not (tmp_path / "run").exists()
 

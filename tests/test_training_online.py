@@ -21,13 +21,20 @@ from training import fit
 from training.crops import augment, views
 from training.data import Data
 from training.draws import uniforms
-from training.online import held_out, score
+from training.online import read_held, score
+from training.parts import parts
 from training.run import Run
 
 FIGURES = (
     *("entropy", "dof", "block_entropy", "agreement", "kappa", "code_map", "feature_map", "code_knn", "feature_knn"),
     *("d_eff", "r_eff"),
 )
+
+
+def held_out(images, config):
+    """What a run of this config on these images evaluates on."""
+    found = parts(config, images)
+    return None if found.held is None else read_held(found.held, found.config)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +135,7 @@ class TestHeldOut:
         assert held_out(labelled(40), dataclasses.replace(TINY, evaluate_every=0)) is None
 
     def test_a_column_that_is_not_there(self):
-        with pytest.raises(UsageError, match="no column 'emoji'; found id, path"):
+        with pytest.raises(UsageError, match="no column 'emoji', which evaluate_group names; found id, path"):
             held_out(labelled(40), dataclasses.replace(TINY, evaluate_group="emoji"))
 
     def test_an_unreadable_image(self):

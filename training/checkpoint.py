@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from codelab.atomic import atomic_path
-from codelab.encoder import FORMAT, load_state, read_tensors, write_tensors
+from codelab.encoder import FORMAT, load_state, read_header, read_tensors, write_tensors
 from codelab.errors import DataError, UsageError
 from training.config import TrainConfig
 
@@ -21,6 +21,7 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 # What a resumed run may change: none of it is part of the result, but for the order of sums.
 _FREE = (
     *("run", "control", "device", "log_every", "save_every", "keep_last", "memory_gb", "store", "workers", "compile"),
+    "threads",
     *("checkpoint_activations", "accumulate", "tensorboard", "evaluate_every", "evaluate_data", "evaluate_split"),
     *("evaluate_images", "evaluate_group", "best_by"),
 )
@@ -50,6 +51,40 @@ def _finite(name: str, tensor: Tensor) -> Tensor:
     return tensor.nan_to_num(0, 0, 0) if name.endswith(("running_mean", "running_var")) else tensor
 
 
+def check(path: Path, config: TrainConfig, images: str | None) -> None:
+    """Refuse a checkpoint of another config or of other images without reading its tensors.
+
+    Args:
+        images: their fingerprint; None where it is not known before they are read.
+
+    Raises:
+        UsageError, DataError: as `load` and `same_images`.
+    """
+    header = read_header(path, kind="checkpoint")
+    _same_config(path, header, config)
+    if images is not None:
+        same_images(path, header, images)
+
+
+def same_images(path: Path, header: Mapping[str, Any], now: str) -> None:
+    """Refuse a checkpoint of other images than those of this fingerprint: the batches would be others.
+
+    Raises:
+        UsageError: they are others.
+    """
+    if header["images"] != now:
+        raise UsageError(
+            f"{path}: the images have changed, so it cannot be resumed: {header['images']} then, {now} now"
+        )
+
+
+def _same_config(path: Path, header: Mapping[str, Any], config: TrainConfig) -> None:
+    then, now = header.get("config", {}), config.to_dict()
+    changed = [f"{k} {then.get(k)} to {v}" for k, v in now.items() if k not in _FREE and then.get(k) != v]
+    if changed:
+        raise UsageError(f"{path}: the run's config has changed, so it cannot be resumed: {', '.join(changed)}")
+
+
 def load(
     path: Path, config: TrainConfig, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
@@ -60,10 +95,7 @@ def load(
         DataError: the file cannot be used, or is of another architecture; the message names the tensors.
     """
     header, tensors = read_tensors(path, kind="checkpoint")
-    then, now = header.get("config", {}), config.to_dict()
-    changed = [f"{k} {then.get(k)} to {v}" for k, v in now.items() if k not in _FREE and then.get(k) != v]
-    if changed:
-        raise UsageError(f"{path}: the run's config has changed, so it cannot be resumed: {', '.join(changed)}")
+    _same_config(path, header, config)
     parts: dict[str, dict[str, Tensor]] = {kind: {} for kind in (*modules, "optimizer")}
     for name, tensor in tensors.items():
         kind, _, rest = name.partition(".")

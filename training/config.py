@@ -17,6 +17,8 @@ import yaml
 
 from codelab.errors import UsageError
 
+AUTO = "auto"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -24,8 +26,8 @@ class TrainConfig:
 
     data: str = "demo"
     """Images to train on: demo, a folder, or a Parquet file or folder. Labels are not used."""
-    split: str = ""
-    """Train on this split of the data only; empty for all of it."""
+    split: str = AUTO
+    """Train on this split of the data; auto: train where there is one, else all that is not held out; '': all."""
     run: str = "runs/train"
     """Folder of the run: checkpoint, metrics, encoder."""
     control: bool = False
@@ -64,6 +66,8 @@ class TrainConfig:
     """Most memory the images of a process may take."""
     workers: int = 0
     """Threads that decode and resize images; 0 for one on each core."""
+    threads: int = 0
+    """Threads that compute, on a CPU; 0: one for a small network, else one on each core, or OMP_NUM_THREADS."""
     skip_bad: bool = False
     """Leave out images that cannot be read; they are counted and listed in unreadable.txt."""
     global_scale: tuple[float, float] = (0.4, 1.0)
@@ -161,12 +165,14 @@ class TrainConfig:
     """Epochs between two evaluations of the teacher; 0 for never."""
     evaluate_data: str = ""
     """Images the teacher is evaluated on; empty for the training data."""
-    evaluate_split: str = ""
-    """Split of those images; empty for the training split."""
+    evaluate_split: str = AUTO
+    """Split of those images; auto: validation or test where there is one, else a fifth of the training images, held
+    out by evaluate_group or by chance and not trained on; '': the training images."""
     evaluate_images: int = 5000
     """Evaluate on an even sample of at most so many."""
-    evaluate_group: str = ""
-    """Item column by which near copies are known: they are left out of each other's ranking."""
+    evaluate_group: str = AUTO
+    """Item column by which near copies are known: they are left out of each other's ranking, and stay on one side
+    where images are held out; auto: the column group or emoji where there is one; '': none."""
     best_by: str = "code_map"
     """Figure of the evaluation whose best teacher is kept as best.safetensors; empty to keep none."""
     tensorboard: bool = False
@@ -181,7 +187,7 @@ class TrainConfig:
         at_least = {
             0: (
                 *("local_views", "reset_every", "lr", "min_lr", "warmup_epochs", "weight_decay", "weight_decay_end"),
-                *("workers", "freeze_epochs", "evaluate_every", "beta", "clip", "seed"),
+                *("workers", "threads", "freeze_epochs", "evaluate_every", "beta", "clip", "seed"),
             ),
             1: ("bits", "hidden", "width", "epochs", "log_every", "save_every", "keep_last", "accumulate"),
             2: ("batch", "image_size", "store_size", "local_size", "prototypes", "evaluate_images"),
@@ -281,7 +287,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("config fields (they override the file)")
     for name, (kind, default) in _schema().items():
         text = f"{field_docs()[name]} [{_text(default)}]".replace("%", "%%")
-        group.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar=_type_name(kind), help=text)
+        bare: dict[str, Any] = {"nargs": "?", "const": "true"} if kind is bool else {}  # --skip-bad alone is yes
+        choices = "|".join(choice or "''" for choice in _CHOICES.get(name, ()))
+        group.add_argument(
+            f"--{name.replace('_', '-')}", dest=name, metavar=choices or _type_name(kind), help=text, **bare
+        )
 
 
 def flags_given(arguments: argparse.Namespace) -> dict[str, str]:
@@ -299,7 +309,7 @@ def field_docs() -> dict[str, str]:
         for pair in pairwise(body):
             match pair:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                    docs[name] = text
+                    docs[name] = " ".join(text.split())
     return docs
 
 

@@ -74,9 +74,7 @@ class Data:
 
     @cached_property
     def fingerprint(self) -> str:
-        """How many images there are, and a hash of their ids in order."""
-        ids = "\n".join(map(str, self.images.items["id"].to_pylist()))
-        return f"{len(self)} images {hashlib.sha256(ids.encode()).hexdigest()[:12]}"
+        return fingerprint(self.images)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -142,9 +140,15 @@ class Data:
                 return j, read_pixels(self.images, self.config.store_size, j)
             except DataError as error:
                 if not self.config.skip_bad:
-                    raise DataError(f"{error}; skip_bad leaves such images out") from None
+                    raise DataError(f"{error}; --skip-bad (skip_bad) leaves such images out") from None
                 self.unreadable[str(self.images.items["path"][j].as_py())] = str(error)
         raise DataError(f"{self.images.name}: none of its {len(self)} images can be read")
+
+
+def fingerprint(images: ImageSet) -> str:
+    """How many images there are, and a hash of their ids in order."""
+    ids = "\n".join(map(str, images.items["id"].to_pylist()))
+    return f"{len(images)} images {hashlib.sha256(ids.encode()).hexdigest()[:12]}"
 
 
 def load_pixels(
@@ -183,12 +187,14 @@ def load_pixels(
     if bad and not config.skip_bad:
         raise DataError(
             f"{images.name}: {len(bad)} of {n} images cannot be read, the first: {bad[min(bad)]}; "
-            "skip_bad leaves them out",
+            "--skip-bad (skip_bad) leaves them out",
             details=[bad[i] for i in sorted(bad)],
         )
     if bad:
         kept = [i for i in range(n) if i not in bad]
         names = {str(images.items["path"][i].as_py()): bad[i] for i in sorted(bad)}
+        if not kept:
+            raise DataError(f"{images.name}: none of its {n} images can be read", [bad[i] for i in sorted(bad)])
         images, pixels = images.subset(kept), pixels[kept]
         _enough(images, config)
         return images, pixels, names
@@ -219,7 +225,9 @@ def batches(n: int, batch: int, seed: int, epoch: int) -> Tensor:
 
 def _enough(images: ImageSet, config: TrainConfig) -> None:
     if len(images) < config.batch:
-        raise DataError(f"{images.name}: {len(images)} images, fewer than a batch of {config.batch}; lower batch")
+        hint = f"lower batch to {len(images)} or less" if len(images) > 1 else "training takes 2 images or more"
+        what = f"{len(images)} image{'s' * (len(images) != 1)} to train on"
+        raise DataError(f"{images.name}: {what}, fewer than a batch of {config.batch}; {hint}")
 
 
 def threads(config: TrainConfig) -> int:

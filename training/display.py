@@ -6,7 +6,10 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
+_WIDE = 120  # columns that take a long bar beside a whole health line
+_ETA = len("0:00:00")
 _LINES = 20  # health lines a whole run prints into a pipe
 
 
@@ -16,19 +19,22 @@ class Display:
     Args:
         done, total: steps.
         show: False for silence; warnings are still recorded in the metrics.
+        console: where to write; stderr where None.
     """
 
-    def __init__(self, done: int, total: int, *, show: bool) -> None:
+    def __init__(self, done: int, total: int, *, show: bool, console: Console | None = None) -> None:
         self.show = show
         self.total = total
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True) if console is None else console
+        # on a narrow terminal the health line is cut at its end: all else keeps its width
         columns = (
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(bar_width=20),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[line]}"),
+            TextColumn("epoch {task.fields[epoch]}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=20 if self.console.width >= _WIDE else 8),
+            TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=_ETA)),
+            TextColumn("{task.fields[line]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
         )
-        self.bar = Progress(*columns, console=self.console, disable=not (show and self.console.is_terminal))
+        shown = show and self.console.is_terminal
+        self.bar = Progress(*columns, console=self.console, disable=not shown, expand=True)
         self.task = self.bar.add_task("", total=total, completed=done, epoch="", line="")
         self._lines = done * _LINES // total
 

@@ -10,18 +10,23 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from codelab.command_line import Parser, run, subcommands, timm_options, whole_number
+from codelab.encoder import open_encoder
 from codelab.errors import UsageError
 from codelab.terminal import print_table
-from training.config import add_flags, flags_given
+from training.config import AUTO, add_flags, flags_given
 from training.device import find_device
 from training.evaluation.adapt import adapt, adaptation_config
 from training.evaluation.protocols import Evaluation, knn, probe, retrieval
-from training.evaluation.sets import Chosen, Sets, encode, load_encoder, open_codes, open_pair
+from training.evaluation.sets import Chosen, Sets, encode, open_codes, open_pair
+from training.parts import held_out_as
 
 PROGRAM = "python -m training.evaluate"
+HELD_OUT = 5000
+"""The most images held out where the data has no split for the test."""
 ADAPT_CONFIG = Path(__file__).parents[1] / "configs" / "adapt.yaml"
 
 
@@ -63,7 +68,7 @@ def _mlp(options: argparse.Namespace) -> Evaluation:
 def _adapt(options: argparse.Namespace) -> Evaluation:
     flags = flags_given(options)
     config, encoder = adaptation_config(options.config, options.ckpt, flags, random_weights=options.random_weights)
-    split = flags.get("split", config.split or None)  # empty as a flag: all images; not named at all: train
+    split = None if config.split == AUTO else config.split
     chosen = Chosen(train_split=split, test_split=options.test_split, by=options.by, group=options.group)
     return adapt(
         config,
@@ -90,14 +95,19 @@ def _sets(options: argparse.Namespace, *, apart: bool = False) -> Sets:
         for name in ("ckpt", "data", "train_data", "labels", "bits", "random_weights", "skip_bad")
         if getattr(options, name)
     ]
+    by_default = (options.seed, HELD_OUT, options.group or "") if apart else None
     if options.codes:
         if given:
             raise UsageError(f"--codes: codes are made already, found {given[0]} too")
-        return open_codes(options.codes, chosen)
+        return open_codes(options.codes, replace(chosen, held_out=by_default))
     if not (options.ckpt and options.data):
         raise UsageError("expected --ckpt and --data, or --codes")
+    encoder = open_encoder(options.ckpt, bits=options.bits, random_weights=options.random_weights)
+    training = encoder.config.training
+    same = bool(training) and Path(str(training.get("data"))).resolve() == Path(options.data).resolve()
+    own = held_out_as(training) if same else None  # what its run held out of these images stays held out here
+    chosen = replace(chosen, held_out=own or by_default)
     pair = open_pair(options.data, chosen, train_data=options.train_data, labels_csv=options.labels)
-    encoder = load_encoder(options.ckpt, bits=options.bits, random_weights=options.random_weights)
     device = str(find_device(options.device))
     return encode(encoder, pair, of=options.ckpt, skip_bad=options.skip_bad, device=device)
 
@@ -197,8 +207,16 @@ def _sources(sub: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="in place of --ckpt and --data: codes files with features, of train and of test, or one of both",
     )
-    sub.add_argument("--train-split", metavar="SPLIT", help="default: train; the test split: test against itself")
-    sub.add_argument("--test-split", metavar="SPLIT", help="default: test, or all images where there are no splits")
+    sub.add_argument(
+        "--train-split",
+        metavar="SPLIT",
+        help="default: train, or all that is not held out; the test split: test against itself",
+    )
+    sub.add_argument(
+        "--test-split",
+        metavar="SPLIT",
+        help="default: test; without splits what the run of --ckpt held out, a fifth for probes, else all images",
+    )
     _labels(sub)
     sub.add_argument("--skip-bad", action="store_true", help="leave unreadable images out instead of failing")
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -11,11 +12,13 @@ from pathlib import Path
 import torch
 
 from codelab.atomic import atomic_path
+from codelab.encoder import read_encoder_config
 from codelab.errors import DataError, UsageError
-from codelab.images import ImageSet, open_images
+from codelab.images import ImageSet
+from codelab.run_folder import ENCODER
 from training import checkpoint, distributed
 from training.config import TrainConfig
-from training.data import Data
+from training.data import Data, fingerprint
 from training.device import find_device
 from training.display import Display
 from training.health import TOLERATED, health_line, warning
@@ -23,9 +26,11 @@ from training.lock import locked
 from training.log import Log, tensorboard
 from training.memory import needing_memory
 from training.objective import is_reset_epoch
-from training.online import HeldOut, held_out, score
+from training.online import HeldOut, read_held, score
+from training.parts import Parts, parts
 from training.run import Run
 from training.stopping import stop_signals
+from training.threads import threads_for
 
 _HALVES = ".*.tmp"  # what a kill left half written
 _FILES = (
@@ -74,12 +79,23 @@ def fit(
             if first:
                 _clear(folder, (_HALVES, *_FILES) if fresh else (_HALVES,))
             distributed.wait()
-            if (folder / checkpoint.NEWEST).exists() and not resume:
+            saved, ended = (folder / checkpoint.NEWEST).exists(), (folder / ENCODER).exists()
+            if saved and ended and not resume:
+                raise UsageError(f"{folder}: already trained; --fresh to redo, or change --run")
+            if saved and not resume:
                 raise UsageError(
                     f"{folder}: holds a run already; add --resume, or --fresh to throw it away, or change --run"
                 )
-            images = open_images(config.data, split=config.split or None) if images is None else images
-            _whole_run(config, images, folder, device, show=show and first)
+            found = parts(config, images)
+            if saved and ended:
+                known = None if config.skip_bad else fingerprint(found.train)  # some may have been left out
+                checkpoint.check(folder / checkpoint.NEWEST, found.config, known)
+                if show and first:
+                    print(f"{folder}: already trained, --fresh to redo", file=sys.stderr)
+                return folder
+            if found.note and show and first:
+                print(found.note, file=sys.stderr)
+            _whole_run(found, folder, device, show=show and first)
             distributed.wait()
         return folder
     except RuntimeError as error:
@@ -95,31 +111,46 @@ def _clear(folder: Path, names: Sequence[str]) -> None:
         path.unlink()
 
 
-def _whole_run(config: TrainConfig, images: ImageSet, folder: Path, device: torch.device, *, show: bool) -> None:
+def _whole_run(found: Parts, folder: Path, device: torch.device, *, show: bool) -> None:
     """From images to encoder.safetensors."""
-    first, saved = distributed.rank() == 0, folder / checkpoint.NEWEST
+    first, saved, config = distributed.rank() == 0, folder / checkpoint.NEWEST, found.config
     with needing_memory("the images", "lower store_size, or set store to stream"):
-        data = Data(images, config, device, show=show)
+        data = Data(found.train, config, device, show=show)
     with needing_memory("the images of the evaluation", "lower evaluate_images or store_size"):
-        held = held_out(images, config) if first else None
-    with needing_memory("the networks", "take a smaller backbone (conv: lower width), or lower hidden or prototypes"):
+        held = read_held(found.held, config) if first and found.held is not None else None
+    networks = "take a smaller backbone (conv: lower width), or lower hidden or prototypes"
+    with needing_memory("the networks", networks):
         run = Run(config, data)
-        if saved.exists():
-            run.load(saved)
-        elif first and config.control:  # as it is before the first step
-            run.product({}).save(folder / "untrained.safetensors")
-    if first:
-        with atomic_path(folder / "config.json") as part:
-            part.write_text(json.dumps(config.to_dict(), indent=1))
-    parts = f"a step of {config.batch} images in {config.accumulate} parts"
-    knobs = "double accumulate (the loss stays that of the whole batch), or lower local_views or batch"
-    if config.backbone != "conv" and not config.checkpoint_activations:
-        knobs = f"set checkpoint_activations, {knobs}"
-    with needing_memory(parts, knobs):
-        run.prepare()
-        train(run, folder, held, show=show)
-    if first:
-        run.product(config.to_dict()).save(folder / "encoder.safetensors")
+    with threads_for(run.student.encoder.backbone, config) as threads:
+        if show:
+            _say_what_runs(run, threads)
+        with needing_memory("the networks", networks):
+            if saved.exists():
+                run.load(saved)
+            elif first and config.control:  # as it is before the first step
+                run.product({}).save(folder / "untrained.safetensors")
+        if first:
+            with atomic_path(folder / "config.json") as part:
+                part.write_text(json.dumps(config.to_dict(), indent=1))
+        step = f"a step of {config.batch} images in {config.accumulate} parts"
+        knobs = "double accumulate (the loss stays that of the whole batch), or lower local_views or batch"
+        if config.backbone != "conv" and not config.checkpoint_activations:
+            knobs = f"set checkpoint_activations, {knobs}"
+        with needing_memory(step, knobs):
+            run.prepare()
+            train(run, folder, held, show=show)
+        if first:
+            run.product(config.to_dict()).save(folder / ENCODER)
+
+
+def _say_what_runs(run: Run, threads: str) -> None:
+    """One line on what is trained, and one where it sees images of another size than the encoder it starts from."""
+    config, own = run.config, run.student.encoder.config
+    where = threads if run.device.type == "cpu" else str(run.device)
+    network, data = f"{own.backbone}, {own.image_size} pixels, {own.bits} bits", f"{len(run.data):,} images"
+    print(f"{config.run}: {network}, {data}, {run.steps:,} steps, {where}", file=sys.stderr)
+    if config.init and (size := read_encoder_config(config.init).image_size) != config.image_size:
+        print(f"{config.init}: trained at {size} pixels, here at {config.image_size} (image_size)", file=sys.stderr)
 
 
 def train(run: Run, folder: Path, held: HeldOut | None, *, show: bool) -> None:
@@ -200,7 +231,8 @@ class Watch:
             self.unreadable.update(reasons.values())
             with atomic_path(self.folder / "unreadable.txt") as part:
                 part.write_text("".join(f"{reason}\n" for reason in sorted(self.unreadable)))
-            display.warn(f"{len(self.unreadable)} images cannot be read and are left out; unreadable.txt lists them")
+            what = "1 image" if len(self.unreadable) == 1 else f"{len(self.unreadable)} images"
+            display.warn(f"{what} that cannot be read left out; unreadable.txt lists them")
 
     def evaluate(self, held: HeldOut, epoch: int) -> bool:
         """Score the teacher on held-out images; whether it is the best so far, and kept."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from codelab.encoder import Encoder, EncoderConfig, load_state
 from codelab.errors import UsageError, first_line
+from codelab.run_folder import encoder_file
 from training.baselines import Prototypes
 from training.config import TrainConfig
 
@@ -38,8 +39,7 @@ def starting_encoder(config: TrainConfig) -> Encoder:
         UsageError: the architecture and the sizes of the views do not fit.
         DataError: the weights cannot be loaded, or are of another architecture; the message names the tensors.
     """
-    path = Path(config.init)
-    path = path / "encoder.safetensors" if path.is_dir() else path
+    path = encoder_file(config.init) if config.init else Path()
     start = Encoder.load(path) if config.init else None
     if config.backbone == "conv" and config.checkpoint_activations:
         raise UsageError("config: checkpoint_activations is true, expected false for the backbone conv")
@@ -60,6 +60,7 @@ def starting_encoder(config: TrainConfig) -> Encoder:
     _check_patches(encoder, config)
     _check_views(encoder, config)
     if start is not None:
+        _check_size(encoder, start, path)
         load_state(encoder.backbone, start.backbone.state_dict(), f"{path}: backbone")
         if not config.reset_at_start:
             load_state(encoder.head, start.head.state_dict(), f"{path}: head (reset_at_start draws a new one)")
@@ -104,6 +105,20 @@ def _check_patches(encoder: Encoder, config: TrainConfig) -> None:
     for name, size in sizes.items():
         if size % side:
             raise UsageError(f"config: {name} is {size}, expected a multiple of {side}, the patches of the backbone")
+
+
+def _check_size(encoder: Encoder, start: Encoder, path: Path) -> None:
+    """Weights that depend on the size of the images, as positions do, fit no other size."""
+    size, own = encoder.config.image_size, start.config.image_size
+    if size == own or encoder.config.backbone != start.config.backbone:
+        return
+    theirs = start.backbone.state_dict()
+    fixed = [n for n, t in encoder.backbone.state_dict().items() if n in theirs and t.shape != theirs[n].shape]
+    if fixed:
+        raise UsageError(
+            f"config: image_size is {size}, and {path} was trained at {own}: its {fixed[0]} is of that size alone; "
+            f"set image_size to {own}"
+        )
 
 
 @torch.no_grad()

@@ -16,9 +16,9 @@ from torch import Tensor
 from codelab.codes import Codes
 from codelab.encoder import Encoder
 from codelab.entropy import block_entropy
-from codelab.errors import DataError, UsageError
+from codelab.errors import DataError
 from codelab.geometry import geometry
-from codelab.images import ImageSet, open_images
+from codelab.images import ImageSet
 from codelab.retrieval import knn_accuracy, retrieval_map
 from codelab.usage import bit_usage, degrees_of_freedom
 from training.config import TrainConfig
@@ -50,24 +50,18 @@ class HeldOut:
     groups: tuple[str, ...] | None
 
 
-def held_out(images: ImageSet, config: TrainConfig) -> HeldOut | None:
-    """An even sample of the images a config evaluates on, read into memory; None where it evaluates never.
+def read_held(images: ImageSet, config: TrainConfig) -> HeldOut:
+    """An even sample of the images held out, read into memory.
 
     Args:
-        images: the training images, where the config names no others.
+        images: those of `training.parts`.
+        config: that of `training.parts`, which names their group.
 
     Raises:
-        UsageError: there is no column `evaluate_group`.
         DataError: an image cannot be read and `skip_bad` is not set, or none can.
     """
-    if not config.evaluate_every:
-        return None
-    if config.evaluate_data or config.evaluate_split:
-        images = open_images(config.evaluate_data or config.data, split=config.evaluate_split or None)
     images = images.subset(np.linspace(0, len(images) - 1, min(config.evaluate_images, len(images))).astype(np.int64))
     group = config.evaluate_group
-    if group and group not in images.items.column_names:
-        raise UsageError(f"{images.name}: no column {group!r}; found {', '.join(images.items.column_names)}")
 
     def read(i: int) -> tuple[np.ndarray, np.ndarray] | None:
         try:
@@ -75,7 +69,7 @@ def held_out(images: ImageSet, config: TrainConfig) -> HeldOut | None:
         except DataError as error:
             if config.skip_bad:
                 return None
-            raise DataError(f"{error}; skip_bad leaves such images out") from None
+            raise DataError(f"{error}; --skip-bad (skip_bad) leaves such images out") from None
         return square(image, config.store_size), square(image, config.image_size)
 
     with ThreadPoolExecutor(threads(config)) as pool:

@@ -212,11 +212,7 @@ class Run:
             UsageError: the images are not those of before: the batches would be others.
         """
         header = checkpoint.load(path, self.config, self.modules, self.optimizer)
-        if header["images"] != self.data.fingerprint:
-            raise UsageError(
-                f"{path}: the images have changed, so it cannot be resumed: {header['images']} then, "
-                f"{self.data.fingerprint} now"
-            )
+        checkpoint.same_images(path, header, self.data.fingerprint)
         self.step, self.resets, self.best = int(header["step"]), list(header["resets"]), header["best"]
 
     def product(self, training: dict[str, Any]) -> Encoder:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codelab.encoder import Encoder
+from codelab.encoder import Encoder, open_encoder
 from codelab.errors import UsageError
 from codelab.images import open_images
 from codelab.retrieval import RetrievalResult, knn_accuracy, retrieval_map
@@ -24,11 +24,11 @@ from training.evaluation.sets import (
     choose,
     encode,
     has_label,
-    load_encoder,
     part,
-    splits_of,
 )
 from training.loop import fit
+from training.parts import held_out_as, parts, splits_of
+from training.start import at_own_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,14 +116,14 @@ def adaptation_config(
     if start.startswith("timm:"):
         own: dict[str, Any] = {"backbone": start.removeprefix("timm:"), "pretrained": not random_weights}
         own |= {"init": "", "reset_at_start": False}
-        encoder = load_encoder(start, bits=load_config(path, {**own, **flags}).bits, random_weights=random_weights)
+        encoder = open_encoder(start, bits=load_config(path, {**own, **flags}).bits, random_weights=random_weights)
         names: tuple[str, ...] = ("image_size", "mean", "std")
     else:
-        encoder = load_encoder(start, random_weights=random_weights)
+        encoder = open_encoder(start, random_weights=random_weights)
         own = {"backbone": "from-init", "pretrained": False, "init": start, "reset_at_start": True}
-        names = ("image_size", "bits", "hidden", "head_norm")
+        names = ("bits", "hidden", "head_norm")
     own |= {name: getattr(encoder.config, name) for name in names}
-    config = load_config(path, {**own, **flags})
+    config = at_own_size(load_config(path, {**own, **flags}), flags)
     if config.local_views and config.local_size > config.image_size:
         raise UsageError(
             f"adapt: local_size is {config.local_size} and {start} sees {config.image_size} pixels; "
@@ -151,7 +151,8 @@ def adapt(
     Args:
         config: the training; see `adaptation_config`.
         encoder: what it starts from.
-        chosen: which images are meant; the train split is None for `train`, empty for everything there is.
+        chosen: which images are meant; the train split is None for `train`, or for all that is not held out where
+            there is none; empty for everything there is.
         of: what the user called the encoder.
         labels_csv: labels and splits of a folder of images.
         resume, fresh, show: as `training.fit`.
@@ -165,23 +166,34 @@ def adapt(
     images = open_images(config.data, labels_csv=labels_csv)
     check_columns(images, chosen, config.data)
     split, test = chosen.train_split, chosen.test_split
-    if split is None and "train" not in splits_of(images):
-        found = ", ".join(splits_of(images)) or "no splits"
-        raise UsageError(f"{config.data}: no split 'train'; found {found}; name one with --split, '' for every image")
-    split = "train" if split is None else split
-    test = ("test" if splits_of(images) else "") if test is None else test
-    train = part(images, split, config.data)
     notes = []
-    if split in ("", test):
-        notes.append("the test images were trained on too, without their labels")
-    itself = split in ("", test) or not has_label(train, chosen.by).any()
-    chosen = replace(chosen, train_split=test if itself else split, test_split=test)
-    pair = choose(images, images, chosen, name=config.data, others_name=config.data)
-
-    config = replace(config, split=split)
+    if split is None and "train" not in splits_of(images):
+        # to hold images out is to evaluate on them, at the end at the least
+        config = replace(config, evaluate_every=config.evaluate_every or config.epochs)
+        found = parts(config, images)
+        held_out = held_out_as(found.config.to_dict())
+        if test is not None or held_out is None:
+            there = ", ".join(splits_of(images)) or "no splits"
+            raise UsageError(
+                f"{config.data}: no split 'train'; found {there}; name one with --split, '' for every image"
+            )
+        itself = not has_label(found.train, chosen.by).any()
+        chosen = replace(chosen, held_out=held_out)
+        pair = choose(images, images, chosen, name=config.data, others_name=config.data)
+    else:
+        split = "train" if split is None else split
+        test = ("test" if splits_of(images) else "") if test is None else test
+        train = part(images, split, config.data)
+        if split in ("", test):
+            notes.append("the test images were trained on too, without their labels")
+        itself = split in ("", test) or not has_label(train, chosen.by).any()
+        chosen = replace(chosen, train_split=test if itself else split, test_split=test)
+        pair = choose(images, images, chosen, name=config.data, others_name=config.data)
+        config = replace(config, split=split)
+        found = parts(config, images)
     how: dict[str, Any] = {"skip_bad": config.skip_bad, "device": str(find_device(config.device)), "of": of}
     before = _measures(encode(encoder, pair, **how), config.seed)
-    fit(config, images=train, resume=resume, fresh=fresh, show=show)
+    fit(config, images=images, resume=resume, fresh=fresh, show=show)
     adapted = Encoder.load(run / "encoder.safetensors")
     after = encode(adapted, pair, **how)
     changes = tuple(
@@ -199,7 +211,7 @@ def adapt(
         **about(replace(after, notes=(*after.notes, *notes)), words, config.seed),
         run=str(run),
         epochs=config.epochs,
-        trained_on=len(train),
+        trained_on=len(found.train),
         bits=(encoder.config.bits, adapted.config.bits),
         sha256=(encoder.sha256, adapted.sha256),
         changes=changes,

@@ -11,11 +11,12 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from codelab.codes import Codes
-from codelab.encoder import Encoder, open_encoder
+from codelab.encoder import Encoder
 from codelab.errors import DataError, UsageError
 from codelab.export import encode_images, export
 from codelab.files import load
 from codelab.images import ImageSet, open_images
+from training.parts import EVALUATED, held_out_rows, held_out_words, splits_of
 
 S = TypeVar("S", Codes, ImageSet)
 
@@ -29,6 +30,8 @@ class Chosen:
         by: item column that is the label; None for the labels there are.
         group: item column by which near copies are known.
         apart: whether there must be train images other than those of the test.
+        held_out: seed, largest number and group of the images held out as the test where the data has no split for
+            it; None to hold none out. See `training.parts.held_out_rows`.
     """
 
     train_split: str | None = None
@@ -36,6 +39,7 @@ class Chosen:
     by: str | None = None
     group: str | None = None
     apart: bool = False
+    held_out: tuple[int, int, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,12 @@ def choose(whole: S, others: S, chosen: Chosen, *, name: str, others_name: str) 
     check_columns(whole, chosen, name)
     check_columns(others, chosen, others_name)
     same = others is whole
-    test_split = chosen.test_split
+    test_split, there = chosen.test_split, splits_of(whole)
+    by_default = same and test_split is None and chosen.train_split is None
+    if by_default and chosen.held_out is not None and not set(EVALUATED) & set(there):
+        return _held_out_pair(part(whole, "train" if "train" in there else "", name), chosen, name)
     if test_split is None:
-        test_split = "test" if splits_of(whole) else ""
+        test_split = next((split for split in ("test", *EVALUATED) if split in there), "test" if there else "")
     train_split = chosen.train_split
     if train_split is None and "train" in splits_of(others):
         train_split = "train"
@@ -108,15 +115,18 @@ def choose(whole: S, others: S, chosen: Chosen, *, name: str, others_name: str) 
     return Pair(test, train, chosen, tuple(notes))
 
 
-def load_encoder(checkpoint: str, *, bits: int | None = None, random_weights: bool = False) -> Encoder:
-    """The encoder a user names: a file, a run folder (its encoder.safetensors), or timm:NAME with a random head.
-
-    Raises:
-        UsageError: no such file or model, or an option of timm:NAME beside a file.
-        DataError: the file cannot be used, or the pretrained weights cannot be loaded.
-    """
-    path = str(Path(checkpoint, "encoder.safetensors")) if Path(checkpoint).is_dir() else checkpoint
-    return open_encoder(path, bits=bits, random_weights=random_weights)
+def _held_out_pair(whole: S, chosen: Chosen, name: str) -> Pair[S]:
+    """The images held out as the test, the others as train."""
+    seed, most, group = chosen.held_out or (0, 0, "")
+    group = group if group in whole.items.column_names else ""
+    rows = held_out_rows(whole, seed=seed, most=most, group=group)
+    if not len(rows):
+        raise UsageError(f"{name}: no split 'test', and {len(whole)} images are too few to hold some out")
+    notes = [f"{name}: no split 'test': {held_out_words(len(rows), len(whole), seed=seed, group=group)}"]
+    rest = np.setdiff1d(np.arange(len(whole)), rows)
+    test, train = (whole[r] if isinstance(whole, Codes) else whole.subset(r) for r in (rows, rest))
+    test = _labelled(test, name, "test", chosen.by, notes)
+    return Pair(test, _labelled(train, name, "train", chosen.by, notes), chosen, tuple(notes))
 
 
 def open_pair(
@@ -187,13 +197,6 @@ def check_columns(source: Codes | ImageSet, chosen: Chosen, name: str) -> None:
         if column is not None and column not in source.items.column_names:
             found = ", ".join(source.items.column_names)
             raise UsageError(f"{name}: no column {column!r} for {option}; found {found}")
-
-
-def splits_of(source: Codes | ImageSet) -> list[str]:
-    """Names of the splits there are, sorted."""
-    if "split" not in source.items.column_names:
-        return []
-    return sorted({value for value in source.items["split"].to_pylist() if value})
 
 
 def part(source: S, split: str, name: str) -> S:
