@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 SERVE ?= 1
 JOBS ?= 2
+TORCH_INDEX ?=
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=2
 
 .PHONY: help venv demo test lint format browser clean
@@ -11,20 +13,27 @@ THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=2
 help:
 	@echo "make demo   train a small encoder on OpenMoji, export, measure, report, explore (SERVE=0 stops before serving)"
 	@echo "make test   all tests, with a real browser   (make lint: ruff and mypy)"
+	@echo "TORCH_INDEX=ADDRESS   at the first call: take torch and torchvision from this package index, such as PyTorch's for CPUs"
 
 venv: $(VENV)/.dev
 
+# torch and torchvision come from one index: a pair from two of them does not load.
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(PIP) install --quiet --upgrade pip
+	$(if $(TORCH_INDEX),$(PIP) install --index-url $(TORCH_INDEX) torch torchvision)
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet -e '.[demo]'
+	@$(call announce,the demo needs)
+	$(PIP) install -e '.[demo]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@$(call announce,the tests need)
+	$(PIP) install -e '.[dev]'
 	@touch $@ $(VENV)/.demo
+
+announce = echo "Installing into $(VENV) what $(1), PyTorch first of all: SIZES"
 
 demo: $(VENV)/.demo
 	$(BIN)/codelab demo --out runs/demo $(if $(filter 0,$(SERVE)),--no-serve)
