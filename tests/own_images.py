@@ -17,7 +17,7 @@ ENDINGS = {"RGBA": ".png", "P": ".gif", "L": ".jpg", "CMYK": ".jpg", "RGB": ".we
 BROKEN = "objects/broken.jpg"
 
 
-def own_images(folder: Path, each: int = 24) -> Path:
+def own_images(folder: Path, each: int = 30) -> Path:
     """`each` drawings a class in subfolders, in turn of every mode and size; `cat.jpg` beside the folder is one."""
     images = demo_images()
     modes, sides = cycle(MODES), cycle(SIDES)

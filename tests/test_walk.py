@@ -67,55 +67,81 @@ def shell(clone, command, code=0):
 
 @pytest.fixture(scope="module")
 def walk(clone):
-    """The commands of "Your own images" by their second word, after the environment is made and the images are there.
+    """The commands of "Your own images" by their second word, installed and with the images in place.
 
     The environment is new, and finds the packages of the present one, so that pip has nothing to fetch.
     """
     lines = commands("Your own images")
     assert lines[0] == "source .venv/bin/activate"
+    walk = {shlex.split(line)[1]: line for line in lines[1:]}
+    assert list(walk) == ["install", "train", "export", "analyze", "search", "report", "explore"]
     venv.create(clone / ".venv", with_pip=True)
     (site,) = clone.glob(".venv/lib/python*/site-packages")
     (site / "packages.pth").write_text("\n".join(p for p in sys.path if Path(p).name == "site-packages"))
-    own_images(clone / "photos")
-    return {shlex.split(line)[1]: line for line in lines[1:]}
-
-
-def test_the_walk_on_own_images(clone, walk):
-    assert list(walk) == ["install", "train", "export", "analyze", "search", "report", "explore"]
     shell(clone, walk["install"])
+    own_images(clone / "photos")
+    return walk
+
+
+@pytest.fixture(scope="module")
+def trained(clone, walk):
+    """The folder of a run on these images without the broken one; of one epoch, the one thing changed here."""
+    out, _ = shell(clone, f"{walk['train']} --epochs 1 --skip-bad true")
+    return out
+
+
+@pytest.fixture(scope="module")
+def exported(clone, walk, trained):
+    """What the export prints, on stdout and stderr, without the broken image."""
+    return shell(clone, f"{walk['export']} --skip-bad")
+
+
+def test_the_command_is_that_of_the_walk(clone, walk):
     assert shell(clone, "command -v codelab")[0].strip() == str(clone / ".venv/bin/codelab")
 
-    _, refused = shell(clone, f"{walk['train']} --epochs 1", code=1)
-    line = refused.splitlines()[-1]
-    assert BROKEN in line
-    assert re.search("skip[-_]bad", line)
-    out, _ = shell(clone, f"{walk['train']} --epochs 1 --skip-bad true --fresh")
-    assert out == "runs/photos\n"
+
+def test_a_broken_image_is_named_and_how_to_leave_it_out(clone, walk):
+    _, told = shell(clone, walk["train"], code=1)
+    assert BROKEN in told.splitlines()[-1]
+    assert re.search("skip[-_]bad", told.splitlines()[-1])
+
+
+def test_training(clone, trained):
+    assert trained == "runs/photos\n"
     assert (clone / "runs/photos/encoder.safetensors").is_file()
 
-    _, refused = shell(clone, walk["export"], code=1)
-    assert BROKEN in refused
-    assert "--skip-bad" in refused.splitlines()[-1]
-    out, told = shell(clone, f"{walk['export']} --skip-bad")
+
+def test_exporting(clone, exported):
+    out, told = exported
+    assert out == f"codes.parquet: {30 * len(CLASSES)} codes of 64 bits, 1 skipped\n"
     assert BROKEN in told
     codes = codelab.load(clone / "codes.parquet")
-    assert out == f"codes.parquet: {len(codes)} codes of 64 bits, 1 skipped\n"
-    assert len(codes) == 24 * len(CLASSES)
+    assert len(codes) == 30 * len(CLASSES)
     assert codes.classes == ("animals", "food", "objects")
     assert codes.logits is not None
     assert codes.features is not None
     assert "thumbnail" in codes.items.column_names
 
+
+def test_analyzing(clone, walk, exported):
     out, _ = shell(clone, walk["analyze"])
     assert "Bit balance" in out
     assert "bits of information" in out
+
+
+def test_searching(clone, walk, exported):
     out, _ = shell(clone, walk["search"])
     assert "differing bits" in out
     assert "animals/" in out
+
+
+def test_reporting(clone, walk, exported):
     out, _ = shell(clone, walk["report"])
     assert out == "report.html\n"
-    assert codes.sha256 in (clone / "report.html").read_text()
+    assert codelab.load(clone / "codes.parquet").sha256 in (clone / "report.html").read_text()
 
+
+def test_exploring(clone, walk, exported):
     path = f"{clone / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"
     with (
         serving(["bash", "-c", f'exec {walk["explore"]} "$@"', "explore"], cwd=clone, path=path) as url,
@@ -123,8 +149,10 @@ def test_the_walk_on_own_images(clone, walk):
     ):
         assert answer.status == 200
 
-    left = ["git", "ls-files", "--others", "--exclude-standard"]
-    assert subprocess.run(left, cwd=clone, capture_output=True, text=True, check=True).stdout == ""
+
+def test_git_does_not_see_what_the_walk_made(clone, exported):
+    command = ["git", "ls-files", "--others", "--exclude-standard"]
+    assert subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True).stdout == ""
 
 
 def test_the_extras_that_are_named_exist():
