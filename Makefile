@@ -17,23 +17,24 @@ help:
 
 venv: $(VENV)/.dev
 
-# torch and torchvision come from one index: a pair from two of them does not load.
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --upgrade pip
-	$(if $(TORCH_INDEX),$(PIP) install --index-url $(TORCH_INDEX) torch torchvision)
+
+# Both of torch and torchvision from TORCH_INDEX: a pair from two indexes does not load.
+define install
+@echo "Installing into $(VENV), most of it PyTorch: 3 GB to download, 7 GB on disk, minutes (README.md: the smaller CPU build)"
+$(if $(TORCH_INDEX),$(PIP) install --index-url $(TORCH_INDEX) torch torchvision)
+$(PIP) install --editable '.[$(1)]'
+endef
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
-	@$(call announce,the demo needs)
-	$(PIP) install -e '.[demo]'
+	$(call install,demo)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	@$(call announce,the tests need)
-	$(PIP) install -e '.[dev]'
+	$(call install,dev)
 	@touch $@ $(VENV)/.demo
-
-announce = echo "Installing into $(VENV) what $(1), PyTorch first of all: SIZES"
 
 demo: $(VENV)/.demo
 	$(BIN)/codelab demo --out runs/demo $(if $(filter 0,$(SERVE)),--no-serve)

@@ -128,3 +128,18 @@ def test_the_explorer_of_the_wheel(scripts, beside):
         page.wait_for_selector('[data-testid="stSidebar"]', timeout=WAIT)
         assert page.locator('[data-testid="stException"]').count() == 0
         assert "80 images" in page.inner_text("body")
+
+
+@pytest.mark.parametrize(("target", "extra"), [("demo", "demo"), ("test", "dev")])
+def test_make_says_what_it_installs_before_pip_does(target, extra, tmp_path):
+    """Told by a dry run with an environment that is not there yet."""
+    command = ("make", "-n", "-C", ROOT, target, f"VENV={tmp_path / 'none'}")
+    lines = said(*command, cwd=tmp_path).splitlines()
+    installs = [line for line in lines if " -m pip " in line]
+    assert all("--disable-pip-version-check" in line for line in installs)
+    last = installs[-1]
+    assert last.endswith(f"install --editable '.[{extra}]'")
+    assert "GB" in lines[lines.index(last) - 1]
+    index = said(*command, "TORCH_INDEX=file:///packages", cwd=tmp_path).splitlines()
+    before = index[index.index(last) - 1]
+    assert before.endswith("install --index-url file:///packages torch torchvision")

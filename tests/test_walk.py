@@ -86,7 +86,7 @@ def walk(clone):
 @pytest.fixture(scope="module")
 def trained(clone, walk):
     """The folder of a run on these images without the broken one; of one epoch, the one thing changed here."""
-    out, _ = shell(clone, f"{walk['train']} --epochs 1 --skip-bad true")
+    out, _ = shell(clone, f"{walk['train']} --epochs 1 --skip-bad")
     return out
 
 
