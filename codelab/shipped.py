@@ -28,13 +28,13 @@ def recipe(name: str | Path) -> Path:
             comes back as it is, so that the error names what was typed.
 
     Example:
-        >>> recipe("demo") == recipe("configs/demo.yaml") == shipped("configs/demo.yaml")  # outside a clone
+        >>> recipe("demo") == shipped("configs/demo.yaml")
         True
         >>> recipe("nothing.yaml").as_posix()
         'nothing.yaml'
     """
     path = Path(name)
-    if path.exists() or path.is_absolute() or path.parent not in (Path(), Path("configs")):
+    if path.is_file() or path.is_absolute() or path.parent not in (Path(), Path("configs")):
         return path
     found = shipped(f"configs/{path.stem}.yaml")
     return found if path.suffix in ("", ".yaml") and found.is_file() else path
