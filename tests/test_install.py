@@ -16,7 +16,7 @@ from conftest import ROOT
 from pictured import shapes
 from served import serving
 
-WAIT = 60_000  # the page's first run, on a busy machine
+WAIT = 120_000  # the page's first run, on a busy machine
 
 
 def clean(environment):
@@ -124,8 +124,8 @@ def test_the_explorer_of_the_wheel(scripts, beside):
             assert answer.status == 200
         page = browser.new_page()
         page.goto(url)
-        page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=WAIT)
         page.wait_for_selector('[data-testid="stSidebar"]', timeout=WAIT)
+        page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=WAIT)
         assert page.locator('[data-testid="stException"]').count() == 0
         assert "80 images" in page.inner_text("body")
 
