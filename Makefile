@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 SERVE ?= 1
 JOBS ?= 2
+TORCH_INDEX ?=
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=2
 
 .PHONY: help venv demo test lint format browser clean
@@ -11,19 +13,27 @@ THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=2
 help:
 	@echo "make demo   train a small encoder on OpenMoji, export, measure, report, explore (SERVE=0 stops before serving)"
 	@echo "make test   all tests, with a real browser   (make lint: ruff and mypy)"
+	@echo "TORCH_INDEX=ADDRESS   at the first call: take torch and torchvision from this package index, such as PyTorch's for CPUs"
 
 venv: $(VENV)/.dev
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(PIP) install --quiet --upgrade pip
+
+# Both of torch and torchvision from TORCH_INDEX: a pair from two indexes does not load.
+define install
+@echo "Installing into $(VENV), most of it PyTorch: 3 GB to download, 7 GB on disk, minutes (README.md: the smaller CPU build)"
+$(if $(TORCH_INDEX),$(PIP) install --index-url $(TORCH_INDEX) torch torchvision)
+$(PIP) install --editable '.[$(1)]'
+endef
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet -e '.[demo]'
+	$(call install,demo)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	$(call install,dev)
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo

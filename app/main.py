@@ -11,6 +11,9 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+if sys.path[0] != str(Path(__file__).parents[1]):  # in a clone and in a wheel: this `app`, not another project's
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from app import bits, overview, retrieval
 from app.address import keep_history
 from app.parts import PAGES, style, text

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from codelab import __version__
 from codelab.command_line import RANK, Parser, run, subcommands, timm_options, whole_number
 from codelab.errors import DataError, UsageError
+from codelab.shipped import shipped
 
 if TYPE_CHECKING:
     from codelab.binarize import Binariser
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from codelab.encoder import Encoder
     from training.coder import HashCoder
 
-EXPLORER_SCRIPT = Path(__file__).parents[1] / "app" / "main.py"
+EXPLORER_SCRIPT = shipped("app/main.py")
 _positive = whole_number(1)
-DEMO_CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
+DEMO_CONFIG = shipped("configs/demo.yaml")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
