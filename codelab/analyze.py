@@ -29,7 +29,7 @@ from codelab.lengths import code_length, total_correlation
 from codelab.log_odds import class_log_odds
 from codelab.result import Result, Source
 from codelab.reuse import attribute_reuse, bit_reuse
-from codelab.smaller import smaller_code
+from codelab.shorter import smaller_code
 from codelab.usage import bit_usage, degrees_of_freedom
 
 WIDTH = 8

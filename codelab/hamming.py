@@ -35,8 +35,6 @@ SMALL = 1 << 22
 LONG = 20_000_000_000
 """Pairs from which on the work is long enough for a progress bar."""
 
-NOBODY = np.zeros(0, np.int32)
-
 _LAID_OUT: WeakKeyDictionary[Codes, np.ndarray] = WeakKeyDictionary()
 
 
@@ -70,7 +68,7 @@ class Scan:
         words: the words in which they are, int64 `[V]`.
         mask: the bits of each of these words that count, uint64 `[V]`.
         masked: whether any bit does not count.
-        owner: int32 `[N]`; an item is left out for queries of the same owner. Empty: nothing is left out.
+        owner: int32 `[N]`; an item is left out for queries of the same owner. None: nothing is left out.
         threads: how many to use.
         block: queries that pass over a tile together; a multiple of 4.
     """
@@ -81,7 +79,7 @@ class Scan:
     words: np.ndarray
     mask: np.ndarray
     masked: bool
-    owner: np.ndarray
+    owner: np.ndarray | None
     threads: int
     block: int = QUERIES
 
@@ -110,7 +108,7 @@ class Scan:
             words,
             mask[words],
             not chosen.all(),
-            NOBODY if owner is None else owner,
+            owner,
             thread_count(threads),
             block,
         )
@@ -140,16 +138,16 @@ class Scan:
         def work(task: _Task) -> tuple[np.ndarray, np.ndarray]:
             q = len(task.queries)
             kept = loops.Kept(
+                _padded(np.full(task.size, self.bits + 1), q),
                 np.zeros(q, np.int64),
                 np.zeros((q, self.bits + 2), np.int64),
                 np.empty((q, room), np.uint16),
                 np.empty((q, room), np.int64),
                 np.zeros(q, np.int64),
             )
-            limits = np.full(task.size, self.bits + 1)
-            loops.nearest(self._part(task), self._block(task, limits, query_owner), k, kept)
+            loops.nearest(self._part(task), task.queries, self._owners(task, query_owner), k, kept)
             distances, indices = np.full((task.size, k), -1, np.int32), np.full((task.size, k), -1, np.int64)
-            loops.in_order(kept, self.bits, k, distances, indices)
+            compiled("kernels_sort").in_order(kept, self.bits, distances, indices)
             return distances, indices
 
         distances, indices = np.empty((len(packed), k), np.int32), np.empty((len(packed), k), np.int64)
@@ -178,12 +176,11 @@ class Scan:
         """
         loops = compiled("kernels_scan")
         limits = np.clip(radius, -1, self.bits) + 1
-        none, no_votes = np.zeros(0, np.int64), np.zeros((0, 0), np.int64)
 
         def count(task: _Task) -> np.ndarray:
-            size = np.zeros(len(task.queries), np.int64)
-            self._visit(task, limits[task.rows], query_owner, loops.COUNT, size, none, none, NOBODY, no_votes)
-            return size[: task.size]
+            found = np.zeros(len(task.queries), np.int64)
+            loops.count_near(*self._visit(task, limits, query_owner), found)
+            return found[: task.size]
 
         counts = self._each(count, packed)
         total = np.zeros(len(packed) + 1, np.int64)
@@ -195,12 +192,11 @@ class Scan:
         far, rows = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int64)
 
         def fill(task: _Task) -> None:
-            size = np.zeros(len(task.queries), np.int64)
-            size[: task.size] = offsets[:-1][task.rows] + starts[task.rows.start, task.span[0]]
-            self._visit(task, limits[task.rows], query_owner, loops.LIST, size, far, rows, NOBODY, no_votes)
+            place = _padded(offsets[:-1][task.rows] + starts[task.rows.start, task.span[0]], len(task.queries))
+            loops.list_near(*self._visit(task, limits, query_owner), place, far, rows)
 
         self._each(fill, packed)
-        loops.sort_lists(far, rows, offsets, self.bits)
+        compiled("kernels_sort").sort_lists(far, rows, offsets, self.bits)
         return far, rows, offsets
 
     def votes(
@@ -212,12 +208,10 @@ class Scan:
         query_owner: np.ndarray | None = None,
     ) -> np.ndarray:
         """How many items of each class lie at exactly `distance` int64 `[Q]` from each query: int64 `[Q, C]`."""
-        loops = compiled("kernels_scan")
-        none = np.zeros(0, np.int64)
 
         def work(task: _Task) -> np.ndarray:
-            votes, size = np.zeros((len(task.queries), n_classes), np.int64), np.zeros(len(task.queries), np.int64)
-            self._visit(task, distance[task.rows] + 1, query_owner, loops.VOTE, size, none, none, labels, votes)
+            votes = np.zeros((len(task.queries), n_classes), np.int64)
+            compiled("kernels_scan").count_classes(*self._visit(task, distance + 1, query_owner), labels, votes)
             return votes[: task.size]
 
         return self._added(work, packed, (n_classes,))
@@ -246,39 +240,33 @@ class Scan:
         slabs, stride = 2 * (top + 1), self.bits + 1
         if slabs * stride > 1 << 16:
             raise UsageError(f"{top} grades at {self.bits} bits: expected at most {(1 << 15) // stride - 1} grades")
-        sets = [np.zeros((0, 0), np.uint64)] * 2
-        single = [labels, np.where(query_labels < 0, np.int32(-2), query_labels)]  # no label equals no label nowhere
         if labels.ndim == 2:
-            sets = [as_words(np.packbits(part, axis=1)) for part in (labels, query_labels)]
-            single = [NOBODY, NOBODY]
-
-        no_limits = np.zeros(0, np.int64)
+            labels, query_labels = (as_words(np.packbits(part, axis=1)) for part in (labels, query_labels))
+        else:
+            query_labels = np.where(query_labels < 0, np.int32(-2), query_labels)  # no label equals no label nowhere
 
         def work(task: _Task) -> np.ndarray:
             counts = np.zeros((len(task.queries), slabs, stride), np.uint32)
-            mine = [
-                _padded(part[task.rows], len(task.queries)) if len(part) else part for part in (single[1], sets[1])
-            ]
-            block = self._block(task, no_limits, query_owner)
-            loops.histograms(self._part(task), block, single[0], mine[0], sets[0], mine[1], top, counts)
+            mine = _padded(query_labels[task.rows], len(task.queries))
+            loops.histograms(self._part(task), task.queries, self._owners(task, query_owner), labels, mine, counts)
             return counts[: task.size, : top + 1]
 
         return self._added(work, packed, (top + 1, stride))
 
     # -- how the work is cut ----------------------------------------------------------------------------------------
 
-    def _visit(self, task: _Task, limits: np.ndarray, query_owner: np.ndarray | None, action: int, *rest: Any) -> None:
-        block = self._block(task, limits, query_owner)
-        compiled("kernels_scan").within(self._part(task), block, action, *rest)
+    def _visit(self, task: _Task, limit: np.ndarray, query_owner: np.ndarray | None) -> tuple[Any, ...]:
+        """What `kernels_scan.near` takes for the queries of a task."""
+        limits = _padded(limit[task.rows].astype(np.int64), len(task.queries))
+        return self._part(task), task.queries, limits, self._owners(task, query_owner)
 
     def _part(self, task: _Task) -> Any:
-        part = compiled("kernels_scan").Part
-        return part(self.tiles, *task.span, self.n, self.words, self.mask, self.masked, self.owner)
+        return compiled("kernels_scan").Part(self.tiles, *task.span, self.n, self.words, self.mask, self.masked)
 
-    def _block(self, task: _Task, limits: np.ndarray, query_owner: np.ndarray | None) -> Any:
-        q = len(task.queries)
-        owner = NOBODY if query_owner is None else _padded(query_owner[task.rows], q)
-        return compiled("kernels_scan").Block(task.queries, owner, _padded(limits.astype(np.int64), q))
+    def _owners(self, task: _Task, query_owner: np.ndarray | None) -> Any:
+        if self.owner is None or query_owner is None:
+            return None
+        return compiled("kernels_scan").Owners(self.owner, _padded(query_owner[task.rows], len(task.queries)))
 
     def _added(self, work: Callable[[_Task], np.ndarray], packed: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         out = np.zeros((len(packed), *shape), np.int64)

@@ -1,7 +1,7 @@
 """What bits carry, in one place: usage, entropies, code lengths, information about classes, dependence.
 
 The code lives by subject in `usage`, `entropy`, `lengths`, `collisions`, `classes`, `log_odds`, `joint`, `dependence`
-and `smaller`; null models and intervals in `significance`.
+and `shorter`; null models and intervals in `significance`.
 """
 
 from codelab.classes import ClassInformation, attribute_information, class_information
@@ -11,8 +11,9 @@ from codelab.entropy import BlockEntropy, block_entropy, entropy_of_counts
 from codelab.joint import JointInformation, joint_information
 from codelab.lengths import CodeLength, TotalCorrelation, code_length, total_correlation
 from codelab.log_odds import ClassLogOdds, class_log_odds
+from codelab.shorter import SmallerCode, smaller_code
+from codelab.shorter_criteria import propose_bits
 from codelab.significance import binary_entropy, wilson_interval
-from codelab.smaller import SmallerCode, propose_bits, smaller_code
 from codelab.usage import BitUsage, DegreesOfFreedom, bit_usage, degrees_of_freedom
 
 __all__ = [

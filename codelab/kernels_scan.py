@@ -40,26 +40,24 @@ class Part(NamedTuple):
     """uint64 `[V]`: the bits of these words that count."""
     masked: bool
     """Whether any bit does not count."""
-    owner: np.ndarray
-    """int32 `[n]`, or empty: an item is left out for queries of the same owner."""
 
 
-class Block(NamedTuple):
-    """A block of queries."""
+class Owners(NamedTuple):
+    """Items are left out for queries of the same owner; where nothing is left out, loops take None instead."""
 
-    words: np.ndarray
-    """uint64 `[Q, V]`, Q a multiple of 4, only the words and bits that count."""
-    owner: np.ndarray
-    """int32 `[Q]`; not read where the database has no owners."""
-    limit: np.ndarray
-    """int64 `[Q]`: only items nearer than this matter; 0 for a query that is only there to fill a group of four."""
+    items: np.ndarray
+    """int32 `[n]`."""
+    queries: np.ndarray
+    """int32 `[Q]`."""
 
 
 class Kept(NamedTuple):
     """The items that may be among the k nearest of each query."""
 
+    limit: np.ndarray
+    """int64 `[Q]`: the distance of the k-th nearest so far, bits + 1 until there are k; see `near`."""
     near: np.ndarray
-    """int64 `[Q]`: how many of them are at distance <= limit."""
+    """int64 `[Q]`: how many items were at distance <= limit."""
     seen: np.ndarray
     """int64 `[Q, bits + 2]`: how many there were at each distance."""
     far: np.ndarray
@@ -183,48 +181,106 @@ def distances(part, queries, out):
                     row[i] = (lanes[i] >> shift) & LOW
 
 
-@njit(cache=True, nogil=True)
-def nearest(part, queries, k, kept):
-    """Keep what may be among the k nearest items of each query, in one pass over a part of the database.
+@njit(nogil=True)
+def _left_out(owners, row, q):
+    if owners is None:  # known when the loop is compiled
+        return False
+    return owners.items[row] == owners.queries[q]
 
-    A query keeps every item nearer than its limit, the distance of its k-th so far (bits + 1 until there are k);
-    items arrive in row order, so a later item at that distance can never be wanted.
+
+def _for_each_near(take):
+    """A loop that calls the compiled `take(q, row, distance, into)` for every item nearer than its query's limit.
+
+    Items come in row order. The loop takes:
+        part: the database.
+        queries: uint64 `[Q, V]`, Q a multiple of 4, only the words and bits that count.
+        limit: int64 `[Q]`, read again for each item, so `take` may lower it; 0 for a query that only fills a group of
+            four.
+        owners: `Owners` or None.
+        into: what `take` reads and writes.
     """
-    lanes = np.empty(TILE, np.uint64)
-    copy = np.empty((len(part.words), TILE), np.uint64)
-    limit = queries.limit
-    for t in range(part.first, part.last):
-        tile = _tile(part, t, copy)
-        for q in range(0, len(queries.words), 4):
-            floor = _floor(limit, q)
-            if measure(tile, queries.words[q : q + 4], floor, lanes) & TOP == TOP:
-                continue
-            for start in range(0, TILE, CHUNK):
-                if _far(lanes, start, floor):
+
+    @njit(nogil=True)  # not kept on disk itself, but within the functions that call it
+    def loop(part, queries, limit, owners, into):
+        lanes = np.empty(TILE, np.uint64)
+        copy = np.empty((len(part.words), TILE), np.uint64)
+        for t in range(part.first, part.last):
+            tile = _tile(part, t, copy)
+            for q in range(0, len(queries), 4):
+                floor = _floor(limit, q)
+                if measure(tile, queries[q : q + 4], floor, lanes) & TOP == TOP:
                     continue
-                for i in range(start, start + CHUNK):
-                    word = lanes[i]
-                    if (word + floor) & TOP == TOP:
+                for start in range(0, TILE, CHUNK):
+                    if _far(lanes, start, floor):
                         continue
-                    row = t * TILE + i
-                    if row >= part.n:
-                        break
-                    for j in range(q, q + 4):
-                        d = np.int64(word & LOW)
-                        word >>= LANE
-                        if d < limit[j] and not _left_out(part, queries, row, j):
-                            _keep(j, d, row, k, limit, kept)
+                    for i in range(start, start + CHUNK):
+                        word = lanes[i]
+                        if (word + floor) & TOP == TOP:
+                            continue
+                        row = t * TILE + i
+                        if row >= part.n:
+                            break
+                        for j in range(q, q + 4):
+                            d = np.int64(word & LOW)
+                            word >>= LANE
+                            if d < limit[j] and not _left_out(owners, row, j):
+                                take(j, row, d, into)
+
+    return loop
 
 
-@njit(inline="always")
-def _left_out(part, queries, row, q):
-    return len(part.owner) > 0 and part.owner[row] == queries.owner[q]
+@njit(nogil=True)
+def _count(q, row, d, counts):
+    counts[q] += 1
+
+
+_count_each = _for_each_near(_count)
 
 
 @njit(cache=True, nogil=True)
-def _keep(q, d, row, k, limit, kept):
+def count_near(part, queries, limit, owners, counts):
+    """How many items are nearer than each query's limit, added to `counts` int64 `[Q]`."""
+    _count_each(part, queries, limit, owners, counts)
+
+
+@njit(nogil=True)
+def _list(q, row, d, into):
+    place, far, rows = into
+    far[place[q]] = d
+    rows[place[q]] = row
+    place[q] += 1
+
+
+_list_each = _for_each_near(_list)
+
+
+@njit(cache=True, nogil=True)
+def list_near(part, queries, limit, owners, place, far, rows):
+    """List what is nearer than each query's limit in `far` and `rows`, query q from `place[q]` on, in row order."""
+    _list_each(part, queries, limit, owners, (place, far, rows))
+
+
+@njit(nogil=True)
+def _count_class(q, row, d, into):
+    limit, labels, counts = into
+    if d == limit[q] - 1 and labels[row] >= 0:
+        counts[q, labels[row]] += 1
+
+
+_count_class_of_each = _for_each_near(_count_class)
+
+
+@njit(cache=True, nogil=True)
+def count_classes(part, queries, limit, owners, labels, counts):
+    """Items of each class at exactly limit - 1 from each query, added to `counts` int64 `[Q, C]`."""
+    _count_class_of_each(part, queries, limit, owners, (limit, labels, counts))
+
+
+@njit(nogil=True)
+def _keep(q, row, d, into):
     """Add an item; the limit falls as long as k items are nearer."""
-    near, seen = kept.near, kept.seen
+    k, kept = into
+    limit, near, seen = kept.limit, kept.near, kept.seen
     if kept.size[q] == kept.far.shape[1]:
         _cut_back(q, k, limit[q], kept)
     kept.far[q, kept.size[q]] = d
@@ -235,6 +291,18 @@ def _keep(q, d, row, k, limit, kept):
     while near[q] - seen[q, limit[q]] >= k:
         near[q] -= seen[q, limit[q]]
         limit[q] -= 1
+
+
+_keep_each = _for_each_near(_keep)
+
+
+@njit(cache=True, nogil=True)
+def nearest(part, queries, owners, k, kept):
+    """Keep what may be among the k nearest items of each query, in one pass over a part of the database.
+
+    Items arrive in row order, so a later item at the distance of the k-th so far can never be wanted.
+    """
+    _keep_each(part, queries, kept.limit, owners, (k, kept))
 
 
 @njit(cache=True, nogil=True)
@@ -254,121 +322,35 @@ def _cut_back(q, k, limit, kept):
 
 
 @njit(cache=True, nogil=True)
-def in_order(kept, bits, k, distances, indices):
-    """Each query's kept items by (distance, row), the first k of them; a counting sort keeps the row order.
-
-    Places that stay empty keep what `distances` and `indices` `[Q, k]` held.
-    """
-    place = np.empty(bits + 2, np.int64)
-    for q in range(len(distances)):
-        far, rows, size = kept.far[q], kept.rows[q], kept.size[q]
-        place[:] = 0
-        for at in range(size):
-            place[far[at] + 1] += 1
-        for d in range(bits + 1):
-            place[d + 1] += place[d]
-        for at in range(size):
-            d = far[at]
-            if place[d] < k:
-                distances[q, place[d]] = d
-                indices[q, place[d]] = rows[at]
-            place[d] += 1
-
-
-COUNT, LIST, VOTE = 0, 1, 2
-
-
-@njit(cache=True, nogil=True)
-def within(part, queries, action, size, far, rows, labels, votes):
-    """Visit every item nearer than its query's limit.
-
-    Args:
-        part, queries: the database and the queries.
-        action: COUNT them in `size`; LIST them in row order in `far` and `rows`, where query q writes from size[q] on;
-            or VOTE: at exactly limit - 1, count the item's class in `votes` `[Q, C]`.
-    """
-    lanes = np.empty(TILE, np.uint64)
-    copy = np.empty((len(part.words), TILE), np.uint64)
-    limit = queries.limit
-    for t in range(part.first, part.last):
-        tile = _tile(part, t, copy)
-        for q in range(0, len(queries.words), 4):
-            floor = _floor(limit, q)
-            if measure(tile, queries.words[q : q + 4], floor, lanes) & TOP == TOP:
-                continue
-            for start in range(0, TILE, CHUNK):
-                if _far(lanes, start, floor):
-                    continue
-                for i in range(start, start + CHUNK):
-                    word = lanes[i]
-                    if (word + floor) & TOP == TOP:
-                        continue
-                    row = t * TILE + i
-                    if row >= part.n:
-                        break
-                    for j in range(q, q + 4):
-                        d = np.int64(word & LOW)
-                        word >>= LANE
-                        if d >= limit[j] or _left_out(part, queries, row, j):
-                            continue
-                        if action == VOTE:
-                            if d == limit[j] - 1 and labels[row] >= 0:
-                                votes[j, labels[row]] += 1
-                            continue
-                        if action == LIST:
-                            far[size[j]] = d
-                            rows[size[j]] = row
-                        size[j] += 1
-
-
-@njit(cache=True, nogil=True)
-def sort_lists(far, rows, offsets, bits):
-    """Bring each query's part of `far` and `rows` from row order into (distance, row) order."""
-    place = np.empty(bits + 2, np.int64)
-    for q in range(len(offsets) - 1):
-        start, stop = offsets[q], offsets[q + 1]
-        old_far, old_rows = far[start:stop].copy(), rows[start:stop].copy()
-        place[:] = 0
-        for d in old_far:
-            place[d + 1] += 1
-        for d in range(bits + 1):
-            place[d + 1] += place[d]
-        for at in range(stop - start):
-            d = old_far[at]
-            far[start + place[d]] = d
-            rows[start + place[d]] = old_rows[at]
-            place[d] += 1
-
-
-@njit(cache=True, nogil=True)
-def histograms(part, queries, labels, query_labels, sets, query_sets, top, counts):
+def histograms(part, queries, owners, labels, query_labels, counts):
     """Count the items of each query by grade and distance.
 
     A lane becomes distance + stride * (grade + (top + 1) if the item is left out), and is then an address in the
-    query's table. Grade: labels shared, at most `top`.
+    query's table. The grade of an item is how many labels it shares with the query, at most `top`.
 
     Args:
-        part, queries: the database and the queries; limits are not read.
-        labels, query_labels: int32 `[n]` and `[Q]`, never equal for none; not read where there are sets.
-        sets, query_sets: uint64 `[n, L]` and `[Q, L]`, sets of labels; empty where items have one label.
-        top: the highest grade.
+        part: the database.
+        queries: uint64 `[Q, V]`, Q a multiple of 4, only the words and bits that count.
+        owners: `Owners` or None.
+        labels, query_labels: int32 `[n]` and `[Q]`, different where there is none; or sets of labels, uint64 `[n, L]`
+            and `[Q, L]`.
         counts: uint32 `[Q, 2 (top + 1), stride]`, stride = bits + 1; added to.
     """
-    stride = counts.shape[2]
+    top, stride = counts.shape[1] // 2 - 1, counts.shape[2]
     lanes = np.empty(TILE, np.uint64)
     copy = np.empty((len(part.words), TILE), np.uint64)
     table = counts.reshape(len(counts), -1)
     for t in range(part.first, part.last):
         tile = _tile(part, t, copy)
         start, stop = t * TILE, min(part.n, t * TILE + TILE)
-        for q in range(0, len(queries.words), 4):
-            measure(tile, queries.words[q : q + 4], np.uint64(0), lanes)
-            if len(sets):
-                _add_shared(sets[start:stop], query_sets[q : q + 4], top, stride, lanes)
-            else:
+        for q in range(0, len(queries), 4):
+            measure(tile, queries[q : q + 4], np.uint64(0), lanes)
+            if labels.ndim == 1:  # whether it is, and whether there are owners, is known when the loop is compiled
                 _add_equal(labels[start:stop], query_labels[q : q + 4], stride, lanes)
-            if len(part.owner):
-                _add_equal(part.owner[start:stop], queries.owner[q : q + 4], (top + 1) * stride, lanes)
+            else:
+                _add_shared(labels[start:stop], query_labels[q : q + 4], top, stride, lanes)
+            if owners is not None:
+                _add_equal(owners.items[start:stop], owners.queries[q : q + 4], (top + 1) * stride, lanes)
             h0, h1, h2, h3 = table[q], table[q + 1], table[q + 2], table[q + 3]
             for i in range(stop - start):
                 word = lanes[i]

@@ -1,14 +1,15 @@
 """Who ranks whom: queries against a database, what is relevant to a query, and what is left out of its ranking.
 
-The sufficient statistic of every measure here is one histogram a query: how many items of each relevance lie at each
-distance. Histograms of two parts of a database add up to that of the whole.
+Each query's sufficient statistic for every measure here is a histogram: the number of items of each relevance at each
+distance. The histograms of two parts of a database add up to the histogram of the whole.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from codelab.hamming import LONG, Scan
 from codelab.kernels import compiled
 from codelab.progress import counter
 from codelab.result import Source
-from codelab.search import FeatureSource, bit_mask
+from codelab.search import FeatureSource
 
 Groups = str | Sequence[Any] | np.ndarray | None
 
@@ -37,117 +38,142 @@ STEP = 0.01
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """Queries and a database that fit each other.
+class Ranking(ABC):
+    """Queries and a database that fit each other; the subclass knows the distance between them.
 
     Args:
         queries, database: the two sets; one object where the database ranks itself.
-        by: `codes` (Hamming) or `features` (cosine).
         query_owner, owner: int32; an item is left out of a query's ranking where these are equal; None: nothing is.
         left_out: what is left out, in words.
-        keep: bool `[B]`, the bits that count.
         threads: for the kernels.
     """
 
     queries: Codes
     database: Codes
-    by: str
     query_owner: np.ndarray | None
     owner: np.ndarray | None
     left_out: str
-    keep: np.ndarray
     threads: int | None
+
+    by: ClassVar[str]
+    """`codes` or `features`."""
+
+    pair_cost: ClassVar[int]
+    """Cost of one distance, in Hamming distances of 256 bits, to tell how long the work is."""
+
+    @property
+    @abstractmethod
+    def bits(self) -> int | None:
+        """Bits that count in a distance; None where it is not one of bits."""
+
+    @abstractmethod
+    def source(self, codes: Codes) -> Source:
+        """Provenance of the queries or the database."""
+
+    @abstractmethod
+    def histograms(self, top: int = 1) -> Iterator[tuple[slice, np.ndarray]]:
+        """Blocks of queries with the number of items of grade 0 to `top` in each group of equal distance.
+
+        The grade of an item is the number of labels it shares with the query, at most `top`.
+
+        Yields:
+            the rows of the block and int64 `[q, top + 1, G]`, nearest group first; groups may be empty.
+        """
+
+    @abstractmethod
+    def within(self, radii: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Blocks of queries with the number of items, and of relevant items, within each radius: `[q, len(radii)]`.
+
+        `radii` ascend.
+        """
+
+    @abstractmethod
+    def radii(self) -> np.ndarray:
+        """The radii at which a curve has a point."""
+
+    @abstractmethod
+    def _votes(self, k: int, temperature: float | None) -> Iterator[tuple[slice, np.ndarray]]:
+        """`votes`, where every item of the database has a label."""
+
+    def votes(self, k: int, temperature: float | None) -> Iterator[tuple[slice, np.ndarray]]:
+        """Blocks of queries with the votes of their k nearest labelled items for each class, float64 `[q, C]`.
+
+        Items tied at the k-th place share the places left. A vote weighs 1; with a temperature, exp(cosine /
+        temperature) divided by the weight of the nearest item.
+        """
+        named = self.database.labels >= 0
+        if named.all():
+            return self._votes(k, temperature)
+        owner = None if self.owner is None else self.owner[named]
+        return replace(self, database=self.database[named], owner=owner)._votes(k, temperature)
 
     @property
     def relevance(self) -> str:
         """The rule by which an item is relevant to a query, in words."""
         return "share a label" if self.database.multilabel else "same label"
 
-    def top_grade(self) -> int:
-        """The highest grade an item can have."""
-        return max(1, int(self.queries.labels.sum(axis=1).max())) if self.database.multilabel else 1
-
-    def histograms(self, top: int = 1) -> Iterator[tuple[slice, np.ndarray]]:
-        """Blocks of queries with, for each, how many items of grade 0 to `top` are in each group of equal distance.
-
-        The grade of an item is the number of labels it shares with the query, at most `top`.
-
-        Yields:
-            the rows of the block and int64 `[q, top + 1, G]`, nearest group first; for codes G = B + 1 and group d is
-            distance d, for features groups at the end are empty.
-        """
-        if self.by == "codes":
-            yield from self._code_histograms(top)
-            return
-        if top > MAX_GRADES:
-            raise UsageError(f"{top} grades: expected at most {MAX_GRADES}")
-        for rows, distances, grades, out in self._cosines(top):
-            tables = [_tie_groups(*row, top) for row in zip(distances, grades, out, strict=True)]
-            groups = max(table.shape[1] for table in tables)
-            counts = np.zeros((len(tables), top + 1, groups), np.int64)
-            for one, table in zip(counts, tables, strict=True):
-                one[:, : table.shape[1]] = table
-            yield rows, counts
-
-    def within(self, radii: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        """Blocks of queries with how many items, and relevant items, are within each radius: `[q, len(radii)]`.
-
-        `radii` ascend; they are Hamming distances for codes and 1 - cosine for features.
-        """
-        if self.by == "codes":
-            at = np.minimum(radii, self.keep.sum()).astype(np.int64)
-            for rows, counts in self._code_histograms(1):
-                grown = counts.cumsum(axis=2)[:, :, at]
-                yield rows, grown.sum(axis=1), grown[:, 1]
-            return
-        for rows, distances, grades, out in self._cosines(1):
-            size = len(radii) + 1
-            step = np.searchsorted(radii, distances)  # the first radius that takes the item in
-            key = (np.arange(len(step))[:, None] * 2 + grades) * size + step
-            counts = np.bincount(key[~out], minlength=2 * len(step) * size).reshape(len(step), 2, size)
-            grown = counts.cumsum(axis=2)[:, :, :-1]
-            yield rows, grown.sum(axis=1), grown[:, 1]
-
-    def radii(self) -> np.ndarray:
-        """Every radius worth a point on a curve: each Hamming distance, or each `STEP` of 1 - cosine."""
-        return np.arange(self.keep.sum() + 1) if self.by == "codes" else np.arange(round(2 / STEP) + 1) * STEP
-
-    def votes(self, k: int, temperature: float | None) -> Iterator[tuple[slice, np.ndarray]]:
-        """Blocks of queries with the votes of their k nearest labelled items for each class, float64 `[q, C]`.
-
-        Items tied at the k-th place share the places left. A vote weighs 1, or exp(cosine / temperature) over that of
-        the nearest.
-        """
-        ranking = self._labelled()
-        yield from ranking._code_votes(k, temperature) if self.by == "codes" else ranking._cosine_votes(k, temperature)
-
-    def source(self, codes: Codes) -> Source:
-        """What to say of the queries or the database."""
-        return Source.of(codes) if self.by == "codes" else FeatureSource.of(codes)
-
     @property
     def n_classes(self) -> int:
         """Classes of the queries or the database; the shorter list is the beginning of the longer."""
         return max(len(self.queries.classes), len(self.database.classes))
 
-    # -- codes --------------------------------------------------------------------------------------------------------
+    def top_grade(self) -> int:
+        """The highest grade an item can have."""
+        return max(1, int(self.queries.labels.sum(axis=1).max())) if self.database.multilabel else 1
 
-    def _scan(self) -> Scan:
-        return Scan.of(self.database, keep=self.keep, owner=self.owner, threads=self.threads)
+    def _chunks(self, row_bytes: int) -> Iterator[slice]:
+        """Blocks of queries whose tables, `row_bytes` a query, fit in `CHUNK`; long work gets a progress bar."""
+        q = len(self.queries)
+        pairs = q * len(self.database) * self.pair_cost
+        step = max(1, CHUNK // row_bytes)
+        if pairs >= LONG:  # so that the bar moves, and the scan of a block draws none of its own
+            step = min(step, max(256, q * LONG // (8 * pairs)))
+        blocks = (slice(start, min(start + step, q)) for start in range(0, q, step))
+        if pairs < LONG:
+            yield from blocks
+            return
+        with counter("ranking", q) as advance:
+            for rows in blocks:
+                yield rows
+                advance(rows.stop - rows.start)
 
-    def _code_histograms(self, top: int) -> Iterator[tuple[slice, np.ndarray]]:
+
+@dataclass(frozen=True)
+class HammingRanking(Ranking):
+    """Codes by Hamming distance over the bits in `keep`, bool `[B]`; group d of a histogram is distance d."""
+
+    keep: np.ndarray
+
+    by = "codes"
+    pair_cost = 1
+
+    @property
+    def bits(self) -> int:
+        return int(self.keep.sum())
+
+    def source(self, codes: Codes) -> Source:
+        return Source.of(codes)
+
+    def histograms(self, top: int = 1) -> Iterator[tuple[slice, np.ndarray]]:
         scan = self._scan()
         for rows in self._chunks(8 * (top + 1) * (scan.bits + 1)):
-            owner = None if self.query_owner is None else self.query_owner[rows]
             packed, labels = self.queries.packed[rows], self.queries.labels[rows]
-            yield rows, scan.histograms(packed, self.database.labels, labels, top=top, query_owner=owner)
+            yield rows, scan.histograms(packed, self.database.labels, labels, top=top, query_owner=self._mine(rows))
 
-    def _code_votes(self, k: int, temperature: float | None) -> Iterator[tuple[slice, np.ndarray]]:
+    def within(self, radii: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        at = np.minimum(radii, self.bits).astype(np.int64)
+        for rows, counts in self.histograms():
+            grown = counts.cumsum(axis=2)[:, :, at]
+            yield rows, grown.sum(axis=1), grown[:, 1]
+
+    def radii(self) -> np.ndarray:
+        return np.arange(self.bits + 1)
+
+    def _votes(self, k: int, temperature: float | None) -> Iterator[tuple[slice, np.ndarray]]:
         scan, classes = self._scan(), self.n_classes
         decay = 0.0 if temperature is None else 2 / (scan.bits * temperature)  # the cosine of two codes is 1 - 2 d / B
         for rows in self._chunks(8 * (2 * k + 3 * classes)):
-            owner = None if self.query_owner is None else self.query_owner[rows]
-            packed = self.queries.packed[rows]
+            packed, owner = self.queries.packed[rows], self._mine(rows)
             far, index = scan.nearest(packed, min(k, len(self.database)), owner)
             found = far >= 0
             last = far.max(axis=1, initial=-1)
@@ -160,7 +186,62 @@ class Ranking:
             share = places / np.maximum(tied.sum(axis=1), 1)
             yield rows, votes.reshape(len(far), classes) + tied * share[:, None]
 
-    # -- features -----------------------------------------------------------------------------------------------------
+    def _scan(self) -> Scan:
+        return Scan.of(self.database, keep=self.keep, owner=self.owner, threads=self.threads)
+
+    def _mine(self, rows: slice) -> np.ndarray | None:
+        return None if self.query_owner is None else self.query_owner[rows]
+
+
+@dataclass(frozen=True)
+class CosineRanking(Ranking):
+    """Features by 1 - cosine."""
+
+    by = "features"
+    pair_cost = 64
+    bits = None
+
+    def source(self, codes: Codes) -> Source:
+        return FeatureSource.of(codes)
+
+    def histograms(self, top: int = 1) -> Iterator[tuple[slice, np.ndarray]]:
+        if top > MAX_GRADES:
+            raise UsageError(f"{top} grades: expected at most {MAX_GRADES}")
+        for rows, distances, grades, out in self._cosines(top):
+            tables = [_tie_groups(*row, top) for row in zip(distances, grades, out, strict=True)]
+            groups = max(table.shape[1] for table in tables)
+            counts = np.zeros((len(tables), top + 1, groups), np.int64)
+            for one, table in zip(counts, tables, strict=True):
+                one[:, : table.shape[1]] = table
+            yield rows, counts
+
+    def within(self, radii: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        for rows, distances, grades, out in self._cosines(1):
+            size = len(radii) + 1
+            step = np.searchsorted(radii, distances)  # the first radius that takes the item in
+            key = (np.arange(len(step))[:, None] * 2 + grades) * size + step
+            counts = np.bincount(key[~out], minlength=2 * len(step) * size).reshape(len(step), 2, size)
+            grown = counts.cumsum(axis=2)[:, :, :-1]
+            yield rows, grown.sum(axis=1), grown[:, 1]
+
+    def radii(self) -> np.ndarray:
+        return np.arange(round(2 / STEP) + 1) * STEP
+
+    def _votes(self, k: int, temperature: float | None) -> Iterator[tuple[slice, np.ndarray]]:
+        for rows, distances, _, out in self._cosines(1):
+            votes = np.zeros((len(distances), self.n_classes))
+            for one, row, gone in zip(votes, distances, out, strict=True):
+                near, names = row[~gone], self.database.labels[~gone]
+                if not len(near):
+                    continue
+                places = min(k, len(near))
+                last = np.partition(near, places - 1)[places - 1]
+                ahead, tied = near < last, near == last
+                weight = ahead + tied * ((places - ahead.sum()) / tied.sum())
+                if temperature is not None:
+                    weight *= np.exp((near.min() - near) / temperature)
+                one += np.bincount(names, weight, len(one))
+            yield rows, votes
 
     def _cosines(self, top: int) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
         """Blocks of queries with 1 - cosine, grade and whether an item is left out, each `[q, N]`."""
@@ -180,48 +261,6 @@ class Ranking:
         if self.database.multilabel:
             return np.minimum(mine.astype(np.float32) @ theirs.astype(np.float32).T, top).astype(np.int64)
         return ((mine[:, None] == theirs) & (mine[:, None] >= 0)).astype(np.int64)
-
-    def _cosine_votes(self, k: int, temperature: float | None) -> Iterator[tuple[slice, np.ndarray]]:
-        for rows, distances, _, out in self._cosines(1):
-            votes = np.zeros((len(distances), self.n_classes))
-            for one, row, gone in zip(votes, distances, out, strict=True):
-                near, names = row[~gone], self.database.labels[~gone]
-                if not len(near):
-                    continue
-                places = min(k, len(near))
-                last = np.partition(near, places - 1)[places - 1]
-                ahead, tied = near < last, near == last
-                weight = ahead + tied * ((places - ahead.sum()) / tied.sum())
-                if temperature is not None:
-                    weight *= np.exp((near.min() - near) / temperature)
-                one += np.bincount(names, weight, len(one))
-            yield rows, votes
-
-    # -- both ---------------------------------------------------------------------------------------------------------
-
-    def _labelled(self) -> Ranking:
-        """The same with only the items of the database that have a label."""
-        named = self.database.labels >= 0
-        if named.all():
-            return self
-        owner = None if self.owner is None else self.owner[named]
-        return replace(self, database=self.database[named], owner=owner)
-
-    def _chunks(self, row_bytes: int) -> Iterator[slice]:
-        """Blocks of queries whose tables, `row_bytes` a query, fit in `CHUNK`; long work gets a progress bar."""
-        q = len(self.queries)
-        pairs = q * len(self.database) * (1 if self.by == "codes" else 64)
-        step = max(1, CHUNK // row_bytes)
-        if pairs >= LONG:  # so that the bar moves, and the scan of a block draws none of its own
-            step = min(step, max(256, q * LONG // (8 * pairs)))
-        blocks = (slice(start, min(start + step, q)) for start in range(0, q, step))
-        if pairs < LONG:
-            yield from blocks
-            return
-        with counter("ranking", q) as advance:
-            for rows in blocks:
-                yield rows
-                advance(rows.stop - rows.start)
 
 
 def _tie_groups(distances: np.ndarray, grades: np.ndarray, out: np.ndarray, top: int) -> np.ndarray:
@@ -245,7 +284,6 @@ def rank(
     exclude_self: bool = False,
     groups: Groups | tuple[Groups, Groups] = None,
     by: str = "codes",
-    mask: np.ndarray | None = None,
     threads: int | None = None,
 ) -> Ranking:
     """Check that queries and database fit each other, and settle what is left out of each ranking.
@@ -253,12 +291,7 @@ def rank(
     Args:
         queries: labelled Codes.
         database: labelled Codes; None: the queries, each left out of its own ranking.
-        exclude_self: leave row i out of query i's ranking; the two sets must be the same.
-        groups: an item column or an array with one value an item (two arrays, of queries and database, where those
-            differ): items of a query's own group are left out of its ranking. Empty values belong to no group.
-        by: `codes` or `features`.
-        mask: the bits that count.
-        threads: for the kernels.
+        exclude_self, groups, by, threads: see `retrieval_options.RankOptions`. Empty values belong to no group.
 
     Raises:
         UsageError: an option that cannot be.
@@ -281,7 +314,8 @@ def rank(
     words = ["self"] if itself else []
     if groups is not None:
         words.append(f"same {groups}" if isinstance(groups, str) else "same group")
-    return Ranking(queries, base, by, query_owner, owner, " and ".join(words), bit_mask(mask, base.bits), threads)
+    sets = queries, base, query_owner, owner, " and ".join(words), threads
+    return CosineRanking(*sets) if by == "features" else HammingRanking(*sets, np.ones(base.bits, bool))
 
 
 def average_precisions(ranking: Ranking, places: int, ties: str, normalise: str) -> np.ndarray:

@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codelab import gains
-from codelab.budget import BudgetCurve, bit_budget_curve
 from codelab.checks import check_choice, check_real, check_whole
 from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
 from codelab.formats import number
-from codelab.ranking import Groups, Ranking, average_precisions, rank
+from codelab.ranking import Ranking, average_precisions
 from codelab.result import Result, Source
-from codelab.retrieval_result import Averaging, RetrievalResult, class_average, summarise
+from codelab.retrieval_options import Options, RankOptions, begin
+from codelab.retrieval_result import RetrievalResult, class_average, summarise
 from codelab.search import SearchResult, ranked, search
+from codelab.shorter import BudgetCurve, bit_budget_curve
 
 if TYPE_CHECKING:
     import pandas as pd
+    from typing_extensions import Unpack
 
 __all__ = [
     "BudgetCurve",
+    "Options",
     "PrecisionRecallCurve",
     "RetrievalResult",
     "SearchResult",
@@ -45,14 +48,7 @@ def retrieval_map(
     k: int | None = None,
     ties: str = "expected",
     normalise: str = "relevant",
-    exclude_self: bool = False,
-    groups: Groups | tuple[Groups, Groups] = None,
-    by: str = "codes",
-    average: str = "query",
-    bootstrap: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-    threads: int | None = None,
+    **options: Unpack[Options],
 ) -> RetrievalResult:
     """Mean average precision, exactly, from distance histograms: the expectation over random order of ties.
 
@@ -60,20 +56,14 @@ def retrieval_map(
         queries: labelled Codes; an item is relevant when it has the query's label, or shares one of its labels. A
             query without a label has no relevant item; an item without one is relevant to none.
         database: labelled Codes; None: the queries, each left out of its own ranking.
-        k: how many places count (mAP@k), at most N; None for all. Where fewer items are left after self and groups are
-            left out, the places past the last item hold nothing.
-        ties: `expected`; `optimistic` or `pessimistic` put the relevant items of a tie first or last. These name the
-            order of ties, the best and the worst there is; divided by what is `found`, a better order may have a lower
-            value, so that these two need not hold the expected value between them.
+        k: how many places count (mAP@k), at most N; None: all. Where fewer items are left after self and groups are
+            left out, the places past the last item are empty.
+        ties: `expected`; `optimistic` or `pessimistic` put the relevant items of a tie first or last. With
+            `normalise="found"` the better order may have the lower value, as it finds more items to divide by: the
+            expected value then need not lie between the two.
         normalise: divide by all `relevant` items, by at most k of them (`min_k`), or by those `found` in the first k
             places (the hashing papers' form; 0 where none is found).
-        exclude_self: leave row i out of query i's ranking where `database` is the queries again.
-        groups: item column, or one value an item: the query's own group is left out of its ranking as well (near
-            copies: skin tones of one emoji, frames of one video). A pair of arrays where the sets differ.
-        by: `codes` (Hamming), or `features` (cosine over `Codes.features`; set others with `dataclasses.replace`).
-        average: over queries (`query`), or over classes the mean of their queries (`class`).
-        bootstrap, confidence, seed: resamples of the queries, and the share of them the interval holds.
-        threads: default: the cores this process may use.
+        options: `groups`, `by`, `average`, `bootstrap` and others, each explained in `codelab.retrieval.Options`.
 
     Returns:
         RetrievalResult. Queries without a relevant item are left out of the average and counted in `skipped`.
@@ -93,8 +83,7 @@ def retrieval_map(
         >>> [round(retrieval_map(codes[[0]], codes, ties=t).value, 4) for t in ("optimistic", "pessimistic")]
         [0.8333, 0.5833]
     """
-    ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
-    averaging = Averaging(average, bootstrap, confidence, seed)
+    ranking, averaging = begin("retrieval_map", queries, database, options)
     check_choice("ties", ties, gains.TIES)
     check_choice("normalise", normalise, gains.NORMALISE)
     places = _places(k, ranking)
@@ -109,14 +98,7 @@ def precision_at_k(
     *,
     k: int,
     ties: str = "expected",
-    exclude_self: bool = False,
-    groups: Groups | tuple[Groups, Groups] = None,
-    by: str = "codes",
-    average: str = "query",
-    bootstrap: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-    threads: int | None = None,
+    **options: Unpack[Options],
 ) -> RetrievalResult:
     """Share of relevant items among the k nearest.
 
@@ -128,8 +110,7 @@ def precision_at_k(
         >>> precision_at_k(codes[[0]], codes, k=1).value  # a relevant and another item tie at distance 0
         0.5
     """
-    ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
-    averaging = Averaging(average, bootstrap, confidence, seed)
+    ranking, averaging = begin("precision_at_k", queries, database, options)
     check_choice("ties", ties, gains.TIES)
     hits, relevant = _hits(ranking, _places(check_whole("k", k, 0), ranking), ties)
     values = np.where(relevant > 0, hits / k, np.nan)
@@ -142,14 +123,7 @@ def recall_at_k(
     *,
     k: int,
     ties: str = "expected",
-    exclude_self: bool = False,
-    groups: Groups | tuple[Groups, Groups] = None,
-    by: str = "codes",
-    average: str = "query",
-    bootstrap: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-    threads: int | None = None,
+    **options: Unpack[Options],
 ) -> RetrievalResult:
     """Share of a query's relevant items that are among the k nearest.
 
@@ -160,8 +134,7 @@ def recall_at_k(
         >>> recall_at_k(codes[[0]], codes, k=3).value
         1.0
     """
-    ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
-    averaging = Averaging(average, bootstrap, confidence, seed)
+    ranking, averaging = begin("recall_at_k", queries, database, options)
     check_choice("ties", ties, gains.TIES)
     hits, relevant = _hits(ranking, _places(check_whole("k", k, 0), ranking), ties)
     values = np.divide(hits, relevant, out=np.full(len(hits), np.nan), where=relevant > 0)
@@ -173,14 +146,7 @@ def precision_within_radius(
     database: Codes | None = None,
     *,
     radius: float = 2,
-    exclude_self: bool = False,
-    groups: Groups | tuple[Groups, Groups] = None,
-    by: str = "codes",
-    average: str = "query",
-    bootstrap: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-    threads: int | None = None,
+    **options: Unpack[Options],
 ) -> RetrievalResult:
     """Share of relevant items among all at distance <= radius (hash lookup); no order matters, so there are no ties.
 
@@ -192,8 +158,7 @@ def precision_within_radius(
         >>> round(precision_within_radius(codes[[0]], codes, radius=1).value, 4)
         0.6667
     """
-    ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
-    averaging = Averaging(average, bootstrap, confidence, seed)
+    ranking, averaging = begin("precision_within_radius", queries, database, options)
     if not check_real("radius", radius) >= 0:
         raise UsageError(f"radius={radius}: expected 0 or more")
     values, nothing = np.full(len(queries), np.nan), 0
@@ -257,11 +222,8 @@ def precision_recall_curve(
     queries: Codes,
     database: Codes | None = None,
     *,
-    exclude_self: bool = False,
-    groups: Groups | tuple[Groups, Groups] = None,
-    by: str = "codes",
     average: str = "query",
-    threads: int | None = None,
+    **options: Unpack[RankOptions],
 ) -> PrecisionRecallCurve:
     """Precision and recall within each Hamming radius (for features: each hundredth of 1 - cosine).
 
@@ -272,7 +234,7 @@ def precision_recall_curve(
         >>> precision_recall_curve(codes[[0]], codes).to_frame().round(2).values.tolist()
         [[0.0, 0.5, 0.5, 1.0], [1.0, 0.67, 1.0, 1.0], [2.0, 0.5, 1.0, 1.0]]
     """
-    ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
+    ranking, _ = begin("precision_recall_curve", queries, database, options, RankOptions)
     check_choice("average", average, ("query", "class"))
     radii = ranking.radii()
     precision, recall = np.full((2, len(queries), len(radii)), np.nan)
@@ -296,8 +258,8 @@ def precision_recall_curve(
         n=len(ranking.database),
         n_queries=len(queries),
         skipped=skipped,
-        bits=int(ranking.keep.sum()) if by == "codes" else None,
-        by=by,
+        bits=ranking.bits,
+        by=ranking.by,
         relevance=ranking.relevance,
         left_out=ranking.left_out,
         average=average,
@@ -311,23 +273,15 @@ def ndcg(
     k: int | None = None,
     gain: str = "exponential",
     ties: str = "expected",
-    exclude_self: bool = False,
-    groups: Groups | tuple[Groups, Groups] = None,
-    by: str = "codes",
-    average: str = "query",
-    bootstrap: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-    threads: int | None = None,
+    **options: Unpack[Options],
 ) -> RetrievalResult:
     """Normalised discounted cumulative gain; the grade of an item is how many labels it shares with the query.
 
     An item at place i counts its gain / log2(i + 1); the sum is divided by that of the best possible order.
 
     Args:
-        queries, database, k, ties, exclude_self, groups, by, average, bootstrap, confidence, seed, threads: as in
-            `retrieval_map`.
-        gain: `exponential` (2^grade - 1, as the hashing papers have it) or `linear` (the grade).
+        queries, database, k, ties, options: as in `retrieval_map`.
+        gain: `exponential` (2^grade - 1, as in the hashing papers) or `linear` (the grade).
 
     Raises:
         UsageError: more labels shared than can be counted: grades times bits stay below about 32,000, which is 126
@@ -342,8 +296,7 @@ def ndcg(
         >>> round(ndcg(codes[[0]], codes).value, 4)  # 3, 1, 3 where the best order is 3, 3, 1
         0.9514
     """
-    ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
-    averaging = Averaging(average, bootstrap, confidence, seed)
+    ranking, averaging = begin("ndcg", queries, database, options)
     check_choice("ties", ties, gains.TIES)
     check_choice("gain", gain, ("exponential", "linear"))
     places = _places(k, ranking)
@@ -363,31 +316,25 @@ def knn_accuracy(
     k: int = 20,
     weighted: bool = False,
     temperature: float = 0.07,
-    exclude_self: bool = False,
-    groups: Groups | tuple[Groups, Groups] = None,
-    by: str = "codes",
-    average: str = "query",
-    bootstrap: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-    threads: int | None = None,
+    **options: Unpack[Options],
 ) -> RetrievalResult:
-    """Share of queries whose label is the one most of their k nearest neighbours have.
+    """Accuracy of a majority vote among each query's k nearest neighbours.
 
-    Items tied at the k-th place share the places left among them, and classes with the most votes share the answer:
-    the value does not depend on the order of rows. It is the answer of the mean vote, not the mean answer over orders
-    of ties (at k = 1 that is `precision_at_k`): of three neighbours tied for one place, two of them right, the
-    majority is right, 1.0, where one drawn by chance is right 2 times in 3.
+    The value does not depend on the order of rows. Votes of items tied at the k-th place are averaged before the
+    argmax: m items tied for p places have a vote of p / m each. If c classes have the most votes and the query's
+    label is among them, the query counts 1 / c. This is not the expected accuracy over random order of ties: where
+    three neighbours tie for one place and two of them have the query's label, the query counts 1, not 2/3 (at k = 1
+    `precision_at_k` is this expectation).
 
     Args:
-        queries: Codes with one label an item; those without are not counted.
-        database: Codes with labels, items without one have no vote; None: the queries, each left out of its own
-            ranking.
+        queries: Codes with one label an item; queries without a label are not counted.
+        database: Codes with one label an item; items without a label do not vote. None: the queries, each left out of
+            its own ranking.
         k: how many neighbours vote; all of them where fewer are left after self and groups are left out.
-        weighted: a neighbour's vote weighs exp(cosine / temperature) (DINO's k-NN); the cosine of two codes of B bits
-            at distance d is 1 - 2 d / B.
+        weighted: a neighbour's vote weighs exp(cosine / temperature), as in DINO's k-NN; the cosine of two codes of B
+            bits at distance d is 1 - 2 d / B.
         temperature: of the weights.
-        exclude_self, groups, by, average, bootstrap, confidence, seed, threads: as in `retrieval_map`.
+        options: as in `retrieval_map`.
 
     Raises:
         UsageError: an option that cannot be.
@@ -398,8 +345,7 @@ def knn_accuracy(
         >>> knn_accuracy(codes, k=1).value  # both neighbours of every code are at distance 1, one of each class
         0.5
     """
-    ranking = rank(queries, database, exclude_self=exclude_self, groups=groups, by=by, threads=threads)
-    averaging = Averaging(average, bootstrap, confidence, seed)
+    ranking, averaging = begin("knn_accuracy", queries, database, options)
     if ranking.database.multilabel:
         raise DataError("knn_accuracy: needs one label an item, these codes are multi-label")
     if not check_real("temperature", temperature) > 1e-300:

@@ -107,19 +107,12 @@ class RetrievalResult(Result):
 
 @dataclass(frozen=True)
 class Averaging:
-    """How values of queries become one number and an interval.
+    """How values of queries become one number and an interval; see `retrieval_options.Options`."""
 
-    Args:
-        average: over queries (`query`), or over classes the mean of their queries (`class`).
-        bootstrap: how often the queries are resampled.
-        confidence: the share of resamples the interval holds.
-        seed: of the resampling.
-    """
-
-    average: str
-    bootstrap: int
-    confidence: float
-    seed: int
+    average: str = "query"
+    bootstrap: int = 1000
+    confidence: float = 0.95
+    seed: int = 0
 
     def __post_init__(self) -> None:
         check_choice("average", self.average, ("query", "class"))
@@ -167,7 +160,7 @@ def summarise(
         n=len(ranking.database),
         n_queries=len(values),
         skipped=int((~counted).sum()),
-        bits=int(ranking.keep.sum()) if ranking.by == "codes" else None,
+        bits=ranking.bits,
         by=ranking.by,
         ties=ties,
         normalise=normalise,
@@ -180,7 +173,7 @@ def summarise(
 
 
 def class_average(ranking: Ranking, values: np.ndarray, average: str) -> float:
-    """The average of one value a query, NaN not counted: over queries, or over classes the mean of their queries."""
+    """The mean of one value a query, without NaN: over queries, or the mean of the class means."""
     counted = ~np.isnan(values)
     if average == "query":
         return float(values[counted].mean())

@@ -11,7 +11,7 @@ from codelab.errors import UsageError
 from codelab.factors import factors
 from codelab.joint import joint_information
 from codelab.log_odds import class_log_odds
-from codelab.smaller import smaller_code
+from codelab.shorter import smaller_code
 
 LABELS = np.arange(200) % 4
 CODES = Codes.from_bits(np.random.default_rng(0).integers(0, 2, (200, 8)), LABELS, items={"tone": LABELS.astype(str)})

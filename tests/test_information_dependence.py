@@ -14,8 +14,8 @@ from codelab.dependence import bit_dependence
 from codelab.errors import DataError, UsageError
 from codelab.joint import joint_information
 from codelab.log_odds import class_log_odds
+from codelab.shorter import propose_bits, smaller_code
 from codelab.significance import pair_null
-from codelab.smaller import propose_bits, smaller_code
 
 
 def test_every_pair_against_the_oracles():

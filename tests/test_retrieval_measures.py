@@ -14,7 +14,7 @@ from rank_oracles import AWAY, hamming, noisy_codes, orders, relevance, tied_ave
 from sklearn.metrics import average_precision_score, ndcg_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from codelab import bit_budget_curve, budget, dense, ranking
+from codelab import bit_budget_curve, dense, ranking, shorter
 from codelab import hamming as scans
 from codelab.codes import Codes
 from codelab.errors import DataError, UsageError
@@ -27,6 +27,7 @@ from codelab.retrieval import (
     recall_at_k,
     retrieval_map,
 )
+from codelab.shorter_criteria import agreement
 
 QUICK = settings(max_examples=60, deadline=None)
 TIES = ("expected", "optimistic", "pessimistic")
@@ -511,7 +512,7 @@ def test_no_bit_of_noise_is_best(copies, apart):
 def test_a_group_is_in_one_half_and_each_half_needs_relevant_items():
     codes = noisy_codes(60, 16, 2)
     groups = np.arange(60) % 5
-    chooser, judge = budget._halves(ranking.rank(codes, groups=groups), np.random.default_rng(0))
+    chooser, judge = shorter._halves(ranking.rank(codes, groups=groups), np.random.default_rng(0))
     assert not set(chooser.query_owner) & set(judge.query_owner)
     assert set(chooser.owner) == set(chooser.query_owner)
     assert len(judge.database) == 60
@@ -533,7 +534,7 @@ def test_agreement_counts_the_pairs_that_are_ranked():
         bits = codes.to_bits()
         agree = bits[:, None] == bits
         expected = np.einsum("ij,ijb->b", shared, agree) / shared.sum() - agree[kept].mean(axis=0)
-        assert budget._agreement(ours) == pytest.approx(expected, abs=1e-12)
+        assert agreement(ours) == pytest.approx(expected, abs=1e-12)
 
 
 def test_one_item_and_equal_codes():
