@@ -11,23 +11,16 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from app.address import keep_history
+from app.screens import bits, overview, retrieval
+from app.state import NO_LABELS, View, label_choices, open_codes, relabelled, stamp
+from app.widgets import PAGES, style, text
+from codelab.core.attributes import same_thing
+from codelab.core.codes import Codes
+from codelab.core.errors import CodelabError
+
 if sys.path[0] != str(Path(__file__).parents[1]):  # in a clone and in a wheel: this `app`, not another project's
     sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from app import bits, overview, retrieval
-from app.address import keep_history
-from app.parts import PAGES, style, text
-from app.state import (
-    NO_LABELS,
-    View,
-    label_choices,
-    open_codes,
-    relabelled,
-    stamp,
-)
-from codelab.codes import Codes
-from codelab.errors import CodelabError
-from codelab.semantics import same_thing
 
 DEFAULT = "runs/demo/codes.parquet"
 

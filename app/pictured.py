@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import streamlit as st
 
 from app.state import View
-from codelab.codes import Codes
-from codelab.semantics import Exemplars, exemplars
+from codelab.core.codes import Codes
+from codelab.semantics.exemplars import Exemplars, exemplars
 
 
 def pictured_rows(view: View) -> np.ndarray | None:

@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow.compute as pc
 import streamlit as st
 
-from codelab.analyze import analyze
-from codelab.codes import Codes
-from codelab.errors import CodelabError
-from codelab.files import load
-from codelab.result import Result
+from codelab.analysis import analyze
+from codelab.core.codes import Codes
+from codelab.core.errors import CodelabError
+from codelab.core.files import load
+from codelab.core.result import Result
 
 if TYPE_CHECKING:
-    from codelab.encoder import Encoder
+    from codelab.images.encoder import Encoder
 
 FILE_LABELS = "the file's own"
 NO_LABELS = "none"
@@ -66,7 +66,7 @@ class View:
 
     def encoder(self) -> Encoder | str:
         """The encoder that made these codes, or why there is none."""
-        from codelab.files import find_checkpoint
+        from codelab.core.files import find_checkpoint
 
         path = find_checkpoint(self.codes, self.path)
         if path is None:
@@ -136,6 +136,6 @@ def _measured(key: Hashable, _codes: Codes, sections: tuple[str, ...]) -> dict[s
 
 @st.cache_resource(show_spinner="Loading the encoder …", max_entries=2)
 def _encoder(path: str, changed: int) -> Encoder:
-    from codelab.encoder import Encoder
+    from codelab.images.encoder import Encoder
 
     return Encoder.load(path)

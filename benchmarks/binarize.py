@@ -22,8 +22,8 @@ import numpy as np
 from measure import load
 
 from codelab import Codes, binarize, search
-from codelab.binarize import METHODS
-from codelab.binarize_coder import BLOCK
+from codelab.features.binariser import METHODS
+from codelab.features.coder import BLOCK
 
 SAMPLE = 50_000
 

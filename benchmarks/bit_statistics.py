@@ -9,7 +9,7 @@ import numpy as np
 from measure import KINDS, line, load, make_codes, side_by_side
 from scipy import sparse
 
-from codelab.kernels import bit_columns, class_counts, column_counts, pair_counts
+from codelab.kernels.counting import bit_columns, class_counts, column_counts, pair_counts
 
 ROWS = 1 << 15
 

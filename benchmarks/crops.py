@@ -27,9 +27,8 @@ from torch.nn import functional
 from training_step import photographs
 
 from training.config import TrainConfig
-from training.crops import View, multi_crop, views
+from training.crops import View, multi_crop, uniforms, views
 from training.data import read_pixels
-from training.draws import uniforms
 
 
 def timed(works: dict[str, Callable[[], object]], device: torch.device, times: int) -> dict[str, float]:

@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from codelab.atomic import atomic_path
-from codelab.errors import UsageError
-from codelab.progress import counter
+from codelab.core.errors import UsageError
+from codelab.core.io import atomic_path
+from codelab.core.progress import counter
 
 CLOTHES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"]
 FASHION = Path("/usr/share/datasets/fashion-mnist")

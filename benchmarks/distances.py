@@ -14,8 +14,8 @@ from measure import best_of, load, make_codes, side_by_side
 from numba import njit
 
 from codelab import search
-from codelab.hamming import TILE, Scan
-from codelab.kernels_scan import measure
+from codelab.kernels._scan import measure
+from codelab.neighbours.hamming import TILE, Scan
 
 
 @njit(nogil=True)

@@ -17,17 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from codelab.classes import class_information
-from codelab.codes import Codes
-from codelab.collisions import collisions
-from codelab.counts import ClassCounts, ClassPairCounts, PairCounts
-from codelab.dependence import bit_dependence
-from codelab.entropy import block_entropy
-from codelab.joint import joint_information
-from codelab.lengths import code_length, total_correlation
-from codelab.log_odds import class_log_odds
-from codelab.reuse import bit_reuse
-from codelab.usage import bit_usage, degrees_of_freedom
+from codelab.core.codes import Codes
+from codelab.measures.bit_dependence import bit_dependence
+from codelab.measures.bit_reuse import bit_reuse
+from codelab.measures.bit_usage import bit_usage
+from codelab.measures.block_entropy import block_entropy
+from codelab.measures.class_information import class_information
+from codelab.measures.class_log_odds import class_log_odds
+from codelab.measures.code_length import code_length, total_correlation
+from codelab.measures.collisions import collisions
+from codelab.measures.degrees_of_freedom import degrees_of_freedom
+from codelab.measures.joint_information import joint_information
+from codelab.statistics.counts import ClassCounts, ClassPairCounts, PairCounts
 
 
 def drawn(items: int, bits: int, classes: int) -> Codes:

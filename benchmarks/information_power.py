@@ -12,10 +12,10 @@ import argparse
 
 import numpy as np
 
-from codelab.classes import attribute_information, class_information
-from codelab.codes import Codes
-from codelab.contrast import contrast_consistency
-from codelab.significance import binary_entropy
+from codelab.core.codes import Codes
+from codelab.measures.class_information import attribute_information, class_information
+from codelab.measures.contrast_consistency import contrast_consistency
+from codelab.statistics.estimators import binary_entropy
 
 
 def main() -> None:

@@ -16,14 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from codelab.atomic import atomic_path
+from codelab.core.io import atomic_path
 from codelab.demo import Comparison, Scores, score
-from codelab.encoder import Encoder
-from codelab.export import encode_images
-from codelab.images import ImageSet, open_images
-from codelab.terminal import print_table
-from training import fit
+from codelab.images.encoder import Encoder
+from codelab.images.export import encode_images
+from codelab.images.imageset import ImageSet
+from codelab.images.sources import open_images
+from codelab.reporting.terminal import print_table
 from training.config import load_config
+from training.loop import fit
 
 RECIPE = Path(__file__).parents[1] / "configs" / "demo.yaml"
 SIMDINO = {"beta": 1.0, "clip": 3.0, "min_lr": 1e-6}

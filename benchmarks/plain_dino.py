@@ -17,10 +17,10 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 
-from codelab.encoder import Encoder, EncoderConfig
-from codelab.images import ImageSet
+from codelab.images.encoder import Encoder, EncoderConfig
+from codelab.images.imageset import ImageSet
 from training.config import TrainConfig
-from training.schedules import cosine, warmup_cosine
+from training.trainer import cosine, warmup_cosine
 
 _PREFETCH = 2
 """Batches each worker prepares ahead, the loader's default."""

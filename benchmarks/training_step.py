@@ -27,12 +27,13 @@ from measure import load
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from codelab.images import ImageSet, open_images
+from codelab.images.imageset import ImageSet
+from codelab.images.sources import open_images
 from training.config import TrainConfig
 from training.data import Batch, Data
-from training.device import find_device
-from training.objective import bits_loss
-from training.run import Run
+from training.losses import bits_loss
+from training.process import find_device
+from training.trainer import Run
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

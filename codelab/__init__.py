@@ -3,63 +3,61 @@
 Names are loaded when first used, so `import codelab` costs milliseconds and never imports torch or numba.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Codes": "codes",
-    "pack_bits": "codes",
-    "unpack_bits": "codes",
-    "load": "files",
-    "iter_codes": "files",
-    "CodelabError": "errors",
-    "DataError": "errors",
-    "UsageError": "errors",
-    "Encoder": "encoder",
-    "Binariser": "binarize",
-    "binarize": "binarize",
-    "bit_usage": "information",
-    "block_entropy": "information",
-    "degrees_of_freedom": "information",
-    "class_information": "information",
-    "bit_reuse": "reuse",
-    "attribute_information": "information",
-    "class_log_odds": "information",
-    "joint_information": "information",
-    "code_length": "information",
-    "total_correlation": "information",
-    "collisions": "information",
-    "bit_dependence": "information",
-    "smaller_code": "information",
-    "attribute_reuse": "reuse",
-    "contrast_consistency": "contrast",
-    "channel": "channel",
-    "view_channels": "channel",
-    "channel_of_views": "channel",
-    "factors": "factors",
-    "analyze_parts": "analyze",
-    "geometry": "geometry",
-    "pair_distances": "distances",
-    "exemplars": "semantics",
-    "class_shares": "semantics",
-    "describe_bit": "one_bit",
-    "analyze": "analyze",
-    "Analysis": "headlines",
-    "verdicts": "verdict",
-    "write_report": "report",
-    "search": "retrieval",
-    "retrieval_map": "retrieval",
-    "knn_accuracy": "retrieval",
-    "precision_at_k": "retrieval",
-    "recall_at_k": "retrieval",
-    "precision_within_radius": "retrieval",
-    "precision_recall_curve": "retrieval",
-    "ndcg": "retrieval",
-    "bit_budget_curve": "retrieval",
+    "Codes": "core.codes",
+    "pack_bits": "core.codes",
+    "unpack_bits": "core.codes",
+    "load": "core.files",
+    "iter_codes": "core.files",
+    "CodelabError": "core.errors",
+    "DataError": "core.errors",
+    "UsageError": "core.errors",
+    "Encoder": "images.encoder",
+    "Binariser": "features.binariser",
+    "binarize": "features.binariser",
+    "bit_usage": "measures.bit_usage",
+    "block_entropy": "measures.block_entropy",
+    "degrees_of_freedom": "measures.degrees_of_freedom",
+    "class_information": "measures.class_information",
+    "bit_reuse": "measures.bit_reuse",
+    "attribute_information": "measures.class_information",
+    "class_log_odds": "measures.class_log_odds",
+    "joint_information": "measures.joint_information",
+    "code_length": "measures.code_length",
+    "total_correlation": "measures.code_length",
+    "collisions": "measures.collisions",
+    "bit_dependence": "measures.bit_dependence",
+    "smaller_code": "retrieval.shorter",
+    "attribute_reuse": "measures.bit_reuse",
+    "contrast_consistency": "measures.contrast_consistency",
+    "channel": "measures.channel",
+    "view_channels": "measures.channel",
+    "channel_of_views": "measures.channel",
+    "factors": "measures.disentanglement",
+    "analyze_parts": "analysis",
+    "geometry": "features.geometry",
+    "pair_distances": "measures.pair_distances",
+    "exemplars": "semantics.exemplars",
+    "class_shares": "semantics.signatures",
+    "describe_bit": "semantics.describe",
+    "analyze": "analysis",
+    "Analysis": "core.headlines",
+    "verdicts": "reporting.verdict",
+    "write_report": "reporting.report",
+    "search": "neighbours.search",
+    "retrieval_map": "retrieval.measures",
+    "knn_accuracy": "retrieval.measures",
+    "precision_at_k": "retrieval.measures",
+    "recall_at_k": "retrieval.measures",
+    "precision_within_radius": "retrieval.measures",
+    "precision_recall_curve": "retrieval.measures",
+    "ndcg": "retrieval.measures",
+    "bit_budget_curve": "retrieval.shorter",
 }
 
 __all__ = [*_HOME, "__version__"]
@@ -75,15 +73,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-class _Package(ModuleType):
-    """`codelab.geometry` is the function, also after its module `codelab.geometry` was imported by name."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _HOME and isinstance(value, ModuleType):
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -2,6 +2,6 @@
 
 import sys
 
-from codelab.cli import main
+from codelab.cli.main import main
 
 sys.exit(main())

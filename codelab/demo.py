@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from codelab.analyze import analyze
-from codelab.atomic import atomic_path
-from codelab.codes import Codes
-from codelab.encoder import Encoder
-from codelab.export import export
-from codelab.files import load
-from codelab.formats import number, text_rows
-from codelab.images import ImageSet, open_images
-from codelab.report import write_report
-from codelab.result import Result, Source
-from codelab.retrieval import knn_accuracy, retrieval_map
-from codelab.usage import bit_usage, degrees_of_freedom
+from codelab.analysis import analyze
+from codelab.core.codes import Codes
+from codelab.core.files import load
+from codelab.core.formats import number, text_rows
+from codelab.core.io import atomic_path
+from codelab.core.result import Result, Source
+from codelab.images.encoder import Encoder
+from codelab.images.export import export
+from codelab.images.imageset import ImageSet
+from codelab.images.sources import open_images
+from codelab.measures.bit_usage import bit_usage
+from codelab.measures.degrees_of_freedom import degrees_of_freedom
+from codelab.reporting.report import write_report
+from codelab.retrieval.measures import knn_accuracy, retrieval_map
 
 if TYPE_CHECKING:
     import pandas as pd

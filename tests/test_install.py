@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import chromium
-from conftest import ROOT
-from pictured import shapes
-from served import serving
+
+from tests.conftest import ROOT
+from tests.support.browser import chromium
+from tests.support.pictured import shapes
+from tests.support.served import serving
 
 WAIT = 120_000  # the page's first run, on a busy machine
 

@@ -14,15 +14,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from bitarray import bitarray
-from conftest import ROOT
-from own_images import BROKEN, CLASSES, own_images
-from served import serving
 
 import codelab
-from codelab.cli import _parser
-from codelab.encoder import Encoder, EncoderConfig
-from codelab.export import export
-from codelab.images import open_images
+from codelab.cli.main import _parser
+from codelab.images.encoder import Encoder, EncoderConfig
+from codelab.images.export import export
+from codelab.images.sources import open_images
+from tests.conftest import ROOT
+from tests.support.own_images import BROKEN, CLASSES, own_images
+from tests.support.served import serving
 from training.config import flags_given, load_config
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from training.coder import HashCoder, fit_coder
 from training.config import TrainConfig
 from training.loop import fit
-from training.objective import bit_bce, bits_loss, coding_rate, reset_head
+from training.losses import bit_bce, bits_loss, coding_rate
+from training.objective import reset_head
 
 __all__ = ["HashCoder", "TrainConfig", "bit_bce", "bits_loss", "coding_rate", "fit", "fit_coder", "reset_head"]

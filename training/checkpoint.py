@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from codelab.atomic import atomic_path
-from codelab.encoder import FORMAT, load_state, read_header, read_tensors, write_tensors
-from codelab.errors import DataError, UsageError
+from codelab.core.errors import DataError, UsageError
+from codelab.core.io import atomic_path
+from codelab.core.tensors import FORMAT, load_state, read_tensors, write_tensors
+from codelab.images.encoder import read_header
 from training.config import TrainConfig
 
 NEWEST = "checkpoint.safetensors"

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from codelab import __version__
-from codelab.binarize_coder import BLOCK, FeatureCoder
-from codelab.binarize_features import Features, open_features
-from codelab.binarize_fit import moments
-from codelab.encoder import FORMAT, load_state, read_tensors, write_tensors
-from codelab.errors import DataError, UsageError
-from codelab.progress import counter
+from codelab.core.errors import DataError, UsageError
+from codelab.core.progress import counter
+from codelab.core.tensors import FORMAT, load_state, read_tensors, write_tensors
+from codelab.features.coder import BLOCK, FeatureCoder
+from codelab.features.moments import moments
+from codelab.features.sources import Features, open_features
 from training.data import batches
-from training.objective import bit_bce, mean_rate
-from training.schedules import cosine
+from training.losses import bit_bce, mean_rate
+from training.trainer import cosine
 
 BETA = 0.1
 """Weight of the coding rate, before its balancing factor gamma = 1/B + 1/n."""

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
-from codelab.errors import UsageError
+from codelab.core.errors import UsageError
 
 AUTO = "auto"
 

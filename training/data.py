@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from codelab.encoder import fit_square
-from codelab.errors import DataError, UsageError
-from codelab.images import ImageSet
-from codelab.progress import counter
+from codelab.core.errors import DataError, UsageError
+from codelab.core.progress import counter
+from codelab.images.encoder import fit_square
+from codelab.images.imageset import ImageSet
 from training import distributed
 from training.config import TrainConfig
 

@@ -13,16 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from codelab.command_line import Parser, run, subcommands, timm_options, whole_number
-from codelab.encoder import open_encoder
-from codelab.errors import UsageError
-from codelab.terminal import print_table
+from codelab.core.command import Parser, run, subcommands, timm_options, whole_number
+from codelab.core.errors import UsageError
+from codelab.images.encoder import open_encoder
+from codelab.reporting.terminal import print_table
 from training.config import AUTO, add_flags, flags_given
-from training.device import find_device
 from training.evaluation.adapt import adapt, adaptation_config
 from training.evaluation.protocols import Evaluation, knn, probe, retrieval
 from training.evaluation.sets import Chosen, Sets, encode, open_codes, open_pair
 from training.parts import held_out_as
+from training.process import find_device
 
 PROGRAM = "python -m training.evaluate"
 HELD_OUT = 5000

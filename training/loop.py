@@ -11,26 +11,23 @@ from pathlib import Path
 
 import torch
 
-from codelab.atomic import atomic_path
-from codelab.encoder import read_encoder_config
-from codelab.errors import DataError, UsageError
-from codelab.images import ImageSet
-from codelab.run_folder import ENCODER
+from codelab.core.errors import DataError, UsageError
+from codelab.core.io import atomic_path
+from codelab.core.run_folder import ENCODER
+from codelab.images.encoder import read_encoder_config
+from codelab.images.imageset import ImageSet
 from training import checkpoint, distributed
 from training.config import TrainConfig
 from training.data import Data, fingerprint
-from training.device import find_device
 from training.display import Display
-from training.health import TOLERATED, health_line, warning
-from training.lock import locked
-from training.log import Log, tensorboard
-from training.memory import needing_memory
+from training.folder import Log, locked, tensorboard
+from training.monitor import TOLERATED, health_line, warning
 from training.objective import is_reset_epoch
-from training.online import HeldOut, read_held, score
 from training.parts import Parts, parts
-from training.run import Run
-from training.stopping import stop_signals
+from training.process import find_device, needing_memory, stop_signals
+from training.score import HeldOut, read_held, score
 from training.threads import threads_for
+from training.trainer import Run
 
 _HALVES = ".*.tmp"  # what a kill left half written
 _FILES = (

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from codelab.encoder import Encoder, EncoderConfig, load_state
-from codelab.errors import UsageError, first_line
-from codelab.run_folder import encoder_file
-from training.baselines import Prototypes
+from codelab.core.errors import UsageError, first_line
+from codelab.core.run_folder import encoder_file
+from codelab.core.tensors import load_state
+from codelab.images.encoder import Encoder, EncoderConfig
 from training.config import TrainConfig
+from training.crops import View, augment, uniforms
+from training.data import Data
 
 
 class Network(nn.Module):
@@ -142,3 +145,94 @@ def _check_views(encoder: Encoder, config: TrainConfig) -> None:
                 f"expected [1, {encoder.features}]; take another backbone"
             )
     encoder.train()
+
+
+class Prototypes(nn.Module):
+    """DINO's last layer: cosines `[n, K]` of the head's output `[n, D]` with K prototypes.
+
+    A weight-normed linear layer without bias whose norms stay 1.
+    """
+
+    def __init__(self, dims: int, count: int, *, seed: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(count, dims))
+        self.draw(seed)
+
+    def draw(self, seed: int) -> None:
+        """Draw all prototypes anew, the same on every device."""
+        weights = torch.empty(self.weight.shape)
+        nn.init.trunc_normal_(weights, std=0.02, generator=torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            self.weight.copy_(weights)
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        return functional.linear(functional.normalize(outputs, dim=-1), functional.normalize(self.weight, dim=-1))
+
+
+_STREAM = 1000
+"""Draws of depth are keyed by view + this, apart from those of the crops."""
+
+
+class DropPath(nn.Module):
+    """Leaves a residual branch out for the rows whose draw is below p, and scales up the others.
+
+    Source: Huang et al. 2016, arXiv 1603.09382.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+        self.draws: Tensor | None = None
+        """Uniform numbers, one for each row and some to spare."""
+
+    def forward(self, branch: Tensor) -> Tensor:
+        if not self.training or self.draws is None:
+            return branch
+        kept = (self.draws[: len(branch)] >= self.p).to(branch.dtype) / (1 - self.p)
+        return branch * kept.view(-1, *[1] * (branch.ndim - 1))
+
+
+def take_over(backbone: nn.Module) -> list[DropPath]:
+    """Put `DropPath` in the place of timm's, in their order."""
+    from timm.layers.drop import DropPath as TimmDropPath
+
+    paths = []
+    for parent in list(backbone.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, TimmDropPath):
+                paths.append(DropPath(float(child.drop_prob)))
+                setattr(parent, name, paths[-1])
+    return paths
+
+
+def draw(paths: list[DropPath], seed: int, epoch: int, index: Tensor, views: int) -> None:
+    """Give each path the draws of the images `index`, one block of rows a view.
+
+    The wide and the local views are two passes; both take the first rows, so the activations can be computed again
+    in the backward pass with the draws they had.
+    """
+    if paths:
+        streams = torch.arange(_STREAM, _STREAM + views, device=index.device)
+        draws = uniforms(seed, epoch, index, streams, count=len(paths)).transpose(0, 1).flatten(0, 1)
+        for path, column in zip(paths, draws.unbind(1), strict=True):
+            path.draws = column
+
+
+@torch.no_grad()
+def calibrate(encoder: Encoder, data: Data, *, most: int = 4096) -> None:
+    """Take BatchNorm statistics anew on images as they will be coded: in training they were those of crops."""
+    norms = [m for m in encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    encoder.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+        norm.train()
+    size = encoder.config.image_size
+    whole = View(size=size, scale=(1, 1), ratio=1, flip=0, jitter_p=0, grey_p=0)
+    for part in data.sample(most).split(256):
+        image = augment(part, whole, torch.full((len(part), 16), 0.5, device=part.device))
+        encoder(encoder.normalise(image))
+    for norm in norms:
+        norm.momentum = 0.1

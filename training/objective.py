@@ -6,7 +6,6 @@ process's share of the batch; agreement is the mean over that share, the rate is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,105 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.baselines import cosine_bits, mean_cosine, prototype_cross_entropy, soft_bce
 from training.config import TrainConfig
 from training.distributed import total, world
-from training.pairs import heard_message, pair_count
-
-
-def bit_bce(student: Tensor, teacher: Tensor) -> Tensor:
-    """Agreement: cross-entropy of the student's logits against the teacher's hard bits of the *other* views.
-
-    Args:
-        student: logits `[V, n, B]`; its first T views are the teacher's views.
-        teacher: logits `[T, n, B]`; its message is 1 where a logit is > 0, and takes no gradient.
-
-    Returns:
-        Mean over bits, images and the T V - T cross pairs, in nats; ln 2 where nothing is known.
-
-    Raises:
-        UsageError: the shapes do not fit, or there is no cross pair.
-
-    Source: BITS, Eq. 8 divided by B.
-
-    Example:
-        >>> a = torch.tensor([[[3.0]], [[-3.0]]])
-        >>> round(bit_bce(a, a).item(), 4)  # each view is sure, and wrong about the other
-        3.0486
-    """
-    logits = student.float()
-    heard, teachers = heard_message((teacher.detach() > 0).float(), student)
-    # BCE(a, z) = softplus(a) - a z is linear in z, so the teacher views were summed first: O(V), not O(V T).
-    loss = (teachers * functional.softplus(logits) - logits * heard).sum()
-    return loss / (pair_count(student, teacher) * math.prod(student.shape[1:]))
-
-
-def coding_rate(logits: Tensor, eps2: float = 0.05, centred: bool = False) -> Tensor:
-    """Coding rate of one view: how many nats it takes to describe the normalised logits to a precision of eps2.
-
-    R = 1/2 logdet(I + (B / eps2) C), C the second moment of the L2-normalised rows; fp32 whatever the caller's
-    autocast says, for the determinant of a half-precision matrix is noise.
-
-    Args:
-        logits: `[n, B]`.
-        eps2: what divides B.
-        centred: take the covariance in place of the second moment.
-
-    Returns:
-        R in nats, between 0 and `coding_rate_max`.
-
-    Source: BITS, Eq. 9.
-
-    Example:
-        >>> round(coding_rate(torch.eye(4), eps2=0.5).item(), 4) == round(2 * math.log(1 + 1 / 0.5), 4)
-        True
-    """
-    with torch.autocast(logits.device.type, enabled=False):
-        return rate_of_rows(functional.normalize(logits.float(), dim=1), eps2, centred)
-
-
-def rate_of_rows(z: Tensor, eps2: float, centred: bool = False) -> Tensor:
-    """Eq. 9 of rows `[n, B]` as they are; n counts the rows of all processes."""
-    B, n = z.shape[1], len(z) * world()
-    if centred:
-        z = z - total(z.sum(0)) / n
-    # The Gram matrix has the same determinant as the moment matrix; the smaller of the two is cheaper.
-    moment = z @ z.T if n < B and world() == 1 else total(z.T @ z)
-    matrix = torch.eye(len(moment), device=z.device) + moment * (B / (eps2 * n))
-    # logdet = 2 sum log diag(L); cholesky_ex does not wait for the device, as slogdet does
-    return torch.linalg.cholesky_ex(matrix).L.diagonal().log().sum()
-
-
-def coding_rate_max(n: int, bits: int, eps2: float = 0.05) -> float:
-    """The largest rate n rows of B logits can have: orthogonal directions, all of one weight.
-
-    Example:
-        >>> round(coding_rate_max(1000, 4, 0.5), 4) == round(2 * math.log(1 + 1 / 0.5), 4)
-        True
-    """
-    rank = min(n, bits)
-    return 0.5 * rank * math.log1p(bits / (eps2 * rank))
-
-
-def bits_loss(
-    student: Tensor, teacher: Tensor, beta: float = 0.1, eps2: float = 0.05, centred: bool = False
-) -> Tensor:
-    """The loss: `bit_bce - (beta / B) * R`, R averaged over the student's global views.
-
-    Args:
-        student: logits `[V, n, B]`, the T global views first.
-        teacher: logits `[T, n, B]` of the global views.
-        beta: weight of the rate; too small and bits die, too large and views stop agreeing.
-        eps2, centred: see `coding_rate`.
-
-    Source: BITS, Eq. 10 divided by B.
-    """
-    return bit_bce(student, teacher) - beta / student.shape[-1] * mean_rate(student[: len(teacher)], eps2, centred)
-
-
-def mean_rate(views: Tensor, eps2: float = 0.05, centred: bool = False) -> Tensor:
-    """`coding_rate` of each view `[T, n, B]`, averaged."""
-    return torch.stack([coding_rate(view, eps2, centred) for view in views]).mean()
+from training.losses import (
+    bit_bce,
+    cosine_bits,
+    mean_cosine,
+    mean_rate,
+    prototype_cross_entropy,
+    rate_of_rows,
+    soft_bce,
+)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from codelab.errors import UsageError
-from codelab.images import ImageSet, open_images
+from codelab.core.errors import UsageError
+from codelab.images.imageset import ImageSet
+from codelab.images.sources import open_images
 from training.config import AUTO, TrainConfig
 
 SHARE = 0.2

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from codelab.encoder import EncoderConfig, read_encoder_config
+from codelab.images.encoder import EncoderConfig, read_encoder_config
 from training.config import TrainConfig
 
 _SMALLEST = 8

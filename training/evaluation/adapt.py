@@ -8,26 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codelab.encoder import Encoder, open_encoder
-from codelab.errors import UsageError
-from codelab.images import open_images
-from codelab.retrieval import RetrievalResult, knn_accuracy, retrieval_map
+from codelab.core.errors import UsageError
+from codelab.images.encoder import Encoder, open_encoder
+from codelab.images.sources import open_images
+from codelab.retrieval.measures import knn_accuracy, retrieval_map
+from codelab.retrieval.summary import RetrievalResult
+from codelab.statistics.intervals import Averages
 from training import checkpoint
 from training.config import TrainConfig, load_config
-from training.device import find_device
-from training.evaluation.averages import Averages
 from training.evaluation.protocols import SPACES, Evaluation, about, against, both_averages, cells, columns
-from training.evaluation.sets import (
-    Chosen,
-    Sets,
-    check_columns,
-    choose,
-    encode,
-    has_label,
-    part,
-)
+from training.evaluation.sets import Chosen, Sets, check_columns, choose, encode, has_label, part
 from training.loop import fit
 from training.parts import held_out_as, parts, splits_of
+from training.process import find_device
 from training.start import at_own_size
 
 if TYPE_CHECKING:

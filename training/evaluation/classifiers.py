@@ -12,9 +12,9 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 from torch.nn import functional
 
-from codelab.binarize_coder import BLOCK
-from codelab.binarize_features import open_features
-from codelab.binarize_fit import moments
+from codelab.features.coder import BLOCK
+from codelab.features.moments import moments
+from codelab.features.sources import open_features
 from training.data import batches
 
 Model = Callable[[Tensor], Tensor]

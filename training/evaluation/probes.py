@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from codelab.checks import check_whole
-from codelab.errors import DataError, UsageError
-from codelab.formats import number, with_interval
-from codelab.progress import counter
-from codelab.result import Result
-from training.evaluation.averages import Averages, averages
+from codelab.core.checks import check_whole
+from codelab.core.errors import DataError, UsageError
+from codelab.core.formats import number, with_interval
+from codelab.core.progress import counter
+from codelab.core.result import Result
+from codelab.statistics.intervals import Averages, averages
+from codelab.statistics.splits import held_out_part
 from training.evaluation.classifiers import (
     ROUGH,
     Model,
@@ -29,7 +30,6 @@ from training.evaluation.classifiers import (
     places_of_truth,
     round_epochs,
 )
-from training.evaluation.holdout import held_out_part
 
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
 """L2 penalties of the linear probe that are tried."""

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from codelab.checks import check_choice
-from codelab.codes import Codes
-from codelab.errors import DataError, UsageError
-from codelab.ranking import rank
-from codelab.result import Result, Source
-from codelab.retrieval import RetrievalResult, knn_accuracy, precision_at_k, retrieval_map
-from codelab.retrieval_result import Averaging, summarise
-from training.evaluation.averages import Averages, averages
-from training.evaluation.holdout import group_numbers
+from codelab.core.checks import check_choice
+from codelab.core.codes import Codes
+from codelab.core.errors import DataError, UsageError
+from codelab.core.result import Result, Source
+from codelab.retrieval.measures import knn_accuracy, precision_at_k, retrieval_map
+from codelab.retrieval.ranking import rank
+from codelab.retrieval.summary import Averaging, RetrievalResult, summarise
+from codelab.statistics.intervals import Averages, averages
+from codelab.statistics.splits import group_numbers
 from training.evaluation.probes import ProbeResult, linear_probe, mlp_probe
 from training.evaluation.sets import Sets
 

@@ -10,12 +10,13 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from codelab.codes import Codes
-from codelab.encoder import Encoder
-from codelab.errors import DataError, UsageError
-from codelab.export import encode_images, export
-from codelab.files import load
-from codelab.images import ImageSet, open_images
+from codelab.core.codes import Codes
+from codelab.core.errors import DataError, UsageError
+from codelab.core.files import load
+from codelab.images.encoder import Encoder
+from codelab.images.export import encode_images, export
+from codelab.images.imageset import ImageSet
+from codelab.images.sources import open_images
 from training.parts import EVALUATED, held_out_rows, held_out_words, splits_of
 
 S = TypeVar("S", Codes, ImageSet)

@@ -1,0 +1,273 @@
+"""Retrieval: what lies near an image, and which bits differ."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+import streamlit as st
+
+from app.address import asked, say
+from app.pictured import pictured_rows
+from app.state import View
+from app.widgets import bit_links, gallery, rows_to_pick, text
+from codelab.core.codes import Codes
+from codelab.core.errors import CodelabError, DataError
+from codelab.images.cards import Card, card, label_text, picture_uri
+from codelab.images.imageset import decode
+from codelab.neighbours.search import search
+from codelab.retrieval.measures import retrieval_map
+
+CHOICE = 24
+"""Images to choose a query from."""
+PLACE = "place"
+"""Where the session keeps the place among the neighbours whose differing bits are shown."""
+PER_LINE = 16
+"""Digits of a code in one line."""
+OURS, YOURS = "from the codes", "an image of yours"
+"""Where the query comes from."""
+UPLOADS = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is searched for: its code, how it looks, and the row it has among the codes, if any."""
+
+    code: Codes
+    card: Card
+    row: int | None
+
+
+def show(view: View) -> None:
+    st.title("What lies near an image?")
+    if len(view.codes) == 0:
+        raise DataError("there are no codes in this set")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.session_state.setdefault("source", OURS)  # no default: a click on a neighbour sets it too
+        source = st.segmented_control("Query", [OURS, YOURS], required=True, key="source")
+        k = st.segmented_control("Neighbours", [12, 24, 48], default=24, required=True, key="k", bind="query-params")
+        left_out = False
+        if view.group is not None:
+            left_out = st.toggle(
+                f"Leave out the same {view.group}",
+                True,
+                key="leave_out",
+                bind="query-params",
+                help="Near copies of the query say little about a code.",
+            )
+    query = _chosen(view) if source == OURS else _uploaded(view)
+    if query is not None:
+        _neighbours(view, query, int(k), view.group if left_out else None)
+    if source == OURS:
+        _choose(view)
+
+
+def _chosen(view: View) -> Query | None:
+    """The item named by its id."""
+    ids = view.codes.items["id"]
+    rows = pictured_rows(view)
+
+    def random_item() -> None:
+        row = random.randrange(len(ids)) if rows is None else random.choice(rows.tolist())
+        say("item", ids[row].as_py())
+
+    def typed() -> None:
+        say("item", st.session_state["item"])
+
+    if "item" not in st.query_params:
+        say("item", ids[0 if rows is None else int(rows[0])].as_py())
+    name = st.session_state["item"] = asked("item")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input("Id of the image", key="item", on_change=typed, width=320)
+        st.button("Random", icon=":material/shuffle:", on_click=random_item)
+    row = pc.index(ids, name).as_py() if name else -1
+    if row < 0:
+        st.warning(text(f"No image has the id {name!r}. Choose one below."), icon=":material/search_off:")
+        return None
+    return Query(view.codes[[row]], card(view.codes, row), row)
+
+
+def _uploaded(view: View) -> Query | None:
+    """The code of an image a person brings."""
+    encoder = view.encoder()
+    blocked = isinstance(encoder, str)
+    file = st.file_uploader("An image", UPLOADS, disabled=blocked, key="upload")
+    if isinstance(encoder, str):
+        st.info(text(encoder), icon=":material/info:")
+        return None
+    if file is None:
+        return None
+    data = file.getvalue()
+    try:
+        image = decode(data, file.name)
+        picture = picture_uri(data, file.name)
+    except DataError as error:
+        st.error(text(str(error)), icon=":material/error:")
+        return None
+    _, logits = encoder.encode(encoder.transform(image)[None])
+    shown = Card(-1, file.name, picture, file.name, "", file.name)
+    return Query(Codes.from_logits(logits), shown, None)
+
+
+def _neighbours(view: View, query: Query, k: int, group: str | None) -> None:
+    keep = _database(view.codes, query.row, group)
+    rows = np.flatnonzero(keep)
+    left, right = st.columns([2, 9], gap="medium")
+    with left:
+        st.markdown("**Query**")
+        gallery([query.card], "query", size=120)
+        if query.card.label:
+            st.caption(text(f"class: {query.card.label}"))
+        database = _bare(view.codes, rows)
+        if query.row is not None and len(rows):
+            _average_precision(query, database)
+    with right:
+        if not len(rows):
+            st.info("There is no other image to compare with.", icon=":material/info:")
+            return
+        found = search(database, query.code, k=min(k, len(rows)))
+        near, distances = rows[found.indices[0]], found.distances[0]
+        st.markdown(f"**The {len(near)} nearest of {len(rows):,}** by Hamming distance")
+        same = [_same_class(view.codes, query.row, int(row)) for row in near]
+        signs = {True: "✓", False: "✗", None: ""}
+        words = {True: "same", False: "different", None: ""}
+        cards = [card(view.codes, int(row)) for row in near]
+
+        def choose(row: int) -> None:
+            st.session_state["source"] = OURS
+            say("item", view.codes.items["id"][row].as_py())
+
+        notes = [f"{d} {signs[s]}" for d, s in zip(distances.tolist(), same, strict=True)]
+        gallery(cards, "near", notes=notes, marks=[words[s] for s in same], size=84, on_click=choose)
+        if query.card.label:
+            st.caption("The number is the distance; ✓ shares the query's class, ✗ does not. Click an image to go on.")
+        else:
+            st.caption("The number is the distance: how many bits differ. Click an image to go on.")
+    left, right = st.columns([3, 8], gap="medium")
+    with left:
+        st.markdown("#### The query's code")
+        _code(query.code)
+    with right:
+        _differences(view, query, near, distances, [signs[s] for s in same])
+
+
+def _code(code: Codes) -> None:
+    """The query's code, to read and to copy."""
+    bits, hexadecimal = code.code(0).to01(), code.packed[0].tobytes().hex()
+    st.caption(f"{code.bits} bits, {PER_LINE} a line, bit 0 first")
+    st.code(_lines(bits), language=None)
+    st.caption("The same in hex")
+    st.code(_lines(hexadecimal), language=None)
+
+
+def _lines(digits: str) -> str:
+    return "\n".join(digits[i : i + PER_LINE] for i in range(0, len(digits), PER_LINE))
+
+
+def _database(codes: Codes, row: int | None, group: str | None) -> np.ndarray:
+    """Whom the query is compared with: not itself, and not its own group."""
+    keep = np.ones(len(codes), dtype=bool)
+    if row is None:
+        return keep
+    keep[row] = False
+    own = codes.items[group][row].as_py() if group is not None else None
+    if own is not None:
+        keep &= ~pc.fill_null(pc.equal(codes.items[group], own), False).to_numpy(zero_copy_only=False).astype(bool)
+    return keep
+
+
+def _bare(codes: Codes, rows: np.ndarray) -> Codes:
+    """Codes and labels alone: copying pictures and logits of 100,000 items would take longer than the search."""
+    return Codes(codes.packed[rows], codes.bits, labels=codes.labels[rows], classes=codes.classes)
+
+
+def _same_class(codes: Codes, query: int | None, row: int) -> bool | None:
+    """Whether two items share a class; None where one of them has none."""
+    if query is None or not label_text(codes, query) or not label_text(codes, row):
+        return None
+    if codes.multilabel:
+        return bool((codes.labels[query] & codes.labels[row]).any())
+    return bool(codes.labels[query] == codes.labels[row])
+
+
+def _average_precision(query: Query, database: Codes) -> None:
+    if not query.card.label:
+        return
+    try:
+        values = [
+            retrieval_map(query.code, database, ties=ties, bootstrap=1).value
+            for ties in ("expected", "pessimistic", "optimistic")
+        ]
+    except CodelabError as error:
+        st.caption(text(f"No average precision: {error}."))
+        return
+    expected, low, high = values
+    with st.container(gap=None):
+        st.caption("Average precision", help="Over all other images; 1 if the whole class came first.")
+        st.markdown(f"### {expected:.3f}")
+        st.caption(f"{low:.3f} to {high:.3f} as ties fall")
+
+
+def _differences(view: View, query: Query, near: np.ndarray, distances: np.ndarray, signs: list[str]) -> None:
+    st.markdown("#### Which bits differ")
+    mine = query.code.code(0)
+    differing = [list((view.codes.code(int(row)) ^ mine).search(1)) for row in near]
+    frame = pd.DataFrame(
+        {
+            "place": range(1, len(near) + 1),
+            "id": [view.codes.items["id"][int(row)].as_py() for row in near],
+            "class": [label_text(view.codes, int(row)) for row in near],
+            "same": signs,
+            "distance": distances,
+            "differing bits": [" ".join(map(str, bits)) or "none" for bits in differing],
+        }
+    )
+    if not frame["class"].any():
+        frame = frame.drop(columns=["class", "same"])
+    place = min(st.session_state.get(PLACE, 0), len(near) - 1)
+    rows_to_pick(
+        frame,
+        "differences",
+        place,
+        lambda row: st.session_state.update({PLACE: row}),
+        height=min(290, 38 + 35 * len(frame)),
+        column_config={
+            "place": st.column_config.NumberColumn(width=50),
+            "same": st.column_config.TextColumn("✓", width=35),
+            "distance": st.column_config.NumberColumn(width=70),
+            "differing bits": st.column_config.TextColumn(width="large"),
+        },
+    )
+    if differing[place]:
+        st.markdown(f"Bits in which place {place + 1} differs from the query; open one:")
+        bit_links(differing[place])
+    else:
+        st.markdown(f"Place {place + 1} has the query's own code.")
+    st.caption("Click a row to see the bits of another place.")
+
+
+def _choose(view: View) -> None:
+    """A gallery to choose the query from."""
+    st.markdown("#### Choose another image")
+    codes = view.codes
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        of = "all"
+        if codes.labelled and not codes.multilabel:
+            of = st.selectbox("Class", ["all", *codes.classes], key="choose_class", width=260)
+        if st.button("Others", icon=":material/refresh:"):
+            st.session_state["draw"] = st.session_state.get("draw", 0) + 1
+    rows = np.arange(len(codes)) if of == "all" else np.flatnonzero(codes.labels == codes.classes.index(of))
+    draw = np.random.default_rng(st.session_state.get("draw", 0))
+    kept = pictured_rows(view)
+    if kept is not None and np.isin(rows, kept).any():
+        rows = np.intersect1d(rows, kept)
+        st.caption(f"Of the {len(rows):,} images with a picture.")
+    rows = np.sort(draw.choice(rows, min(CHOICE, len(rows)), replace=False))
+
+    def choose(row: int) -> None:
+        say("item", codes.items["id"][row].as_py())
+
+    gallery([card(codes, int(row)) for row in rows], "choose", size=74, on_click=choose)

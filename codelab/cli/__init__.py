@@ -1,0 +1,1 @@
+"""The `codelab` command: one file a group of commands."""

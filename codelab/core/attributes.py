@@ -1,0 +1,116 @@
+"""Labels from any column of the items: names as they are, numbers in stated bins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from codelab.core.codes import Codes
+from codelab.core.errors import DataError, UsageError
+
+CLASS = "class"
+"""The name that means the labels of the codes themselves."""
+
+MANY_VALUES = 20
+"""Whole numbers with more different values than this are binned, as all fractions are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labelling:
+    """One label an item: `labels` int32 `[N]`, -1 = none, the `names` they stand for, and in words what they are."""
+
+    labels: np.ndarray
+    names: tuple[str, ...]
+    text: str
+
+
+def labelling(codes: Codes, name: str = CLASS, *, bins: int = 8) -> Labelling:
+    """The labels that a column gives.
+
+    Args:
+        codes: codes `[N, B]`.
+        name: `class` for the labels of the codes (where they have none, an item column of that name), or an item
+            column. Text, bool and whole numbers of few values are
+            labels as they are; other numbers go into quantile bins.
+        bins: how many quantile bins; equal values stay together, so there may be fewer.
+
+    Returns:
+        Labelling; missing and empty values have no label.
+
+    Raises:
+        UsageError: no such column, or fewer than 2 bins.
+        DataError: `class` of multi-label codes.
+
+    Example:
+        >>> codes = Codes.from_bits(np.eye(4), items={"size": [0.5, 1.5, 2.5, 3.5], "shape": ["o", "x", None, "o"]})
+        >>> labelling(codes, "shape").labels.tolist()
+        [0, 1, -1, 0]
+        >>> found = labelling(codes, "size", bins=2)
+        >>> found.labels.tolist(), found.names, found.text
+        ([0, 0, 1, 1], ('0.5 to 2', '2 to 3.5'), 'size in 2 quantile bins')
+    """
+    if name == CLASS and (codes.labelled or CLASS not in codes.items.column_names):
+        if codes.multilabel:
+            raise DataError(f"{name}: needs one label an image, found multi-label data")
+        return Labelling(codes.labels, codes.classes, "class")
+    if bins < 2:
+        raise UsageError(f"bins {bins}: expected at least 2")
+    if name in codes.items.column_names:
+        kind = codes.items.schema.field(name).type
+        if pa.types.is_floating(kind) or pa.types.is_integer(kind):
+            values = codes.items[name].to_numpy().astype(np.float64)
+            finite = np.isfinite(values)
+            if pa.types.is_floating(kind) or len(np.unique(values[finite])) > MANY_VALUES:
+                return _binned(name, values, finite, bins)
+    labelled = codes.label_by(name)
+    return Labelling(labelled.labels, labelled.classes, name)
+
+
+def _binned(name: str, values: np.ndarray, finite: np.ndarray, bins: int) -> Labelling:
+    labels = np.full(len(values), -1, dtype=np.int32)
+    if not finite.any():
+        return Labelling(labels, (), name)
+    edges = np.unique(np.quantile(values[finite], np.linspace(0, 1, bins + 1)))
+    labels[finite] = np.clip(np.searchsorted(edges, values[finite], side="right") - 1, 0, max(len(edges) - 2, 0))
+    names = tuple(f"{a:.4g} to {b:.4g}" for a, b in pairwise(edges)) or (f"{edges[0]:.4g}",)
+    return Labelling(labels, names, f"{name} in {len(names)} quantile bins")
+
+
+REPEATS = 5
+"""Items a value must have on average for its column to be an attribute, and not a name of each image."""
+
+
+def attribute_names(codes: Codes) -> list[str]:
+    """The item columns that are attributes: of two values or more that repeat, and not the class again.
+
+    Example:
+        >>> items = {"shape": list("oooooxxxxx"), "file": [f"{i}.png" for i in range(10)], "colour": ["red"] * 10}
+        >>> attribute_names(Codes.from_bits(np.ones((10, 1)), items=items))
+        ['shape']
+    """
+    names = []
+    for name in codes.attributes:
+        if name == CLASS and codes.labelled:  # the name means the labels: see `labelling`
+            continue
+        try:
+            found = labelling(codes, name).labels
+        except (pa.ArrowInvalid, TypeError):  # a column of lists or bytes
+            continue
+        sizes = np.bincount(found[found >= 0])
+        sizes = sizes[sizes > 0]
+        again = not codes.multilabel and np.array_equal(found, codes.labels)
+        if len(sizes) > 1 and sizes.mean() >= REPEATS and not again:
+            names.append(name)
+    return names
+
+
+SAME_THING = ("emoji", "group", "identity")
+"""Attribute names that usually say which images show one and the same thing."""
+
+
+def same_thing(codes: Codes) -> str | None:
+    """The attribute, if there is one of a usual name, whose values say which images are near copies of each other."""
+    return next((name for name in SAME_THING if name in codes.attributes), None)

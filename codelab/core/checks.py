@@ -1,0 +1,60 @@
+"""Refusals of arguments that cannot be, in one line that names what was found and what was expected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from codelab.core.codes import Codes
+from codelab.core.errors import DataError, UsageError
+
+
+def check_whole(name: str, value: Any, low: int, what: str = "") -> int:
+    """A whole number of `low` or more, as int; a number with a fraction, a bool or a text is refused.
+
+    Example:
+        >>> check_whole("k", np.int64(3), 1)
+        3
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise UsageError(f"{name}={value!r}: expected a whole number of {low} or more")
+    if value < low:
+        raise UsageError(f"{name}={value}: expected {low} or more{what and f' {what}'}")
+    return int(value)
+
+
+def check_real(name: str, value: Any) -> float:
+    """A number, as float; a bool or a text is refused."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise UsageError(f"{name}={value!r}: expected a number")
+    return float(value)
+
+
+def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a word that is not one of those allowed."""
+    if value not in allowed:
+        raise UsageError(f"{name}={value!r}: expected {', '.join(allowed)}")
+
+
+def check_codes(name: str, value: Any) -> None:
+    """Refuse what is not Codes: a path, an array."""
+
+    if not isinstance(value, Codes):
+        found = repr(value) if isinstance(value, str) else type(value).__name__
+        raise UsageError(
+            f"{name}: expected Codes, found {found} (codelab.load reads a file, Codes.from_bits an array)"
+        )
+
+
+def check_seed(seed: int) -> None:
+    """A UsageError where `seed` is no whole number from 0."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise UsageError(f"seed {seed}: expected a whole number, 0 or more")
+
+
+def need_items(measure: str, n: int, least: int = 1) -> int:
+    """`n`, or a DataError where it is below `least`."""
+    if n < least:
+        raise DataError(f"{measure}: found {n} codes, expected at least {least}")
+    return n

@@ -1,0 +1,530 @@
+"""Codes: packed bits with their labels, items and provenance; the one thing that flows through codelab."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from bitarray import bitarray
+
+from codelab import __version__
+from codelab.core.errors import DataError, UsageError
+
+FORMAT = 1
+"""Version of the data type and of its Parquet file; readers refuse a newer one."""
+
+RESERVED = ("id", "path", "split", "thumbnail")
+"""Item columns with a fixed meaning; every other column is an attribute."""
+
+
+def pack_bits(bits: np.ndarray) -> np.ndarray:
+    """Pack 0/1 values into bytes, bit 0 as the most significant bit of byte 0.
+
+    Args:
+        bits: `[N, B]`, bool or numbers that are all 0 or 1.
+
+    Returns:
+        uint8 `[N, ceil(B/8)]`, pad bits zero: the layout of `numpy.packbits`, Milvus and PostgreSQL `bit`.
+
+    Raises:
+        DataError: a value is neither 0 nor 1, or the array has not two dimensions or no bit.
+
+    Example:
+        >>> pack_bits(np.array([[1, 0, 1], [0, 0, 1]])).tolist()
+        [[160], [32]]
+    """
+    bits = np.asarray(bits)
+    if bits.ndim != 2 or bits.shape[1] == 0:
+        raise DataError(f"bits: expected an array [N, B] with B >= 1, found shape {list(bits.shape)}")
+    if bits.dtype != bool:
+        if bits.dtype.kind not in "iuf":
+            raise DataError(f"bits: expected numbers or bool, found dtype {bits.dtype}")
+        wrong = (bits != 0) & (bits != 1)
+        if wrong.any():
+            row, bit = np.argwhere(wrong)[0]
+            raise DataError(f"bits: row {row}, bit {bit} is {bits[row, bit]}, expected 0 or 1")
+        bits = bits.astype(bool)
+    return np.packbits(bits, axis=1)
+
+
+def unpack_bits(packed: np.ndarray, bits: int) -> np.ndarray:
+    """The inverse of `pack_bits`.
+
+    Args:
+        packed: uint8 `[N, ceil(B/8)]`.
+        bits: B, the number of bits in use.
+
+    Returns:
+        bool `[N, B]`.
+
+    Raises:
+        DataError: the width of `packed` is not `ceil(bits / 8)` bytes.
+
+    Example:
+        >>> unpack_bits(np.array([[160]], dtype=np.uint8), 3).astype(int).tolist()
+        [[1, 0, 1]]
+    """
+    _check_packed(packed, bits)
+    return np.unpackbits(packed, axis=1, count=bits).view(bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Binary codes of N images, and what a person needs to read and to trust them.
+
+    Args:
+        packed: uint8 `[N, ceil(B/8)]`, C-contiguous, bit 0 the most significant bit of byte 0, pad bits zero.
+        bits: B.
+        labels: int32 `[N]`, -1 = none; or bool `[N, C]` for multi-label data. Default: no item has a label.
+        classes: C names. Default: the numbers, as text.
+        items: one row an image: `id`, `path`, `split`, attribute columns, optional `thumbnail` (encoded bytes).
+        logits: optional float16 `[N, B]`; a bit is 1 where its logit is > 0.
+        features: optional float32 `[N, d]`.
+        meta: provenance: format version, creation time, encoder, transform, data set, package version.
+
+    Raises:
+        DataError: shapes that do not fit each other, pad bits set, labels out of range, NaN or infinite values.
+
+    Example:
+        >>> codes = Codes.from_bits(np.eye(3, 5), labels=["cat", "dog", "cat"])
+        >>> len(codes), codes.bits, codes.classes, codes.labels.tolist()
+        (3, 5, ('cat', 'dog'), [0, 1, 0])
+        >>> codes.code(1)
+        bitarray('01000')
+    """
+
+    packed: np.ndarray
+    bits: int
+    labels: np.ndarray = field(default=None)  # type: ignore[arg-type]
+    classes: tuple[str, ...] = ()
+    items: pa.Table = field(default=None)
+    logits: np.ndarray | None = None
+    features: np.ndarray | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        packed = np.ascontiguousarray(self.packed).view()
+        packed.flags.writeable = False  # what is made from codes, their hash and their tiles, is made once
+        _check_packed(packed, self.bits)
+        n = len(packed)
+        labels, classes = _check_labels(self.labels, self.classes, n)
+        _set(self, packed=packed, labels=labels, classes=classes, items=_check_items(self.items, n))
+        if self.logits is not None:
+            logits = _check_reals("logits", self.logits, n, np.float16)
+            if logits.shape[1] != self.bits:
+                raise DataError(f"logits: found {logits.shape[1]} columns, expected one for each of {self.bits} bits")
+            _set(self, logits=logits)
+        if self.features is not None:
+            _set(self, features=_check_reals("features", self.features, n, np.float32))
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        _set(self, meta={"format": FORMAT, "version": __version__, "created": now, **self.meta})
+
+    # -- in ---------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_bits(
+        cls,
+        bits: np.ndarray,
+        labels: np.ndarray | Sequence[Any] | None = None,
+        classes: Sequence[str] | None = None,
+        items: pa.Table | Mapping[str, Any] | Any | None = None,
+        logits: np.ndarray | None = None,
+        features: np.ndarray | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Codes:
+        """Codes from unpacked 0/1 values `[N, B]`; labels may be class numbers, names, or bool `[N, C]`.
+
+        `items` may be a pyarrow Table, a pandas DataFrame or a mapping of columns.
+
+        Raises:
+            DataError: a value is not 0 or 1, or anything `Codes` itself refuses.
+        """
+        bits = np.asarray(bits)
+        return cls.from_packed(pack_bits(bits), bits.shape[1], labels, classes, items, logits, features, meta)
+
+    @classmethod
+    def from_packed(
+        cls,
+        packed: np.ndarray,
+        bits: int,
+        labels: np.ndarray | Sequence[Any] | None = None,
+        classes: Sequence[str] | None = None,
+        items: pa.Table | Mapping[str, Any] | Any | None = None,
+        logits: np.ndarray | None = None,
+        features: np.ndarray | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Codes:
+        """As `from_bits`, from bytes that are packed already: uint8 `[N, ceil(bits/8)]`."""
+        names = tuple(classes or ())
+        numbers = None if labels is None else np.asarray(labels)
+        if numbers is not None and numbers.dtype.kind in "UO":
+            numbers, names = _number_names(numbers, names)
+        return cls(
+            packed,
+            bits,
+            labels=numbers,  # type: ignore[arg-type]
+            classes=names,
+            items=_as_table(items),
+            logits=logits,
+            features=features,
+            meta=dict(meta or {}),
+        )
+
+    @classmethod
+    def from_logits(cls, logits: np.ndarray, **rest: Any) -> Codes:
+        """Codes whose bit is 1 where the logit is > 0 (METHOD: strict), with the logits kept as float16.
+
+        Raises:
+            DataError: a logit is NaN or infinite.
+        """
+        logits = np.asarray(logits)
+        if logits.ndim != 2:
+            raise DataError(f"logits: expected an array [N, B], found shape {list(logits.shape)}")
+        _check_finite("logits", logits)
+        return cls.from_bits(logits > 0, logits=logits, **rest)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Codes]) -> Codes:
+        """The rows of all parts in order; the parts must agree on bits, classes and which columns they have.
+
+        Raises:
+            DataError: there is no part, or two parts differ.
+        """
+        if not parts:
+            raise DataError("concat: no codes given")
+        first = parts[0]
+        for number, part in enumerate(parts):
+            for name in ("bits", "classes", "multilabel"):
+                a, b = getattr(first, name), getattr(part, name)
+                if a != b:
+                    raise DataError(f"concat: part {number} has {name} {b}, part 0 has {a}")
+            for name in ("logits", "features"):
+                if (getattr(first, name) is None) != (getattr(part, name) is None):
+                    raise DataError(f"concat: part {number} and part 0 do not both have {name}")
+
+        def stack(name: str) -> Any:
+            return None if getattr(first, name) is None else np.concatenate([getattr(p, name) for p in parts])
+
+        return replace(
+            first,
+            packed=stack("packed"),
+            labels=stack("labels"),
+            items=pa.concat_tables([p.items for p in parts], promote_options="default"),
+            logits=stack("logits"),
+            features=stack("features"),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write one Parquet file, whole or not at all; `codelab.load` reads it back.
+
+        Raises:
+            DataError: an item column has a name that the file format uses itself.
+        """
+        from codelab.core.files import write
+
+        write(self, path)
+
+    # -- what they are ----------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def __repr__(self) -> str:
+        parts = [f"N={len(self)}", f"B={self.bits}"]
+        if self.labelled:
+            parts.append(f"classes={len(self.classes)}{' multi-label' if self.multilabel else ''}")
+        parts += [name for name in ("logits", "features") if getattr(self, name) is not None]
+        if self.splits:
+            parts.append(f"split={'+'.join(self.splits)}")
+        return f"Codes({', '.join(parts)})"
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether labels are bool `[N, C]`."""
+        return self.labels.ndim == 2
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any item has a label."""
+        return bool(self.labels.any() if self.multilabel else (self.labels >= 0).any())
+
+    @property
+    def attributes(self) -> list[str]:
+        """Names of the attribute columns of `items`."""
+        return [name for name in self.items.column_names if name not in RESERVED]
+
+    @cached_property
+    def splits(self) -> list[str]:
+        """Names of the splits present, sorted; empty when items have none."""
+        if "split" not in self.items.column_names:
+            return []
+        return sorted(v for v in pc.unique(self.items["split"]).to_pylist() if v)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Content hash of bits, codes, labels and class names: the cache key of every result."""
+        content = ContentHash()
+        content.update(self)
+        return content.hexdigest()
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """The codes turned on their side: uint8 `[B, ceil(N/8)]`, one packed row for each bit, pad bits zero."""
+        out = np.zeros((self.bits, (len(self) + 7) // 8), dtype=np.uint8)
+        step = 1 << 16  # a multiple of 8, so that blocks meet on byte borders
+        for start in range(0, len(self), step):
+            block = np.packbits(unpack_bits(self.packed[start : start + step], self.bits).T, axis=1)
+            out[:, start // 8 : start // 8 + block.shape[1]] = block
+        return out
+
+    # -- one code, one bit, a question ------------------------------------------------------------------------------
+
+    def to_bits(self) -> np.ndarray:
+        """All bits unpacked: bool `[N, B]`."""
+        return unpack_bits(self.packed, self.bits)
+
+    def code(self, row: int) -> bitarray:
+        """The code of one item, as a bitarray of B bits."""
+        if not -len(self) <= row < len(self):
+            raise UsageError(f"code {row}: there are {len(self)} codes, 0 to {len(self) - 1}")
+        return bitarray(buffer=self.packed[row])[: self.bits]
+
+    def column(self, bit: int) -> bitarray:
+        """One bit of every item, as a bitarray of N bits."""
+        self._check_bit(bit)
+        return bitarray(buffer=self.columns[bit])[: len(self)]
+
+    def where(self, query: str) -> bitarray:
+        """The items whose bits satisfy a boolean query of bit numbers, `~`, `&`, `^`, `|` and brackets.
+
+        Returns:
+            bitarray of N bits; index an array with `np.array(mask.tolist(), bool)` or the codes with the mask itself.
+
+        Raises:
+            UsageError: the query is not such an expression, or names a bit the code does not have.
+
+        Example:
+            >>> codes = Codes.from_bits([[1, 0, 1], [1, 1, 0], [0, 0, 1]])
+            >>> codes.where("0 & ~1 | 2")
+            bitarray('101')
+            >>> len(codes[codes.where("0 & ~1")])
+            1
+        """
+        try:
+            tree = ast.parse(query.strip(), mode="eval").body
+        except (SyntaxError, ValueError):
+            raise UsageError(f"query {query!r}: expected bit numbers joined by ~ & ^ | and brackets") from None
+        return bitarray(buffer=np.ascontiguousarray(self._evaluate(tree, query)))[: len(self)]
+
+    def _evaluate(self, node: ast.expr, query: str) -> np.ndarray:
+        match node:
+            case ast.Constant(value=bool()):
+                pass
+            case ast.Constant(value=int(bit)):
+                self._check_bit(bit)
+                return self.columns[bit]
+            case ast.UnaryOp(op=ast.Invert(), operand=operand):
+                return ~self._evaluate(operand, query)
+            case ast.BinOp(left=left, op=ast.BitAnd(), right=right):
+                return self._evaluate(left, query) & self._evaluate(right, query)
+            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+                return self._evaluate(left, query) | self._evaluate(right, query)
+            case ast.BinOp(left=left, op=ast.BitXor(), right=right):
+                return self._evaluate(left, query) ^ self._evaluate(right, query)
+        raise UsageError(f"query {query!r}: {ast.unparse(node)!r} is not a bit number or one of ~ & ^ |")
+
+    # -- parts of them ----------------------------------------------------------------------------------------------
+
+    def __getitem__(self, rows: Any) -> Codes:
+        """The items at `rows`: a slice, indices, a bool mask or a bitarray of N bits."""
+        if isinstance(rows, bitarray):
+            rows = np.frombuffer(rows.unpack(), dtype=bool)
+        index = np.arange(len(self))[rows]
+        index = np.atleast_1d(index)
+        return replace(
+            self,
+            packed=self.packed[index],
+            labels=self.labels[index],
+            items=self.items.take(pa.array(index)),
+            logits=None if self.logits is None else self.logits[index],
+            features=None if self.features is None else self.features[index],
+        )
+
+    def select_bits(self, bits: Sequence[int] | np.ndarray) -> Codes:
+        """The same items with only these bits, in this order.
+
+        Raises:
+            UsageError: no bit is named, or one the code does not have.
+        """
+        chosen = [int(b) for b in bits]
+        if not chosen:
+            raise UsageError("select_bits: name at least one bit")
+        for bit in chosen:
+            self._check_bit(bit)
+        packed = np.empty((len(self), (len(chosen) + 7) // 8), dtype=np.uint8)
+        step = 1 << 16
+        for start in range(0, len(self), step):
+            rows = slice(start, start + step)
+            packed[rows] = np.packbits(unpack_bits(self.packed[rows], self.bits)[:, chosen], axis=1)
+        logits = None if self.logits is None else self.logits[:, chosen]
+        return replace(
+            self, packed=packed, bits=len(chosen), logits=logits, meta={**self.meta, "selected_bits": chosen}
+        )
+
+    def split(self, name: str) -> Codes:
+        """The items of one split.
+
+        Raises:
+            UsageError: no item has that split.
+        """
+        if name not in self.splits:
+            raise UsageError(f"split {name!r}: these codes have {', '.join(self.splits) or 'no splits'}")
+        return self[pc.equal(self.items["split"], name).to_numpy(zero_copy_only=False).astype(bool)]
+
+    def label_by(self, attribute: str) -> Codes:
+        """The same codes with an attribute column as their labels (empty or missing values: no label).
+
+        Raises:
+            UsageError: there is no such column.
+        """
+        if attribute not in self.items.column_names:
+            raise UsageError(f"attribute {attribute!r}: these codes have {', '.join(self.attributes) or 'none'}")
+        labels, names = _number_names(np.array(self.items[attribute].to_pylist(), dtype=object), ())
+        return replace(self, labels=labels, classes=names)
+
+    def _check_bit(self, bit: int) -> None:
+        if not 0 <= bit < self.bits:
+            raise UsageError(f"bit {bit}: this code has bits 0 to {self.bits - 1}")
+
+
+class ContentHash:
+    """`Codes.sha256` of parts given one after the other: that of the whole, however it was cut.
+
+    Example:
+        >>> codes, content = Codes.from_bits([[1, 0], [1, 1], [0, 0]]), ContentHash()
+        >>> for part in (codes[:1], codes[1:]):
+        ...     content.update(part)
+        >>> content.hexdigest() == codes.sha256
+        True
+    """
+
+    def __init__(self) -> None:
+        self._packed, self._labels = hashlib.sha256(), hashlib.sha256()
+        self._head: dict[str, Any] = {"rows": 0}
+
+    def update(self, part: Codes) -> None:
+        """Add the codes of one part; bits and class names are those of the last."""
+        self._packed.update(part.packed.data if part.packed.size else b"")
+        self._labels.update(np.ascontiguousarray(part.labels).data if part.labels.size else b"")
+        rows = self._head["rows"] + len(part)
+        self._head = {"bits": part.bits, "rows": rows, "classes": part.classes, "multilabel": part.multilabel}
+
+    def hexdigest(self) -> str:
+        parts = {"packed": self._packed.hexdigest(), "labels": self._labels.hexdigest()}
+        return hashlib.sha256(json.dumps(self._head | parts, sort_keys=True).encode()).hexdigest()
+
+
+def _set(codes: Codes, **values: Any) -> None:
+    for name, value in values.items():
+        object.__setattr__(codes, name, value)
+
+
+def _check_packed(packed: np.ndarray, bits: int) -> None:
+    if bits < 1:
+        raise DataError(f"codes: expected at least 1 bit, found {bits}")
+    width = (bits + 7) // 8
+    if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != width:
+        raise DataError(
+            f"codes: expected uint8 [N, {width}] for {bits} bits, found {packed.dtype} {list(packed.shape)}"
+        )
+    if bits % 8 and packed.size:
+        padded = packed[:, -1] & (0xFF >> (bits % 8))
+        if padded.any():
+            raise DataError(f"codes: row {int(np.argmax(padded != 0))} has pad bits set past bit {bits - 1}")
+
+
+def _check_labels(labels: np.ndarray | None, classes: Sequence[str], n: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    names = tuple(str(c) for c in classes)
+    if len(set(names)) < len(names):
+        raise DataError(f"classes: {next(c for c in names if names.count(c) > 1)!r} is there twice")
+    if labels is None:
+        return np.full(n, -1, dtype=np.int32), names
+    labels = np.asarray(labels)
+    if len(labels) != n:
+        raise DataError(f"labels: found {len(labels)}, expected one for each of {n} codes")
+    if labels.ndim == 2 and labels.dtype == bool:
+        if names and len(names) != labels.shape[1]:
+            raise DataError(f"labels: found {labels.shape[1]} columns for {len(names)} classes")
+        return np.ascontiguousarray(labels), names or tuple(str(c) for c in range(labels.shape[1]))
+    if labels.ndim != 1 or (labels.dtype.kind not in "iu" and labels.size):
+        raise DataError(f"labels: expected integers [N] or bool [N, C], found {labels.dtype} {list(labels.shape)}")
+    top = int(labels.max()) if labels.size else -1
+    if not names:
+        names = tuple(str(c) for c in range(top + 1))
+    if labels.size and (int(labels.min()) < -1 or top >= len(names)):
+        row = int(np.argmax((labels < -1) | (labels >= len(names))))
+        raise DataError(f"labels: row {row} is {labels[row]}, expected -1 (none) to {len(names) - 1}")
+    return np.ascontiguousarray(labels, dtype=np.int32), names
+
+
+def _check_items(items: pa.Table | None, n: int) -> pa.Table:
+    if items is None:
+        return pa.table({"id": pa.array([str(i) for i in range(n)], pa.string())})
+    if items.num_rows != n:
+        raise DataError(f"items: found {items.num_rows} rows, expected one for each of {n} codes")
+    if "id" not in items.column_names:
+        items = items.add_column(0, "id", pa.array([str(i) for i in range(n)], pa.string()))
+    for name in ("id", "path", "split"):  # numbers are fine as names, but they are names
+        if name in items.column_names and items[name].type != pa.string():
+            items = items.set_column(items.column_names.index(name), name, pc.cast(items[name], pa.string()))
+    if items["id"].null_count:
+        raise DataError(f"items: row {items['id'].is_null().to_numpy().argmax()} has no id")
+    if "thumbnail" in items.column_names:
+        kind = items["thumbnail"].type
+        if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+            raise DataError(f"items: column 'thumbnail' is {kind}, expected encoded image bytes")
+    return items
+
+
+def _check_reals(name: str, values: np.ndarray, n: int, dtype: type) -> np.ndarray:
+    values = np.asarray(values)
+    if values.ndim != 2 or len(values) != n or values.dtype.kind not in "fiu":
+        raise DataError(f"{name}: expected numbers [{n}, d], found {values.dtype} {list(values.shape)}")
+    _check_finite(name, values)
+    if dtype == np.float16:
+        values = np.clip(values, -65504, 65504)  # the range of float16: a large logit must not turn infinite
+    return np.ascontiguousarray(values, dtype=dtype)
+
+
+def _check_finite(name: str, values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise DataError(f"{name}: row {row}, column {column} is {values[row, column]}, expected a finite number")
+
+
+def _number_names(values: np.ndarray, classes: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    texts = ["" if v is None or v != v else str(v) for v in values.tolist()]
+    names = tuple(classes) or tuple(sorted(set(texts) - {""}))
+    number = {name: i for i, name in enumerate(names)} | {"": -1}
+    for row, text in enumerate(texts):
+        if text not in number:
+            raise DataError(f"labels: row {row} is {text!r}, which is not one of the {len(names)} classes")
+    return np.array([number[text] for text in texts], dtype=np.int32), names
+
+
+def _as_table(items: Any) -> pa.Table | None:
+    if items is None or isinstance(items, pa.Table):
+        return items
+    if isinstance(items, Mapping):
+        return pa.table(dict(items))
+    return pa.Table.from_pandas(items, preserve_index=False)

@@ -1,0 +1,300 @@
+"""The file format: one Parquet file of codes, or a folder of them; import from NumPy files.
+
+Columns: `code` fixed-size binary; `label` int32 (-1 = none) or `labels` lists of class numbers; `logits` and
+`features` fixed-size lists; every item column under its own name. Provenance is JSON under the schema key `codelab`.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from codelab.core.codes import FORMAT, Codes
+from codelab.core.errors import DataError, UsageError, first_line
+from codelab.core.io import atomic_path
+from codelab.core.run_folder import ENCODER, codes_file
+
+KEY = b"codelab"
+COLUMNS = ("code", "label", "labels", "logits", "features")
+ROW_GROUP = 1 << 16
+WRITE: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+"""Checksums, so that a damaged disk gives an error and never other codes."""
+READ_ERRORS = (pa.ArrowException, OSError, ValueError)  # ValueError: names that are not UTF-8
+PART_KEYS = ("part_key", "bad")
+"""Provenance of one part of an export, which says nothing of the whole."""
+
+
+def load(path: str | Path, *, bits: int | None = None) -> Codes:
+    """Codes from a codelab Parquet file, a folder of them, a run folder, or a NumPy file.
+
+    A `.npy` array, or the entry `codes`, `packed` or `bits` of an `.npz`, may hold 0/1 or -1/+1 values `[N, B]`, or
+    packed bytes (uint8 with values above 1). An `.npz` may also hold `labels`, `classes`, `ids`, `logits`, `features`.
+
+    Args:
+        path: a `.parquet`, `.npy` or `.npz` file, a folder of parts, or a run folder (its `codes.parquet`).
+        bits: B of packed bytes from NumPy, where it is not a multiple of 8.
+
+    Raises:
+        UsageError: there is no such path, its ending is unknown, or the folder holds no codes.
+        DataError: the file is truncated, foreign, of a newer format, or holds anything `Codes` refuses.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder")
+    path = codes_file(path)
+    if path.suffix in (".npy", ".npz"):
+        return _from_numpy(path, bits)
+    if not path.is_dir() and path.suffix != ".parquet":
+        raise UsageError(f"{path}: expected a .parquet, .npy or .npz file, or a folder of .parquet files")
+    parts, head = code_parts(path)
+    try:
+        table = pa.concat_tables([part.read() for part in parts])
+    except READ_ERRORS as error:
+        raise DataError(f"{path}: cannot be read to its end ({first_line(error)})") from None
+    return _located(path, lambda: table_codes(table, head))
+
+
+def iter_codes(path: str | Path, *, rows: int = ROW_GROUP, columns: Sequence[str] | None = None) -> Iterator[Codes]:
+    """The codes of a Parquet file or folder in blocks, so that only one block is in memory.
+
+    Args:
+        path: a codelab `.parquet` file, or a folder of them.
+        rows: the most rows a block has.
+        columns: item columns and `logits`, `features` to read; default all. Codes, ids and labels always come.
+
+    Raises:
+        UsageError, DataError: as `load`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder")
+    path = codes_file(path)
+    parts, head = code_parts(path)
+    for part in parts:
+        names = part.schema_arrow.names
+        wanted = [n for n in names if columns is None or n in (*columns, "id", "code", "label", "labels")]
+        try:
+            for batch in part.iter_batches(batch_size=rows, columns=wanted):
+                table = pa.Table.from_batches([batch])
+                yield _located(path, lambda table=table: table_codes(table, head))
+        except READ_ERRORS as error:
+            raise DataError(f"{path}: cannot be read to its end ({first_line(error)})") from None
+
+
+def write(codes: Codes, path: str | Path) -> None:
+    """Write codes as one Parquet file, atomically."""
+    path = Path(path)
+    if path.suffix != ".parquet":
+        raise UsageError(f"{path}: expected a name ending in .parquet")
+    with atomic_path(path) as part:
+        pq.write_table(codes_table(codes), part, row_group_size=ROW_GROUP, **WRITE)
+
+
+def merge(parts: Sequence[Path], path: Path, meta: dict[str, Any]) -> None:
+    """Join part files into one, a row group at a time, with `meta` as the provenance of the whole."""
+    first = pq.ParquetFile(parts[0]).schema_arrow
+    head = {**_head(parts[0], first), "format": FORMAT, **meta}
+    head = {name: value for name, value in head.items() if name not in PART_KEYS}
+    schema = first.with_metadata({KEY: json.dumps(head).encode()})
+    with atomic_path(path) as whole, pq.ParquetWriter(whole, schema, **WRITE) as writer:
+        waiting: list[pa.Table] = []  # small parts are joined into row groups of a size that reads well
+        for part in parts:
+            file = pq.ParquetFile(part, page_checksum_verification=True)
+            for group in range(file.num_row_groups):
+                waiting.append(file.read_row_group(group).cast(schema))
+                if sum(table.num_rows for table in waiting) >= ROW_GROUP:
+                    writer.write_table(pa.concat_tables(waiting))
+                    waiting.clear()
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting))
+
+
+def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
+    """The Parquet files behind a path in order of name, each checked to be of this format and alike; and what the
+    first says of them all: bits, classes, whether there are several labels an item, provenance.
+
+    Raises:
+        UsageError, DataError: as `load`.
+    """
+    path = codes_file(path)
+    names = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    parts: list[pq.ParquetFile] = []
+    first: dict[str, Any] = {}
+    for name in names:
+        try:
+            # read as asked for, not whole row groups ahead: `iter_codes` must hold only one block
+            part = pq.ParquetFile(name, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 20)
+        except READ_ERRORS as error:
+            raise DataError(f"{name}: not a whole Parquet file ({first_line(error)})") from None
+        head = _head(name, part.schema_arrow)
+        columns = part.schema_arrow.names
+        twice = next((column for column in columns if columns.count(column) > 1), None)
+        if twice is not None:
+            raise DataError(f"{name}: column {twice!r} is there twice")
+        for needed in ("code", "labels") if head["multilabel"] else ("code",):
+            if needed not in columns:
+                raise DataError(f"{name}: no column {needed!r}; found {', '.join(columns)}")
+        first = first or head
+        for key in ("bits", "classes", "multilabel"):
+            if head[key] != first[key]:
+                raise DataError(f"{name}: {key} {head[key]} differs from {first[key]} in {names[0].name}")
+        parts.append(part)
+    return parts, first
+
+
+def find_checkpoint(codes: Codes, path: str | Path) -> Path | None:
+    """The checkpoint that made codes: where their provenance says, else `encoder.safetensors` beside their file."""
+    encoder = codes.meta.get("encoder")
+    recorded = encoder.get("path") if isinstance(encoder, dict) else None
+    beside = codes_file(path).parent / ENCODER
+    return next((p for p in (isinstance(recorded, str) and Path(recorded), beside) if p and p.is_file()), None)
+
+
+def codes_table(codes: Codes) -> pa.Table:
+    """The Arrow table that stands for codes in a file."""
+    clash = [name for name in codes.items.column_names if name in COLUMNS]
+    if clash:
+        raise DataError(f"items: a column named {clash[0]!r} cannot be saved, the file uses that name itself")
+    table = codes.items.replace_schema_metadata()
+    if codes.multilabel:
+        lists = pa.array([np.flatnonzero(row).astype(np.int32) for row in codes.labels], pa.list_(pa.int32()))
+        table = table.append_column("labels", lists)
+    else:
+        table = table.append_column("label", pa.array(codes.labels))
+    width = codes.packed.shape[1]
+    packed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(codes), [None, pa.py_buffer(codes.packed)])
+    table = table.append_column("code", packed)
+    for name in ("logits", "features"):
+        values = getattr(codes, name)
+        if values is not None:
+            table = table.append_column(name, pa.FixedSizeListArray.from_arrays(values.ravel(), values.shape[1]))
+    head = {"bits": codes.bits, "classes": list(codes.classes), "multilabel": codes.multilabel, **codes.meta}
+    return table.replace_schema_metadata({KEY: json.dumps(head, allow_nan=False).encode()})
+
+
+def table_codes(table: pa.Table, head: dict[str, Any]) -> Codes:
+    """The inverse of `codes_table`, with what `code_parts` read of provenance.
+
+    Raises:
+        DataError: a column has the wrong type or width, or holds an empty value.
+    """
+    bits, classes, multilabel = head["bits"], head["classes"], head["multilabel"]
+    column = table["code"]
+    width = (bits + 7) // 8
+    if column.type != pa.binary(width):
+        raise DataError(f"column 'code' is {column.type}, expected fixed_size_binary[{width}] for {bits} bits")
+    _no_nulls(column, "code")
+    reals = {name: _matrix(table, name) for name in ("logits", "features") if name in table.column_names}
+    return Codes(
+        packed=_bytes(column, width),
+        bits=bits,
+        labels=_labels(table, len(classes), multilabel),  # type: ignore[arg-type]
+        classes=tuple(classes),
+        items=table.drop_columns([c for c in COLUMNS if c in table.column_names]).replace_schema_metadata(),
+        logits=reals.get("logits"),
+        features=reals.get("features"),
+        meta={name: value for name, value in head.items() if name not in ("bits", "classes", "multilabel")},
+    )
+
+
+def _head(name: Path, schema: pa.Schema) -> dict[str, Any]:
+    raw = (schema.metadata or {}).get(KEY)
+    if raw is None:
+        raise DataError(f"{name}: a Parquet file, but not of codes (no key 'codelab' in its schema)")
+    try:
+        head: dict[str, Any] = json.loads(raw)
+        bits, classes, version = head["bits"], head["classes"], head["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{name}: its provenance cannot be read ({first_line(error)})") from None
+    if version != FORMAT:
+        raise DataError(f"{name}: format {version!r}, this codelab reads format {FORMAT}")
+    if not isinstance(bits, int) or not isinstance(classes, list):
+        raise DataError(f"{name}: its provenance has bits {bits!r}, expected a whole number, and a list of classes")
+    head.setdefault("multilabel", False)
+    return head
+
+
+def _bytes(column: pa.ChunkedArray, width: int) -> np.ndarray:
+    blocks = []
+    for chunk in column.chunks:
+        flat = np.frombuffer(chunk.buffers()[1], dtype=np.uint8)
+        blocks.append(flat[chunk.offset * width : (chunk.offset + len(chunk)) * width].reshape(-1, width))
+    return np.concatenate(blocks) if blocks else np.empty((0, width), dtype=np.uint8)
+
+
+def _labels(table: pa.Table, classes: int, multilabel: bool) -> np.ndarray | None:
+    if not multilabel:
+        if "label" not in table.column_names:
+            return None
+        _no_nulls(table["label"], "label")
+        return table["label"].to_numpy()
+    rows = table["labels"].to_pylist()
+    out = np.zeros((len(rows), classes), dtype=bool)
+    for row, numbers in enumerate(rows):
+        for number in numbers or ():
+            if not 0 <= number < classes:
+                raise DataError(f"labels: row {row} names class {number}, expected 0 to {classes - 1}")
+            out[row, number] = True
+    return out
+
+
+def _matrix(table: pa.Table, name: str) -> np.ndarray:
+    column = table[name]
+    if not pa.types.is_fixed_size_list(column.type):
+        raise DataError(f"column {name!r} is {column.type}, expected a fixed-size list")
+    _no_nulls(column, name)
+    flat = column.combine_chunks().flatten() if len(column) else pa.array([], column.type.value_type)
+    values = flat.combine_chunks() if isinstance(flat, pa.ChunkedArray) else flat
+    return values.to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
+
+
+def _no_nulls(column: pa.ChunkedArray, name: str) -> None:
+    if column.null_count:
+        row = column.is_null().to_numpy().argmax()
+        raise DataError(f"column {name!r}: row {row} is empty")
+
+
+def _located(path: Path, make: Any) -> Codes:
+    """Run `make`, with the file's name put before what it says when it fails."""
+    try:
+        return make()
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _from_numpy(path: Path, bits: int | None) -> Codes:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        arrays = {name: loaded[name] for name in loaded.files} if path.suffix == ".npz" else {"codes": loaded}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a whole NumPy file of plain numbers ({first_line(error)})") from None
+    name = next((key for key in ("codes", "packed", "bits") if key in arrays), None)
+    if name is None:
+        raise DataError(f"{path}: expected an entry 'codes', 'packed' or 'bits'; found {', '.join(arrays) or 'none'}")
+    known = {key: arrays[key] for key in ("labels", "logits", "features") if key in arrays}
+    if "classes" in arrays:
+        known["classes"] = tuple(str(c) for c in np.atleast_1d(arrays["classes"]).tolist())
+    if "ids" in arrays:
+        known["items"] = pa.table({"id": [str(i) for i in arrays["ids"].tolist()]})
+    meta = {"source": path.name}
+    values = arrays[name]
+
+    def make() -> Codes:
+        if values.ndim != 2:
+            raise DataError(f"{name}: expected an array [N, B] or [N, bytes], found shape {list(values.shape)}")
+        if name == "packed" or (values.dtype == np.uint8 and values.size and values.max() > 1):
+            return Codes.from_packed(values, 8 * values.shape[1] if bits is None else bits, meta=meta, **known)
+        if values.dtype.kind in "if" and values.size and np.isin(values, (-1, 1)).all():
+            return Codes.from_bits(values > 0, meta=meta, **known)
+        if values.dtype.kind == "f" and values.size and not np.isin(values, (0, 1)).all():
+            raise DataError(f"{name}: real numbers, not codes; turn them into codes with Codes.from_logits")
+        return Codes.from_bits(values, meta=meta, **known)
+
+    return _located(path, make)

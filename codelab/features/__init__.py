@@ -1,0 +1,1 @@
+"""From continuous features to codes, and the features' geometry."""

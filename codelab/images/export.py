@@ -1,0 +1,289 @@
+"""images -> Encoder -> codes: streamed, in parts that survive a kill, and never with a picture silently missing."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from codelab import __version__
+from codelab.core.codes import Codes
+from codelab.core.errors import DataError, UsageError, first_line
+from codelab.core.files import KEY, merge, write
+from codelab.core.io import check_output
+from codelab.core.progress import counter
+from codelab.core.run_folder import encoder_file
+from codelab.images.imageset import ImageSet
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+    from codelab.images.encoder import Encoder
+
+THUMBNAIL = 96
+"""Longest side of a stored thumbnail in pixels: sharp in a gallery, a few kilobytes."""
+
+BATCH = 128
+"""Images in one forward pass; parts hold whole batches, so a resumed export computes the same numbers."""
+
+TRANSFORM = ("image_size", "mean", "std", "crop", "interpolation")
+"""What the encoder's config says of how an image is prepared; it goes into the provenance."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export did: where the codes are, how many, and which images could not be read."""
+
+    path: Path
+    rows: int
+    bad: tuple[str, ...]
+
+
+def export(
+    encoder: Encoder,
+    images: ImageSet,
+    out: str | Path,
+    *,
+    logits: bool = False,
+    features: bool = False,
+    thumbnails: bool = False,
+    skip_bad: bool = False,
+    part_rows: int = 1024,
+    workers: int = 4,
+    device: str | None = None,
+    progress: bool = True,
+    checkpoint: str | Path | None = None,
+) -> Exported:
+    """Encode every image and write the codes to `out`, as one Parquet file (`….parquet`) or as a folder of parts.
+
+    Parts of `part_rows` images are finished one by one in `OUT.parts`; when the export is killed and started again
+    with the same encoder, images and options, finished parts are kept. The output appears only when all is done.
+
+    Args:
+        encoder: the model; it is put in evaluation mode.
+        images: what to encode.
+        out: `….parquet`, or a folder that does not exist or is empty.
+        logits: also keep the logits, float16 `[N, B]`.
+        features: also keep the backbone's features, float32 `[N, d]`.
+        thumbnails: also keep a picture of each image, at most 96 px, as WebP.
+        skip_bad: leave unreadable images out instead of failing.
+        part_rows: images in a part.
+        workers: threads that read and decode.
+        device: where to run; default CUDA when there is one.
+        progress: show a bar on stderr.
+        checkpoint: the file or run folder the encoder was loaded from, for the provenance.
+
+    Raises:
+        UsageError: the output folder is not empty.
+        DataError: an image cannot be read and `skip_bad` is off (every such image is listed), none is left, or the
+            model gives a number that is not finite.
+    """
+    out = Path(out)
+    single = out.suffix == ".parquet"
+    if single:
+        check_output(out)
+    elif out.suffix or out.is_file():
+        raise UsageError(f"{out}: expected a file ending in .parquet, or a new folder without a dot in its name")
+    elif out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"{out}: a folder that is not empty; name a new one, or a file ending in .parquet")
+    where = _device(device)
+    encoder = encoder.to(where).eval()
+    options = {"logits": logits, "features": features, "thumbnails": thumbnails, "batch": BATCH}
+    about: dict[str, Any] = {
+        "encoder": {
+            "name": encoder.config.backbone,
+            "sha256": encoder.sha256,
+            "path": str(encoder_file(checkpoint).resolve()) if checkpoint else None,
+        },
+        "transform": {name: getattr(encoder.config, name) for name in TRANSFORM},
+        "data": {"name": images.name, **({"attribution": images.attribution} if images.attribution else {})},
+    }
+    part_rows = max(BATCH, part_rows // BATCH * BATCH)
+    starts = range(0, len(images), part_rows)
+    folder = out.with_name(out.name + ".parts")
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [folder / f"part-{number:05d}.parquet" for number in range(len(starts))]
+    for stray in set(folder.glob("*.parquet")) - set(parts):
+        stray.unlink()  # left by an export of other options
+
+    bad: list[str] = []
+    with ThreadPoolExecutor(workers) as pool, counter("encoding", len(images), show=progress) as advance:
+        for start, part in zip(starts, parts, strict=True):
+            rows = range(start, min(start + part_rows, len(images)))
+            key = _part_key(encoder.sha256, images, rows, options)
+            found = _finished(part, key)
+            if found is None:
+                codes, found = _encode(encoder, images, rows, where, pool, options, advance)
+                codes.meta.update(about, part_key=key, bad=found)
+                write(codes, part)
+            else:
+                advance(len(rows))
+            bad += found
+    if len(bad) == len(images):
+        shutil.rmtree(folder)
+        raise DataError(f"{images.name}: none of {len(images)} images can be read", bad)
+    if bad and not skip_bad:
+        raise DataError(
+            f"{images.name}: {len(bad)} of {len(images)} images cannot be read; mend them, or add --skip-bad "
+            f"(what is done is kept in {folder} for the next try)",
+            bad,
+        )
+    about["skipped"] = bad
+    if single:
+        merge(parts, out, about)
+        shutil.rmtree(folder)
+    else:
+        if out.is_dir():
+            out.rmdir()
+        folder.rename(out)
+    return Exported(out, len(images) - len(bad), tuple(bad))
+
+
+def encode_images(
+    encoder: Encoder,
+    images: ImageSet,
+    *,
+    logits: bool = False,
+    features: bool = False,
+    workers: int = 4,
+    device: str | None = None,
+    label: str = "encoding",
+    progress: bool = True,
+) -> Codes:
+    """Codes of images in memory, without a file; the options are those of `export`.
+
+    Raises:
+        DataError: an image cannot be read, or the model gives a number that is not finite.
+    """
+    where = _device(device)
+    encoder = encoder.to(where).eval()
+    options = {"logits": logits, "features": features, "thumbnails": False}
+    with ThreadPoolExecutor(workers) as pool, counter(label, len(images), show=progress) as advance:
+        codes, bad = _encode(encoder, images, range(len(images)), where, pool, options, advance)
+    if bad:
+        raise DataError(f"{images.name}: {len(bad)} of {len(images)} images cannot be read", bad)
+    return codes
+
+
+def _device(name: str | None) -> torch.device:
+    import torch
+
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = first_line(error)
+        raise UsageError(f"device {name!r}: cannot be used here ({reason})") from None
+    return device
+
+
+def _encode(
+    encoder: Encoder,
+    images: ImageSet,
+    rows: range,
+    device: torch.device,
+    pool: ThreadPoolExecutor,
+    options: dict[str, Any],
+    advance: Callable[[int], None],
+) -> tuple[Codes, list[str]]:
+    """Codes of one part, and a line for each image that could not be read."""
+    import torch
+
+    good: list[int] = []
+    bad: list[str] = []
+    pictures: list[bytes] = []
+    all_logits: list[np.ndarray] = []
+    all_features: list[np.ndarray] = []
+    for numbers, loaded in _loaded(encoder, images, rows, pool, options["thumbnails"]):
+        bad += [str(item) for item in loaded if isinstance(item, DataError)]
+        fine = [(i, item) for i, item in zip(numbers, loaded, strict=True) if not isinstance(item, DataError)]
+        advance(len(numbers))
+        if not fine:
+            continue
+        with torch.inference_mode():
+            features, logits = encoder(torch.stack([tensor for _, (tensor, _) in fine]).to(device))
+        batch_logits = logits.float().cpu().numpy()
+        for (i, _), row in zip(fine, batch_logits, strict=True):
+            if not np.isfinite(row).all():
+                raise DataError(f"{images.items['path'][i]}: the encoder's logits are not finite numbers")
+        all_logits.append(batch_logits)
+        if options["features"]:
+            all_features.append(features.float().cpu().numpy())
+        good += [i for i, _ in fine]
+        pictures += [picture for _, (_, picture) in fine]
+    values = np.concatenate(all_logits) if all_logits else np.zeros((0, encoder.config.bits), dtype=np.float32)
+    items = images.items.take(pa.array(good, pa.int64()))
+    if options["thumbnails"]:
+        items = items.append_column("thumbnail", pa.array(pictures, pa.large_binary()))
+    codes = Codes.from_bits(
+        values > 0,
+        labels=images.labels[good],
+        classes=images.classes,
+        items=items,
+        logits=values if options["logits"] else None,
+        features=_stack(all_features, encoder) if options["features"] else None,
+    )
+    return codes, bad
+
+
+def _loaded(
+    encoder: Encoder, images: ImageSet, rows: range, pool: ThreadPoolExecutor, thumbnails: bool
+) -> Iterator[tuple[range, list[Any]]]:
+    """Batches of (tensor, thumbnail) or DataError, the next batch being decoded while the last is encoded."""
+
+    def load_one(i: int) -> Any:
+        try:
+            image = images.image(i)
+        except DataError as error:
+            return error
+        return encoder.transform(image), _thumbnail(image) if thumbnails else b""
+
+    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+    ahead: list[list[Future[Any]]] = []
+    for number, batch in enumerate(batches):
+        while len(ahead) < 2 and number + len(ahead) < len(batches):
+            ahead.append([pool.submit(load_one, i) for i in batches[number + len(ahead)]])
+        yield batch, [future.result() for future in ahead.pop(0)]
+
+
+def _stack(blocks: list[np.ndarray], encoder: Encoder) -> np.ndarray:
+    return np.concatenate(blocks) if blocks else np.zeros((0, encoder.features), dtype=np.float32)
+
+
+def _thumbnail(image: Image.Image) -> bytes:
+    small = image.copy()
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    out = io.BytesIO()
+    small.save(out, "WEBP", quality=85)
+    return out.getvalue()
+
+
+def _part_key(encoder_sha256: str, images: ImageSet, rows: range, options: dict[str, Any]) -> str:
+    """What a part was made from; a file that changed in size or time since gives another key."""
+    digest = hashlib.sha256(json.dumps([__version__, encoder_sha256, options, images.classes]).encode())
+    items = images.items.slice(rows.start, len(rows))
+    for record, label in zip(items.to_pylist(), images.labels[rows.start : rows.stop].tolist(), strict=True):
+        file = Path(record["path"])
+        stat = file.stat() if file.is_file() else None
+        digest.update(repr((record, label, stat and (stat.st_size, stat.st_mtime_ns))).encode())
+    return digest.hexdigest()
+
+
+def _finished(part: Path, key: str) -> list[str] | None:
+    """The unreadable images of a part that an earlier run finished; None when it must be made."""
+    try:
+        head = json.loads((pq.read_schema(part).metadata or {})[KEY])
+    except (OSError, KeyError, ValueError, pa.ArrowException):
+        return None
+    return head["bad"] if head.get("part_key") == key else None

@@ -1,0 +1,1 @@
+"""Compiled popcount loops and their threads; no measure."""

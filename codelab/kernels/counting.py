@@ -1,0 +1,178 @@
+"""Ones counted on packed codes: of each bit, of each class and bit, of each pair of bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+
+from codelab.core.checks import check_whole
+from codelab.core.errors import DataError, UsageError
+from codelab.kernels.threads import compiled, run, thread_count
+
+BLOCK = 1 << 16
+"""Rows a thread takes at a time where codes must first be padded to whole words."""
+
+
+def column_counts(packed: np.ndarray, bits: int, *, threads: int | None = None) -> np.ndarray:
+    """Ones of each bit.
+
+    Args:
+        packed: uint8 `[N, ceil(B/8)]`.
+        bits: B.
+        threads: default: the cores this process may use.
+
+    Returns:
+        int64 `[B]`.
+
+    Example:
+        >>> column_counts(np.array([[0b10100000], [0b10000000]], dtype=np.uint8), 3).tolist()
+        [2, 0, 1]
+    """
+    _check_packed("column_counts", packed, bits)
+    return class_counts(packed, bits, np.zeros(len(packed), np.int32), 1, threads=threads)[0]
+
+
+def class_counts(
+    packed: np.ndarray, bits: int, labels: np.ndarray, n_classes: int, *, threads: int | None = None
+) -> np.ndarray:
+    """Ones of each bit among the items of each class.
+
+    Args:
+        packed: uint8 `[N, ceil(B/8)]`.
+        bits: B.
+        labels: integers `[N]`, below `n_classes`; an item with a negative label is not counted.
+        n_classes: C.
+        threads: default: the cores this process may use.
+
+    Returns:
+        int64 `[C, B]`.
+
+    Raises:
+        UsageError: a label is `n_classes` or more, or there are not as many as codes.
+        DataError: codes of another width, labels that are no whole numbers.
+
+    Example:
+        >>> packed = np.array([[0b10100000], [0b10000000], [0b01000000]], dtype=np.uint8)
+        >>> class_counts(packed, 3, np.array([1, 0, 1]), 2).tolist()
+        [[1, 0, 0], [1, 1, 1]]
+    """
+    _check_packed("class_counts", packed, bits)
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise DataError(
+            f"class_counts: expected whole numbers [N] as labels, found {labels.dtype} {list(labels.shape)}"
+        )
+    if len(labels) != len(packed):
+        raise UsageError(f"class_counts: found {len(labels)} labels for {len(packed)} codes")
+    if labels.size and int(labels.max()) >= n_classes:
+        raise UsageError(f"class_counts: found label {int(labels.max())}, expected less than {n_classes}")
+    labels = np.ascontiguousarray(labels if labels.dtype == np.int32 else np.maximum(labels, -1), dtype=np.int32)
+    loops = compiled("_columns")
+    width = (bits + 63) // 64
+
+    def count(part: slice) -> np.ndarray:
+        lanes = np.zeros((n_classes, 8 * width), np.uint64)
+        filled = np.zeros(n_classes, np.int64)
+        out = np.zeros((n_classes, 64 * width), np.int64)
+        words = as_words(packed[part])
+        loops.count_by_class(words, labels[part], lanes, lanes.view(np.uint8), filled, out)
+        return out
+
+    return _sum_of_parts(count, len(packed), (n_classes, 64 * width), threads)[:, :bits]
+
+
+def pair_counts(packed: np.ndarray, bits: int, *, threads: int | None = None) -> np.ndarray:
+    """Items where both bits are 1; the diagonal holds the ones of each bit.
+
+    Args:
+        packed: uint8 `[N, ceil(B/8)]`.
+        bits: B.
+        threads: default: the cores this process may use.
+
+    Returns:
+        int64 `[B, B]`, symmetric.
+
+    Example:
+        >>> pair_counts(np.array([[0b11000000], [0b10100000]], dtype=np.uint8), 3).tolist()
+        [[2, 1, 1], [1, 1, 0], [1, 0, 1]]
+    """
+    _check_packed("pair_counts", packed, bits)
+    loops = compiled("_columns")
+    width = (bits + 63) // 64
+    length = max(8, min(256, (1 << 19) // (512 * width)))  # columns of a block fill half a megabyte of cache
+
+    def count(part: slice) -> np.ndarray:
+        out = np.zeros((64 * width, 64 * width), np.int64)
+        loops.count_pairs(as_words(packed[part]), np.empty((64 * width, length), np.uint64), out)
+        return out
+
+    upper = np.triu(_sum_of_parts(count, len(packed), (64 * width, 64 * width), threads)[:bits, :bits])
+    return upper + np.triu(upper, 1).T
+
+
+def bit_columns(packed: np.ndarray, bits: int, *, threads: int | None = None) -> np.ndarray:
+    """Codes turned on their side: one packed row for each bit.
+
+    Args:
+        packed: uint8 `[N, ceil(B/8)]`.
+        bits: B.
+        threads: default: the cores this process may use.
+
+    Returns:
+        uint8 `[B, 8 * ceil(N/64)]`, item 0 the most significant bit of byte 0, pad bits zero.
+
+    Example:
+        >>> bit_columns(np.array([[0b11000000], [0b10100000]], dtype=np.uint8), 3)[:, 0].tolist()
+        [192, 128, 64]
+    """
+    _check_packed("bit_columns", packed, bits)
+    loops = compiled("_columns")
+    width = (bits + 63) // 64
+    out = np.empty((64 * width, (len(packed) + 63) // 64), np.uint64)
+
+    def turn(start: int) -> None:
+        loops.transpose(as_words(packed[start : start + BLOCK]), out, start // 64)
+
+    run(turn, range(0, len(packed), BLOCK), threads)
+    return out.view(np.uint8).reshape(64 * width, -1)[:bits]
+
+
+def as_words(packed: np.ndarray) -> np.ndarray:
+    """Packed bytes as uint64 `[N, W]`, padded with zeros; a view, not to be written to, of whole words."""
+    packed = np.ascontiguousarray(packed)
+    n, width = packed.shape
+    if width % 8 == 0 and packed.flags.aligned and packed.ctypes.data % 8 == 0:
+        return for_loops(packed).view(np.uint64)
+    words = np.zeros((n, (width + 7) // 8), np.uint64)
+    words.view(np.uint8)[:, :width] = packed
+    return words
+
+
+def for_loops(packed: np.ndarray) -> np.ndarray:
+    """The same codes for compiled loops, which take only writable memory: a view if possible; not to be written to."""
+    view = packed.view()
+    try:
+        view.flags.writeable = True
+    except ValueError:  # memory that nobody may write to, of a file or of bytes
+        return packed.copy()
+    return view
+
+
+def _check_packed(name: str, packed: np.ndarray, bits: int) -> None:
+    """Refuse codes of another width: compiled loops write where they are told to."""
+    width = (check_whole("bits", bits, 1) + 7) // 8
+    if not isinstance(packed, np.ndarray) or packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != width:
+        found = f"{packed.dtype} {list(packed.shape)}" if isinstance(packed, np.ndarray) else type(packed).__name__
+        raise DataError(f"{name}: expected uint8 [N, {width}] for {bits} bits, found {found}")
+
+
+def _sum_of_parts(
+    count: Callable[[slice], np.ndarray], n: int, shape: tuple[int, ...], threads: int | None
+) -> np.ndarray:
+    """The sum of `count` over parts of the rows, one part a thread and at least `BLOCK` rows each."""
+    workers = max(1, min(thread_count(threads), n // BLOCK))
+    edges = [n * i // workers for i in range(workers + 1)]
+    parts = [slice(a, b) for a, b in pairwise(edges) if b > a]
+    return sum(run(count, parts, workers), np.zeros(shape, np.int64))

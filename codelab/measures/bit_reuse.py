@@ -1,0 +1,203 @@
+"""Which bits vary within many classes: what is shared across classes rather than a name of one."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import special
+
+from codelab.core.attributes import CLASS
+from codelab.core.checks import check_seed
+from codelab.core.codes import Codes
+from codelab.core.errors import UsageError
+from codelab.core.formats import number
+from codelab.core.result import PerBit
+from codelab.measures.class_information import attribute_information, need_classes
+from codelab.measures.contrast_consistency import ContrastConsistency, contrast_consistency
+from codelab.statistics.counts import ClassCounts
+from codelab.statistics.estimators import binary_entropy, expected_information, table_information
+from codelab.statistics.intervals import wilson_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPLIT = (0.2, 0.8)
+"""A class is split by a bit whose share of ones in it lies strictly between these."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BitReuse(PerBit):
+    """Per bit, arrays `[B]`.
+
+    `within_entropy` is H(bit | class) in bits, corrected for chance, and `within_plugin` as counted.
+    `split` counts the classes with 0.2 < p(bit | class) < 0.8, `split_sure` those whose whole 95 % interval of p is
+    in there. `perplexity` is the number of classes over which the within-class entropy is spread: C where the bit
+    varies alike in all, 1 where it varies in one, 0 where it varies in none. `on_perplexity` is the number of
+    classes over which the images with bit = 1 are spread. `classes` classes occur. `contrast` says whether the bit
+    moves the features the same way in all of them; None where there are no features.
+
+    The line quotes how many bits split a class, the mean entropy within classes, and the contrasts at q < 0.05.
+    """
+
+    within_entropy: np.ndarray
+    within_plugin: np.ndarray
+    split: np.ndarray
+    split_sure: np.ndarray
+    perplexity: np.ndarray
+    on_perplexity: np.ndarray
+    classes: int
+    contrast: ContrastConsistency | None = None
+    estimator: str = "plug-in less its exact permutation mean"
+
+    COLUMNS = ("within_entropy", "within_plugin", "split", "split_sure", "perplexity", "on_perplexity")
+
+    def headline(self) -> str:
+        split = f"{int((self.split > 0).sum())} of {len(self.split)} bits split a class"
+        entropy = f"entropy within classes {number(float(self.within_entropy.mean()))} bit"
+        alike = f"; {int((self.contrast.q_value < 0.05).sum())} with one contrast at q < 0.05" if self.contrast else ""
+        return f"{split}, {entropy}{alike}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a bit; with features also the columns of `ContrastConsistency`."""
+        frame = super().to_frame()
+        return frame if self.contrast is None else frame.merge(self.contrast.to_frame(), on="bit")
+
+
+def bit_reuse(
+    codes: Codes | ClassCounts, features: np.ndarray | None = None, *, permutations: int = 200, seed: int = 0
+) -> BitReuse:
+    """In how many classes each bit varies, and whether it means the same in all of them.
+
+    Args:
+        codes: labelled codes `[N, B]`, or their `ClassCounts`; items without a label are left out.
+        features: `[N, d]`, best of another view of the same images; default: the features of the codes, if any.
+        permutations: behind the p-values of the contrast consistency.
+        seed: of its chance.
+
+    Returns:
+        One row a bit; see `BitReuse`.
+
+    Raises:
+        DataError: no labels, or all in one class.
+
+    Source: the paper's section 4 shows four bits that split several classes; these are the counts of it.
+
+    Example:
+        >>> labels = np.repeat([0, 1, 2], 40)
+        >>> shared, named = np.arange(120) % 2, labels == 0
+        >>> reuse = bit_reuse(Codes.from_bits(np.stack([shared, named], axis=1), labels))
+        >>> reuse.split.tolist(), reuse.perplexity.round(2).tolist()
+        ([3, 0], [3.0, 0.0])
+    """
+    if features is not None and not isinstance(codes, Codes):
+        raise UsageError("features: need the codes themselves, their counts are not enough")
+    if permutations < 1:
+        raise UsageError(f"permutations {permutations}: expected at least 1")
+    check_seed(seed)
+    counts = need_classes("bit_reuse", ClassCounts.of(codes))
+    contrast = None
+    if isinstance(codes, Codes) and (features is not None or codes.features is not None):
+        contrast = contrast_consistency(codes, features, permutations=permutations, seed=seed)
+    class_n = counts.class_n
+    share = counts.ones / class_n[:, None]
+    low, high = wilson_interval(counts.ones, class_n[:, None])
+    entropy = binary_entropy(counts.bit_ones / counts.n)
+    plugin = table_information(counts.ones.T, class_n)
+    information = plugin - expected_information(counts.bit_ones, class_n)
+    return BitReuse(
+        source=counts.source,
+        seed=None if contrast is None else seed,
+        # a bit that never varies within a class as counted may not vary there by correction
+        within_entropy=np.where(plugin >= entropy - 1e-12, 0.0, np.clip(entropy - information, 0.0, entropy)),
+        within_plugin=np.maximum(entropy - plugin, 0.0),
+        split=((share > SPLIT[0]) & (share < SPLIT[1])).sum(axis=0),
+        split_sure=((low > SPLIT[0]) & (high < SPLIT[1])).sum(axis=0),
+        perplexity=_perplexity(class_n[:, None] * binary_entropy(share)),
+        on_perplexity=_perplexity(counts.ones),
+        classes=len(class_n),
+        contrast=contrast,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AttributeReuse(PerBit):
+    """Per bit, arrays `[B]`: what it says about an attribute, and what is left of that within classes.
+
+    `information` I(bit; attribute) and `within` I(bit; attribute | class), both corrected for chance and in bits, with
+    their q-values; `reuse` = within / information, at most 1, and 0 where the information is not above chance
+    (`q_value` of 0.05 or more). Near 1 the bit reads the attribute itself, in all classes; near 0 only a class that
+    goes with it.
+
+    The line quotes how many bits tell of the attribute at q < 0.05, and how many do within classes too.
+    """
+
+    information: np.ndarray
+    q_value: np.ndarray
+    within: np.ndarray
+    within_q_value: np.ndarray
+    reuse: np.ndarray
+    attribute: str
+    estimator: str = "plug-in less its exact permutation mean"
+
+    COLUMNS = ("information", "q_value", "within", "within_q_value", "reuse")
+
+    def headline(self) -> str:
+        about, within = self.q_value < 0.05, self.within_q_value < 0.05
+        found = f"{int(about.sum())} of {len(about)} bits say something about {self.attribute} at q < 0.05"
+        return f"{found}, {int((about & within).sum())} of them within classes too"
+
+
+def attribute_reuse(
+    codes: Codes, attribute: str, *, bins: int = 8, permutations: int = 200, seed: int = 0
+) -> AttributeReuse:
+    """How much of what a bit says about an attribute it says within classes too.
+
+    Args:
+        codes: labelled codes `[N, B]` with item columns.
+        attribute: an item column; numbers go into quantile bins.
+        bins: how many.
+        permutations: behind the p-values.
+        seed: of the permutations.
+
+    Returns:
+        One row a bit; see `AttributeReuse`.
+
+    Raises:
+        UsageError: no such column.
+        DataError: no labels, or an attribute of one value.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> kind, sex = rng.integers(0, 2, (2, 1000))
+        >>> tied = np.where(rng.random(1000) < 0.3, kind, sex)
+        >>> codes = Codes.from_bits(np.stack([tied, kind], axis=1), kind, items={"sex": tied.astype(str)})
+        >>> (attribute_reuse(codes, "sex").reuse > 0.5).tolist()
+        [True, False]
+    """
+    if attribute == CLASS:
+        raise UsageError("attribute 'class': expected an item column other than the class")
+    alone, within = (
+        attribute_information(codes, attribute, given=given, bins=bins, permutations=permutations, seed=seed)
+        for given in ("", CLASS)
+    )
+    told = (alone.q_value < 0.05) & (alone.information > 0)
+    ratio = np.divide(within.information, alone.information, out=np.zeros(len(told)), where=told)
+    return AttributeReuse(
+        source=alone.source,
+        seed=seed,
+        information=alone.information,
+        q_value=alone.q_value,
+        within=within.information,
+        within_q_value=within.q_value,
+        reuse=np.clip(ratio, 0.0, 1.0),
+        attribute=alone.of,
+    )
+
+
+def _perplexity(weights: np.ndarray) -> np.ndarray:
+    """exp of the entropy of each column of `weights` `[C, B]` made to sum to 1; 0 where all are 0."""
+    total = weights.sum(axis=0)
+    shares = np.divide(weights, total, out=np.zeros(weights.shape), where=total > 0)
+    return np.where(total > 0, np.exp(special.entr(shares).sum(axis=0)), 0.0)

@@ -1,0 +1,181 @@
+"""What a few bits say about the class together."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codelab.core.attributes import CLASS, labelling
+from codelab.core.checks import check_seed
+from codelab.core.codes import Codes
+from codelab.core.errors import DataError, UsageError
+from codelab.core.formats import number, p_phrase
+from codelab.core.result import Result, Source
+from codelab.kernels.counting import class_counts
+from codelab.statistics.estimators import expected_joint_information, xlog2x
+from codelab.statistics.nulls import permutation_p_value
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST = 12
+"""Most bits in a set: a set of k has 2**k cells for every class."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JointInformation(Result):
+    """The bits chosen, in order, and what the first 1, 2, ... of them say about the class, in bits.
+
+    `bits` `[k]`; `information` `[k]`, corrected for chance, on the half that did not choose, and `plugin` `[k]` as
+    counted there (where the bits say nearly all there is to know, the correction takes off a little too much);
+    `chosen_on` `[k]` the plug-in value on the half that chose, too high because it was maximised;
+    `value` is the last of `information`, `p_value` from label permutations of the scoring half; `class_entropy` the
+    most there is to know.
+
+    The line quotes `value` of `class_entropy`, and the p-value.
+    """
+
+    value: float
+    bits: np.ndarray
+    information: np.ndarray
+    plugin: np.ndarray
+    chosen_on: np.ndarray
+    p_value: float
+    class_entropy: float
+    of: str
+    chosen_items: int
+    scored_items: int
+    estimator: str = "plug-in less its exact permutation mean, on the half that did not choose"
+
+    def headline(self) -> str:
+        best = f"{number(self.value)} of {number(self.class_entropy)} bits about {self.of}"
+        return f"{best} in the {len(self.bits)} best bits together ({p_phrase('p', self.p_value)})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each number of bits."""
+        import pandas as pd
+
+        names = ("information", "plugin", "chosen_on")
+        columns = {name: getattr(self, name) for name in names}
+        return pd.DataFrame({"size": range(1, len(self.bits) + 1), "bit": self.bits, **columns})
+
+
+def joint_information(
+    codes: Codes, size: int = 4, *, of: str = CLASS, bins: int = 8, permutations: int = 200, seed: int = 0
+) -> JointInformation:
+    """The set of bits that says most about the class: grown bit by bit on one half, scored on the other.
+
+    It finds bits that are worth more together than alone only once one of them is in: greedy search sees no bit of a
+    pure exclusive-or first.
+
+    Args:
+        codes: labelled codes `[N, B]`.
+        size: k, bits in the set.
+        of: `class`, or an item column (numbers in `bins` quantile bins).
+        permutations: behind the p-value.
+        seed: of the halves and the permutations.
+
+    Returns:
+        The bits and their joint information on the scoring half; see `JointInformation`.
+
+    Raises:
+        UsageError: a size that cannot be.
+        DataError: no labels, fewer than 4 labelled items, or one class only in a half.
+
+    Source: joint mutual information with greedy forward selection: Yang & Moody 1999.
+
+    Example:
+        >>> labels = np.random.default_rng(0).integers(0, 4, 2000)
+        >>> noise = np.random.default_rng(1).integers(0, 2, (2000, 3))
+        >>> codes = Codes.from_bits(np.column_stack([noise, labels // 2, labels % 2]), labels)
+        >>> found = joint_information(codes, 2)
+        >>> sorted(found.bits.tolist()), found.information.round(2).tolist()
+        ([3, 4], [0.99, 1.99])
+    """
+    if not 1 <= size <= min(codes.bits, MOST):
+        raise UsageError(f"size {size}: expected 1 to {min(codes.bits, MOST)} for codes of {codes.bits} bits")
+    if permutations < 1:
+        raise UsageError(f"permutations {permutations}: expected at least 1")
+    check_seed(seed)
+    target = labelling(codes, of, bins=bins)
+    generator = np.random.default_rng(seed)
+    rows = generator.permutation(np.flatnonzero(target.labels >= 0))
+    if len(rows) < 4:
+        raise DataError(
+            f"joint_information: found {len(rows)} items with a value of {target.text}, expected 4 or more"
+        )
+    halves = np.sort(rows[: len(rows) // 2]), np.sort(rows[len(rows) // 2 :])
+    for half in halves:
+        if len(np.unique(target.labels[half])) < 2:
+            raise DataError(f"joint_information: all items of a half have one {target.text}, expected two or more")
+    chosen, chosen_on = _grow(codes.packed[halves[0]], codes.bits, target.labels[halves[0]], size)
+    held_out = codes.packed[halves[1]]
+    labels = target.labels[halves[1]]
+    cells = np.zeros(len(labels), dtype=np.int64)
+    plugin, corrected = np.zeros(size), np.zeros(size)
+    expected = 0.0
+    for k in range(size):
+        cells = 2 * cells + _column(held_out, chosen[k])
+        table = _table(cells, labels, 2 << k)
+        plugin[k] = _information(table)
+        expected = expected_joint_information(table.sum(axis=1), table.sum(axis=0))
+        corrected[k] = plugin[k] - expected
+    null = np.empty(permutations)
+    for i in range(permutations):
+        null[i] = _information(_table(cells, generator.permutation(labels), 1 << size))
+    shares = np.bincount(labels) / len(labels)
+    return JointInformation(
+        source=Source.of(codes),
+        seed=seed,
+        value=float(corrected[-1]),
+        bits=np.array(chosen),
+        information=corrected,
+        plugin=plugin,
+        chosen_on=chosen_on,
+        p_value=permutation_p_value(plugin[-1], null, expected),
+        class_entropy=float(-xlog2x(shares).sum()),
+        of=target.text,
+        chosen_items=len(halves[0]),
+        scored_items=len(labels),
+    )
+
+
+def _grow(packed: np.ndarray, bits: int, labels: np.ndarray, size: int) -> tuple[list[int], np.ndarray]:
+    """Greedy choice: at each step all bits are tried at once, for a bit splits each cell of the set so far in two."""
+    n_classes = int(labels.max()) + 1
+    class_n = np.bincount(labels, minlength=n_classes)
+    cells = np.zeros(len(labels), dtype=np.int64)
+    chosen: list[int] = []
+    reached = np.zeros(size)
+    for k in range(size):
+        occupied, cells = np.unique(cells, return_inverse=True)
+        joint = (cells.reshape(-1) * n_classes + labels).astype(np.int32)
+        filled = np.bincount(joint, minlength=len(occupied) * n_classes).reshape(len(occupied), n_classes)
+        ones = class_counts(packed, bits, joint, filled.size).reshape(*filled.shape, bits)
+        zeros = filled[..., None] - ones
+        joint_log = xlog2x(ones).sum(axis=(0, 1)) + xlog2x(zeros).sum(axis=(0, 1))
+        cell_log = xlog2x(ones.sum(axis=1)).sum(axis=0) + xlog2x(zeros.sum(axis=1)).sum(axis=0)
+        information = (joint_log - cell_log - xlog2x(class_n).sum() + xlog2x(len(labels))) / len(labels)
+        information[chosen] = -np.inf
+        best = int(np.argmax(information))
+        chosen.append(best)
+        reached[k] = information[best]
+        cells = 2 * cells.reshape(-1) + _column(packed, best)
+    return chosen, reached
+
+
+def _column(packed: np.ndarray, bit: int) -> np.ndarray:
+    return (packed[:, bit // 8] >> (7 - bit % 8)) & 1
+
+
+def _table(cells: np.ndarray, labels: np.ndarray, n_cells: int) -> np.ndarray:
+    n_classes = int(labels.max()) + 1
+    return np.bincount(cells * n_classes + labels, minlength=n_cells * n_classes).reshape(n_cells, n_classes)
+
+
+def _information(table: np.ndarray) -> float:
+    n = table.sum()
+    rows, columns = xlog2x(table.sum(axis=1)).sum(), xlog2x(table.sum(axis=0)).sum()
+    return max(float(xlog2x(table).sum() - rows - columns + xlog2x(n)), 0.0) / n

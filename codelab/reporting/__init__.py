@@ -1,0 +1,1 @@
+"""Results as tables, verdicts, figures and HTML."""

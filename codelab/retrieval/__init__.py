@@ -1,0 +1,1 @@
+"""How well codes retrieve: measures that know ties."""

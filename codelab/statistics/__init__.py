@@ -1,0 +1,1 @@
+"""What measures share: counts that add, estimators, nulls, intervals, splits."""

@@ -1,0 +1,354 @@
+"""The explorer in a real browser: a served app, Chromium, and a person's clicks."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from codelab.core.files import load
+from codelab.measures.class_information import class_information
+from codelab.neighbours.search import search
+from codelab.reporting.verdict import best_bits
+from tests.support.browser import chromium
+from tests.support.pictured import exported, shapes
+
+MAIN = Path(__file__).parents[2] / "app" / "main.py"
+WAIT = 60_000  # the first page of a server compiles and measures, on a busy machine
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Drawn pictures, their encoder and their codes."""
+    folder = tmp_path_factory.mktemp("served")
+    exported(folder)
+    shapes().save(folder / "shapes.parquet")
+    (folder / "broken.parquet").write_bytes(b"PAR1")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    """The address of a running explorer on these codes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(MAIN), "--server.port", str(port)]
+    command += ["--server.address", "127.0.0.1", "--server.headless", "true", "--server.fileWatcherType", "none"]
+    command += ["--browser.gatherUsageStats", "false", "--", "--codes", str(folder / "codes.parquet")]
+    log = (folder / "server.log").open("w")
+    server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
+                break
+            except OSError:
+                assert server.poll() is None, (folder / "server.log").read_text()
+                time.sleep(0.2)
+        yield url
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        log.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser):
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.set_default_timeout(WAIT)
+    page.errors = []
+    page.outside = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("request", lambda request: page.outside.append(request.url))
+    expect.set_options(timeout=WAIT)
+    yield page
+    assert not page.errors
+    assert page.locator("[data-testid=stException]").count() == 0
+    assert {u for u in page.outside if not u.startswith(("http://127.0.0.1", "data:", "blob:"))} == set()
+    page.close()
+
+
+def ready(page):
+    """Wait until the page is drawn to its end."""
+    expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached()
+    expect(page.locator("[data-stale=true]")).to_have_count(0)
+
+
+def painted(page):
+    """Wait until every picture on the page has pixels; how many there are."""
+    ready(page)
+    pictures = page.locator("button[data-row] img")
+    expect(pictures.first).to_be_visible()
+    for picture in pictures.all():
+        assert picture.evaluate("async image => { await image.decode(); return image.naturalWidth }") > 0
+    return pictures.count()
+
+
+def notes(page, key):
+    return page.locator(f".st-key-{key} button .note").all_inner_texts()
+
+
+def item(page):
+    return page.get_by_label("Id of the image")
+
+
+def bit(page):
+    return page.get_by_role("spinbutton", name="Bit")
+
+
+def test_overview_answers_with_figures(page, address):
+    page.goto(address)
+    expect(page.get_by_role("heading", name="Is the code healthy?")).to_be_visible()
+    for title in ("Bit balance", "Bits in use", "Independent bits", "Block entropy", "Class in distances"):
+        expect(page.get_by_text(title, exact=True)).to_be_visible()
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("40 images · 16 bits")
+
+
+def test_a_click_on_a_chart_opens_the_bit(page, address, folder):
+    page.goto(f"{address}/?codes={folder / 'shapes.parquet'}")
+    bar = page.locator(
+        ".st-key-information .barlayer .point path"
+    ).first  # the first trace: bit 3, alone beyond chance
+    bar.scroll_into_view_if_needed()
+    bar.click(force=True)
+    expect(bit(page)).to_have_value("3")
+    expect(page).to_have_url(re.compile(r"/bits\?.*bit=3"))
+
+
+def click_cell(page, row, x=150):
+    """Click into a row of the bit table, by default at its second column: the table is a canvas."""
+    ready(page)
+    box = page.get_by_test_id("stDataFrame").bounding_box()
+    page.mouse.click(box["x"] + x, box["y"] + 36 + 35 * row + 17)
+
+
+def marked(page):
+    """The marked row of the bit table, from the table that stands under the canvas."""
+    return page.locator("[data-testid=stDataFrame] tr[aria-selected=true] td").first
+
+
+def test_a_click_on_any_cell_opens_the_bit(page, address, folder):
+    first, second, third = map(str, best_bits(class_information(load(folder / "shapes.parquet")), 3))
+    page.goto(f"{address}/bits?codes={folder / 'shapes.parquet'}&bit=5")
+    expect(bit(page)).to_have_value("5")
+    expect(page.get_by_text("logit of bit 5")).to_be_visible()
+    assert painted(page) >= 24
+    expect(marked(page)).to_have_text("5")
+    click_cell(page, 1)
+    expect(page.get_by_text("2nd of 12")).to_be_visible()
+    expect(bit(page)).to_have_value(second)
+    expect(page).to_have_url(re.compile(rf"bit={second}\b"))
+    expect(page.get_by_text(f"logit of bit {second}", exact=True)).to_be_visible()
+    expect(marked(page)).to_have_text(second)
+    page.get_by_role("button", name="Next").click()
+    other = str((int(second) + 1) % 12)
+    expect(bit(page)).to_have_value(other)
+    expect(marked(page)).to_have_text(other)
+    click_cell(page, 1)  # the cell that was clicked before
+    expect(bit(page)).to_have_value(second)
+    click_cell(page, 0, x=250)
+    expect(bit(page)).to_have_value(first)
+    click_cell(page, 2, x=18)  # the mark at the left
+    expect(bit(page)).to_have_value(third)
+    expect(marked(page)).to_have_text(third)
+
+
+def test_back_and_forward_lead_from_act_to_act(page, address, folder):
+    codes = f"codes={folder / 'shapes.parquet'}"
+    page.goto(f"{address}/bits?{codes}&bit=5")
+    expect(bit(page)).to_have_value("5")
+    ready(page)
+    page.get_by_role("button", name="Next").click()
+    expect(bit(page)).to_have_value("6")
+    ready(page)
+    bit(page).fill("9")
+    bit(page).press("Enter")
+    expect(page.get_by_text("logit of bit 9")).to_be_visible()
+    ready(page)
+    page.get_by_role("link", name="Retrieval").click()
+    expect(item(page)).to_have_value("item-0")
+    ready(page)
+    near = page.locator(".st-key-near button[data-row]")
+    name = "item-" + near.nth(3).get_attribute("data-row")
+    near.nth(3).click()
+    expect(item(page)).to_have_value(name)
+    ready(page)
+    page.get_by_text("12", exact=True).click()
+    expect(near).to_have_count(12)
+    ready(page)
+    link = page.get_by_role("link", name=re.compile(r"bit \d+")).first
+    last = link.inner_text().split()[-1]
+    link.click()
+    expect(bit(page)).to_have_value(last)
+    ready(page)
+
+    page.go_back()
+    expect(near).to_have_count(12)
+    expect(item(page)).to_have_value(name)
+    page.go_back()
+    expect(near).to_have_count(24)
+    page.go_back()
+    expect(item(page)).to_have_value("item-0")
+    for value in ("9", "6", "5"):
+        page.go_back()
+        expect(bit(page)).to_have_value(value)
+        expect(page.get_by_text(f"logit of bit {value}", exact=True)).to_be_visible()
+        expect(page).to_have_url(re.compile(rf"/bits\?.*bit={value}\b"))
+        ready(page)
+    page.go_forward()
+    expect(bit(page)).to_have_value("6")
+    expect(page.get_by_text("logit of bit 6")).to_be_visible()
+
+
+BROKEN_WORDS = """() => {
+  const broken = [];
+  for (const element of document.querySelectorAll("[data-testid=stMain] :is(p, h1, h2, h3, h4)")) {
+    const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+    for (let node; (node = walker.nextNode()); )
+      for (const word of node.data.matchAll(/[\\p{L}\\d.,%]+/gu)) {
+        const range = document.createRange();
+        range.setStart(node, word.index);
+        range.setEnd(node, word.index + word[0].length);
+        if (new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1) broken.push(word[0]);
+      }
+  }
+  return broken;
+}"""
+
+OVERLAPPING = """boxes => {
+  const rects = boxes.map(box => box.getBoundingClientRect()).filter(box => box.width > 0);
+  return rects.flatMap((a, i) => rects.slice(i + 1).filter(b =>
+    a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1));
+}"""
+
+SIDEWAYS = """elements => elements.filter(e => e.scrollWidth > e.clientWidth).length"""
+
+
+@pytest.mark.parametrize("width", [800, 500])
+def test_a_narrow_page_breaks_no_words_and_covers_no_pictures(page, address, folder, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    for name, pictures in (("", 0), ("bits", 24), ("retrieval", 49)):
+        page.goto(f"{address}/{name}?codes={folder / 'shapes.parquet'}")
+        expect(page.locator("[data-testid=stMain] h4").last).to_be_visible()
+        ready(page)
+        if pictures:
+            assert painted(page) >= pictures
+        assert page.locator("html, [data-testid=stMain]").evaluate_all(SIDEWAYS) == 0
+        assert page.evaluate(BROKEN_WORDS) == []
+        assert page.locator("button[data-row]").count() >= pictures
+        assert page.locator("button[data-row]").evaluate_all(OVERLAPPING) == []
+
+
+def test_bits_next_then_an_image_leads_to_its_neighbours(page, address, folder):
+    page.goto(f"{address}/bits?codes={folder / 'shapes.parquet'}&bit=5")
+    expect(bit(page)).to_have_value("5")
+    page.get_by_role("button", name="Next").click()
+    expect(bit(page)).to_have_value("6")
+    first = page.locator(".st-key-one-6 button[data-row]").first
+    name = "item-" + first.get_attribute("data-row")
+    first.click()
+    expect(page.get_by_role("heading", name="What lies near an image?")).to_be_visible()
+    expect(item(page)).to_have_value(name)
+    expect(page.get_by_text("as ties fall")).to_be_visible()
+    assert painted(page) == 1 + 24 + 24
+
+
+def test_retrieval_by_clicks_on_galleries(page, address, folder):
+    codes = load(folder / "codes.parquet")
+    ids = codes.items["id"].to_pylist()
+    page.goto(f"{address}/retrieval?item=disc/3.png")
+    expect(item(page)).to_have_value("disc/3.png")
+    expect(page.get_by_text("as ties fall")).to_be_visible()
+    assert painted(page) == 1 + 24 + 24
+    others = [i for i in range(len(codes)) if ids[i] != "disc/3.png"]
+    found = search(codes[others], codes[[ids.index("disc/3.png")]], k=24)
+    assert [int(note.split()[0]) for note in notes(page, "near")] == found.distances[0].tolist()
+    fifth = page.locator(".st-key-near button[data-row]").nth(4)
+    name = fifth.locator(".caption").inner_text()
+    assert name == ids[others[found.indices[0][4]]]
+    fifth.click()
+    expect(item(page)).to_have_value(name)
+    other = page.locator(".st-key-choose button[data-row]").last
+    name = other.locator(".caption").inner_text()
+    other.click()
+    expect(item(page)).to_have_value(name)
+    expect(page).to_have_url(re.compile(re.escape(name.split("/")[1])))
+    page.reload()
+    expect(item(page)).to_have_value(name)
+
+
+def test_a_differing_bit_leads_to_its_page(page, address, folder):
+    page.goto(f"{address}/retrieval?codes={folder / 'shapes.parquet'}&item=item-9")
+    link = page.get_by_role("link", name=re.compile(r"bit \d+")).first
+    name = link.inner_text().split()[-1]
+    link.click()
+    expect(bit(page)).to_have_value(name)
+
+
+def test_upload_finds_the_image_itself(page, address, folder):
+    page.goto(f"{address}/retrieval")
+    page.get_by_text("an image of yours").click()
+    page.locator("input[type=file]").set_input_files(folder / "pictures" / "disc" / "7.png")
+    expect(page.locator(".st-key-query .caption")).to_have_text("7.png")
+    expect(page.locator(".st-key-near .note").first).to_have_text("0")
+    assert painted(page) == 25
+
+
+def test_a_wrong_file_is_one_line_and_a_way_out(page, address, folder):
+    page.goto(f"{address}/?codes={folder / 'broken.parquet'}")
+    alert = page.get_by_test_id("stAlert")
+    expect(alert).to_contain_text("not a whole Parquet file")
+    expect(page.get_by_text("make demo", exact=True)).to_be_visible()
+    page.get_by_role("textbox", name="Codes").fill(str(folder / "shapes.parquet"))
+    page.get_by_role("textbox", name="Codes").press("Enter")
+    expect(page.get_by_text("Bits in use", exact=True)).to_be_visible()
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("80 images · 12 bits")
+
+
+def test_labels_by_an_attribute_stay_from_page_to_page(page, address, folder):
+    page.goto(f"{address}/?codes={folder / 'shapes.parquet'}&labels=shade")
+    expect(page.get_by_text("Bits in use", exact=True)).to_be_visible()
+    ready(page)
+    page.get_by_role("link", name="Retrieval").click()
+    expect(page.get_by_role("combobox", name="Labels")).to_have_value("shade")
+    expect(page.get_by_text(re.compile("^class: (dark|light)$"))).to_be_visible()
+    expect(page).to_have_url(re.compile("labels=shade"))
+
+
+def test_the_server_has_nothing_to_complain_of(page, address, folder):
+    page.goto(address)
+    for name, last in (
+        ("Bits", "Class by class"),
+        ("Retrieval", "Choose another image"),
+        ("Overview", "How far apart codes lie"),
+    ):
+        page.get_by_role("link", name=name).click()
+        expect(page.get_by_text(last)).to_be_visible()
+        ready(page)
+        if name == "Retrieval":
+            before = item(page).input_value()
+            page.locator(".st-key-near button[data-row]").first.click()
+            expect(item(page)).not_to_have_value(before)
+            ready(page)
+    log = (folder / "server.log").read_text()
+    assert "Uvicorn server started" in log
+    assert not re.search(r"Traceback|most recent call last|Error", log), log

@@ -1,0 +1,517 @@
+"""The explorer's pages, run without a browser: what they say for every kind of codes a person may open."""
+
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import app.state
+from app.screens.bits import q_floor, q_text
+from codelab.core.codes import Codes
+from codelab.core.files import load
+from codelab.images.encoder import Encoder, EncoderConfig
+from codelab.neighbours.search import search
+from codelab.retrieval.measures import retrieval_map
+from codelab.semantics.exemplars import exemplars
+from tests.support.pictured import exported, shapes
+
+MAIN = str(Path(__file__).parents[2] / "app" / "main.py")
+PAGES = ("overview", "bits", "retrieval")
+
+
+def opened(path, page="overview", **query):
+    """A page of the explorer on a codes file, after a run without an exception."""
+    app = AppTest.from_file(MAIN, default_timeout=100)
+    for name, value in {"codes": str(path), **query}.items():
+        app.query_params[name] = value
+    app.run()
+    return turn_to(app, page)
+
+
+def turn_to(app, page):
+    """Another page of the running app, as a click in its navigation opens it."""
+    app._page_hash = app.session_state["pages"][page]._script_hash  # AppTest can only switch to pages that are files
+    return checked(app.run())
+
+
+def checked(app):
+    assert not app.exception, app.exception[0].value
+    return app
+
+
+def press(app, label):
+    return checked(next(button for button in app.button if button.label == label).click().run())
+
+
+def said(app):
+    """Everything the page says in words, without markdown's backslashes."""
+    kinds = (app.title, app.markdown, app.caption, app.info, app.success, app.warning, app.error)
+    return re.sub(r"\\([^\w\s])", r"\1", "\n".join(element.value for kind in kinds for element in kind))
+
+
+def gallery(app, key):
+    """The cards of a gallery on the page."""
+    element = next(e for e in app.get("bidi_component") if e.key == key)
+    return json.loads(element.proto.json)["cards"]
+
+
+def rows(app, key):
+    return [card["row"] for card in gallery(app, key)]
+
+
+@pytest.fixture(scope="module")
+def codes():
+    return shapes()
+
+
+@pytest.fixture(scope="module")
+def path(codes, tmp_path_factory):
+    path = tmp_path_factory.mktemp("app") / "codes.parquet"
+    codes.save(path)
+    return path
+
+
+class TestOverview:
+    def test_says_whether_the_code_is_healthy(self, path):
+        app = opened(path)
+        words = said(app)
+        assert app.title[0].value == "Is the code healthy?"
+        assert "**Usable, with a caveat.** Worth a look: class in single bits." in words  # 1 of 12
+        assert app.warning
+        for line in ("Bit balance", "Bits in use", "Independent bits", "Class in single bits", "Class in distances"):
+            assert line in words
+        assert "1 bit of 12 says something about the 2 classes (q < 0.05)" in words
+        assert "bit 3 (" in words
+
+    def test_shows_figures_and_the_provenance(self, path, codes):
+        app = opened(path)
+        assert {e.key for e in app.get("plotly_chart")} == {"usage", "information", "distances"}
+        assert "80 codes cannot fill the 256 cells" in said(app)  # in place of the fourth
+        assert json.loads(app.json[0].value)["sha256"] == codes.sha256
+
+    def test_collapsed_codes_are_called_so(self, tmp_path):
+        Codes.from_bits(np.ones((50, 8)), labels=["a", "b"] * 25).save(tmp_path / "dead.parquet")
+        app = opened(tmp_path / "dead.parquet")
+        assert "Not healthy" in app.error[0].value
+        assert "8 bits never change (dead)" in said(app)
+        assert "the code has collapsed" in said(app)
+
+
+class TestBits:
+    def test_opens_at_the_most_informative_bit(self, path):
+        app = opened(path, "bits")
+        assert app.number_input(key="bit").value == 3
+        words = said(app)
+        assert "1st of 12" in words
+        assert "by information about the class" in words
+        assert app.dataframe[0].value["bit"].iloc[0] == 3
+
+    def test_address_names_the_bit(self, path, codes):
+        app = opened(path, "bits", bit="7")
+        assert app.number_input(key="bit").value == 7
+        p = codes.to_bits()[:, 7].mean()
+        assert f"#### {p:.1%}" in said(app)
+
+    @pytest.mark.parametrize("bit", ["12", "-1", "x", ""])
+    def test_an_address_of_no_bit_opens_the_first(self, path, bit):
+        app = opened(path, "bits", bit=bit)
+        assert app.number_input(key="bit").value == 3
+        assert "1st of 12" in said(app)
+
+    def test_previous_next_and_typing(self, path):
+        app = opened(path, "bits", bit="7")
+        button = {b.label: b for b in app.button}
+        assert checked(button["Next"].click().run()).number_input(key="bit").value == 8
+        button = {b.label: b for b in app.button}
+        checked(button["Previous"].click().run())
+        button = {b.label: b for b in app.button}
+        assert checked(button["Previous"].click().run()).number_input(key="bit").value == 6
+        checked(app.number_input(key="bit").set_value(0).run())
+        assert checked({b.label: b for b in app.button}["Previous"].click().run()).number_input(key="bit").value == 11
+        assert 0 <= press(app, "Random").number_input(key="bit").value < 12
+
+    def test_shows_the_images_that_exemplars_names(self, path, codes):
+        app = opened(path, "bits", bit="3", group="twin")
+        found = exemplars(codes, 3, count=9, classes=3, group="twin")
+        assert rows(app, "zero-3") == found.zero.tolist()
+        assert rows(app, "one-3") == found.one.tolist()
+        assert rows(app, "threshold-3") == found.threshold.tolist()
+        assert rows(app, "range-3") == found.quantiles.tolist()
+        assert all(card["picture"].startswith("data:image/png;base64,") for card in gallery(app, "one-3"))
+        assert {card["mark"] for card in gallery(app, "one-3")} == {"one"}
+        assert all(card["caption"].startswith("disc") for card in gallery(app, "one-3"))
+        assert "at most one image for each twin" in said(app)
+
+    def test_contrasts_hold_the_class_still(self, path, codes):
+        app = opened(path, "bits", bit="5")
+        for side, name in enumerate(("zero", "one")):
+            shown = rows(app, f"contrast0{name}-5")
+            assert shown
+            assert set(codes.to_bits()[shown, 5]) == {bool(side)}
+            assert len(set(codes.labels[shown])) == 1
+
+    def test_shows_at_most_60_images(self, path):
+        app = opened(path, "bits", bit="5")
+        assert 24 <= sum(len(json.loads(e.proto.json)["cards"]) for e in app.get("bidi_component")) <= 60
+
+    def test_q_values_have_three_decimals_and_are_never_nothing(self, path):
+        app = opened(path, "bits", bit="3")  # two classes: its exact q-value is about 1e-15
+        assert "#### < 0.005" in said(app)
+        assert re.search(r"#### 0\.\d{3}$", said(opened(path, "bits", bit="5")), re.MULTILINE)
+
+    @pytest.mark.parametrize(
+        ("q", "permutations", "words"),
+        [(0.0, 200, "< 0.005"), (0.0, 0, "< 0.001"), (0.0, 10**6, "< 0.001"), (0.02, 200, "0.020"), (1.0, 9, "1.000")],
+    )
+    def test_a_q_value_below_what_can_be_told_apart(self, q, permutations, words):
+        assert q_text(q, q_floor(permutations)) == words
+
+    def test_the_table_marks_the_bit_that_is_shown(self, path):
+        app = opened(path, "bits", bit="7")
+        press(app, "Next")
+        marked = app.session_state["bit_table"]["selection"]
+        assert app.dataframe[0].value["bit"].iloc[marked["rows"]].tolist() == [8]
+        assert not marked["cells"]
+
+
+@pytest.fixture(scope="module")
+def some(codes, tmp_path_factory):
+    kept = [data if i % 5 == 0 else None for i, data in enumerate(codes.items["thumbnail"].to_pylist())]
+    items = codes.items.drop_columns("thumbnail").append_column("thumbnail", pa.array(kept, pa.large_binary()))
+    path = tmp_path_factory.mktemp("some") / "codes.parquet"
+    dataclasses.replace(codes, items=items).save(path)
+    return path
+
+
+class TestPictures:
+    """A file in which only every fifth image has a picture."""
+
+    def test_galleries_of_a_bit_show_images_with_one(self, some, codes):
+        app = opened(some, "bits", bit="3", group="twin")
+        shown = [card for e in app.get("bidi_component") for card in json.loads(e.proto.json)["cards"]]
+        assert shown
+        assert all(card["picture"] for card in shown)
+        rank = np.argsort(codes.logits[::5, 3], kind="stable") * 5
+        assert rows(app, "zero-3") == [r for r in rank if codes.logits[r, 3] <= 0][:9]
+        assert "Images of the 16 images with a picture, ranked by logit" in said(app)
+        histogram = json.loads(next(e for e in app.get("plotly_chart") if e.key == "margins3").proto.spec)
+        assert sum(int(trace["name"].split("(")[1].split()[0]) for trace in histogram["data"]) == 80
+
+    def test_all_images_on_request(self, some, codes):
+        app = opened(some, "bits", bit="3")
+        checked(app.toggle(key="pictured").set_value(False).run())
+        assert rows(app, "zero-3") == exemplars(codes, 3, count=9, classes=3).zero.tolist()
+        assert "with a picture, ranked" not in said(app)
+
+    def test_no_switch_where_all_or_none_have_one(self, path):
+        assert not opened(path, "bits").toggle
+
+    def test_queries_to_choose_from_have_one(self, some):
+        app = opened(some, "retrieval")
+        assert all(card["picture"] for card in gallery(app, "choose"))
+        assert "Of the 16 images with a picture." in said(app)
+        assert len(rows(app, "near")) == 24
+
+
+class TestMeasuring:
+    """A page waits for what it shows and for nothing else."""
+
+    @pytest.mark.parametrize(
+        ("page", "needed"),
+        [
+            ("bits", {"bit_usage", "class_information", "bit_reuse"}),
+            ("retrieval", set()),
+            (
+                "overview",
+                {
+                    "bit_usage",
+                    "class_information",
+                    "pair_distances",
+                    "degrees_of_freedom",
+                    "block_entropy_contiguous",
+                    "block_entropy_random",
+                    "block_entropy_dependent",
+                },
+            ),
+        ],
+    )
+    def test_only_the_sections_of_the_page(self, tmp_path, monkeypatch, page, needed):
+        asked = []
+        measure = app.state.analyze
+
+        def listened(codes, **options):
+            results = measure(codes, **options)
+            asked.extend(results)
+            return results
+
+        monkeypatch.setattr(app.state, "analyze", listened)
+        path = tmp_path / "codes.parquet"
+        running = opened(path)  # a page can be named once the app has run: while there is no file yet
+        shapes().save(path)
+        assert "80 images" in said(turn_to(running, page))
+        assert sorted(asked) == sorted(needed)
+
+
+class TestRetrieval:
+    def test_neighbours_are_those_of_search(self, path, codes):
+        app = opened(path, "retrieval", item="item-4")
+        others = np.delete(np.arange(len(codes)), 4)
+        found = search(codes[others], codes[[4]], k=24)
+        assert rows(app, "near") == others[found.indices[0]].tolist()
+        same = codes.labels[rows(app, "near")] == codes.labels[4]
+        signs = [f"{d} {'✓' if s else '✗'}" for d, s in zip(found.distances[0], same, strict=True)]
+        assert [card["note"] for card in gallery(app, "near")] == signs
+        assert f"The 24 nearest of {len(codes) - 1}" in said(app)
+
+    def test_average_precision_with_its_range_of_ties(self, path, codes):
+        app = opened(path, "retrieval", item="item-4")
+        others = codes[np.delete(np.arange(len(codes)), 4)]
+        expected, low, high = (
+            retrieval_map(codes[[4]], others, ties=ties).value for ties in ("expected", "pessimistic", "optimistic")
+        )
+        assert f"### {expected:.3f}" in said(app)
+        assert f"{low:.3f} to {high:.3f} as ties fall" in said(app)
+
+    def test_lists_the_bits_that_differ(self, path, codes):
+        app = opened(path, "retrieval", item="item-4")
+        table = app.dataframe[0].value
+        bits = codes.to_bits()
+        for place, row in enumerate(rows(app, "near")):
+            differing = " ".join(map(str, np.flatnonzero(bits[4] != bits[row]))) or "none"
+            assert table["differing bits"][place] == differing
+            assert table["distance"][place] == (bits[4] != bits[row]).sum()
+
+    def test_the_code_stands_in_lines_of_16(self, tmp_path):
+        codes = Codes.from_bits(np.random.default_rng(0).integers(0, 2, (30, 40)))
+        codes.save(tmp_path / "codes.parquet")
+        bits, hexadecimal = (block.value.split("\n") for block in opened(tmp_path / "codes.parquet", "retrieval").code)
+        assert [len(line) for line in bits] == [16, 16, 8]
+        assert "".join(bits) == codes.code(0).to01()
+        assert "".join(hexadecimal) == codes.packed[0].tobytes().hex()
+
+    def test_same_group_is_left_out_until_asked_for(self, path):
+        app = opened(path, "retrieval", item="item-4", group="twin")
+        assert "The 24 nearest of 78" in said(app)
+        checked(app.toggle(key="leave_out").set_value(False).run())
+        assert "The 24 nearest of 79" in said(app)
+
+    def test_random_and_unknown_items(self, path):
+        app = opened(path, "retrieval", item="nobody")
+        assert "No image has the id 'nobody'" in said(app)
+        press(app, "Random")
+        assert app.text_input(key="item").value.startswith("item-")
+        assert "as ties fall" in said(app)
+
+    def test_a_class_to_choose_from(self, path, codes):
+        app = opened(path, "retrieval")
+        checked(app.selectbox(key="choose_class").set_value("disc").run())
+        assert set(codes.labels[rows(app, "choose")]) == {1}
+        before = rows(app, "choose")
+        press(app, "Others")
+        assert rows(app, "choose") != before
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Codes with the encoder that made them beside them."""
+    return exported(tmp_path_factory.mktemp("upload"))
+
+
+class TestUpload:
+    def upload(self, path, name, data):
+        app = opened(path, "retrieval")
+        checked(app.button_group(key="source").set_value("an image of yours").run())
+        return checked(app.file_uploader(key="upload").upload(name, data, "image/png").run())
+
+    def test_an_image_of_the_set_finds_what_its_own_code_finds(self, made):
+        picture = made.parent / "pictures" / "disc" / "7.png"
+        app = self.upload(made, "mine.png", picture.read_bytes())
+        codes = load(made)
+        row = codes.items["id"].to_pylist().index("disc/7.png")
+        found = search(codes, codes[[row]], k=24)
+        assert rows(app, "near") == found.indices[0].tolist()
+        assert [card["note"].strip() for card in gallery(app, "near")] == [str(d) for d in found.distances[0]]
+        assert app.dataframe[0].value["differing bits"][0] == "none"
+
+    def test_shows_the_code_of_the_image(self, made):
+        picture = made.parent / "pictures" / "disc" / "7.png"
+        app = self.upload(made, "mine.png", picture.read_bytes())
+        codes = load(made)
+        own = codes[[codes.items["id"].to_pylist().index("disc/7.png")]]
+        bits, hexadecimal = (block.value for block in app.code)
+        assert bits == "".join(map(str, own.to_bits()[0].astype(int)))  # 16 bits: one line
+        assert hexadecimal == own.packed.tobytes().hex()
+
+    def test_a_file_that_is_no_image(self, made):
+        app = self.upload(made, "mine.png", b"nothing")
+        assert app.error[0].value.startswith("mine")
+        assert "not a readable image" in said(app)
+
+    def test_without_a_checkpoint_it_says_why(self, path):
+        app = opened(path, "retrieval")
+        checked(app.button_group(key="source").set_value("an image of yours").run())
+        assert app.file_uploader(key="upload").disabled
+        assert "put its checkpoint beside them" in said(app)
+
+    def test_another_encoder_is_refused(self, made, tmp_path):
+        codes = shapes(bits=16)
+        codes.meta["encoder"] = {"sha256": "0" * 64}
+        codes.save(tmp_path / "codes.parquet")
+        shutil.copy(made.parent / "encoder.safetensors", tmp_path)
+        app = opened(tmp_path / "codes.parquet", "retrieval")
+        checked(app.button_group(key="source").set_value("an image of yours").run())
+        assert "is not the encoder that made these codes" in said(app)
+
+    def test_an_encoder_of_other_width_is_refused(self, path, tmp_path):
+        shutil.copy(path, tmp_path / "codes.parquet")
+        Encoder(EncoderConfig(bits=5, image_size=16, width=4, hidden=16)).save(tmp_path / "encoder.safetensors")
+        app = opened(tmp_path / "codes.parquet", "retrieval")
+        checked(app.button_group(key="source").set_value("an image of yours").run())
+        assert "gives 5 bits; these codes have 12" in said(app)
+
+
+class TestSidebar:
+    def test_any_attribute_can_be_the_labels(self, path):
+        app = opened(path)
+        labels = app.selectbox(key="labels")
+        assert labels.options == ["the file's own", "shade", "twin", "none"]
+        checked(labels.set_value("shade").run())
+        assert "bit 3 (" not in said(app)
+        checked(app.selectbox(key="labels").set_value("none").run())
+        assert "Not measured" in said(app)
+
+    def test_the_address_carries_the_labels(self, path):
+        assert opened(path, labels="shade").selectbox(key="labels").value == "shade"
+
+    def test_summary_and_attribution(self, tmp_path):
+        codes = shapes()
+        codes.meta["data"] = {"attribution": "Drawn by <b>Ann</b>"}
+        codes.save(tmp_path / "codes.parquet")
+        words = said(opened(tmp_path / "codes.parquet"))
+        assert "**80 images · 12 bits**" in words
+        assert "with logits, thumbnails" in words
+        assert "Drawn by <b>Ann</b>" in words
+
+    def test_another_file_with_fewer_bits_and_other_labels(self, path, tmp_path):
+        Codes.from_bits(np.random.default_rng(0).integers(0, 2, (30, 5)), labels=["a", "b"] * 15).save(
+            tmp_path / "small.parquet"
+        )
+        app = opened(path, "bits", bit="11", labels="shade")
+        checked(app.text_input(key="codes").set_value(str(tmp_path / "small.parquet")).run())
+        assert "30 images · 5 bits" in said(app)
+        assert 0 <= app.number_input(key="bit").value < 5
+        assert app.selectbox(key="labels").value == "the file's own"
+
+    def test_a_file_written_anew_is_read_anew(self, tmp_path):
+        shapes(40).save(tmp_path / "codes.parquet")
+        app = opened(tmp_path / "codes.parquet")
+        assert "40 images" in said(app)
+        shapes(30).save(tmp_path / "codes.parquet")
+        assert "30 images" in said(checked(app.run()))
+
+
+@pytest.mark.parametrize("page", PAGES)
+class TestOddCodes:
+    """Every page stands, and says what is missing."""
+
+    def test_no_file_yet(self, tmp_path, monkeypatch, page):
+        monkeypatch.chdir(tmp_path)
+        app = AppTest.from_file(MAIN, default_timeout=100)
+        checked(app.run())
+        turn_to(app, page)
+        assert "make demo" in said(app)
+        assert "codelab export" in said(app)
+        assert not app.error
+
+    def test_wrong_files_in_one_line(self, tmp_path, page):
+        (tmp_path / "cut.parquet").write_bytes(b"PAR1 and then nothing")
+        (tmp_path / "notes.txt").write_text("hello")
+        for name, words in {
+            "none.parquet": "no such file or folder",
+            "cut.parquet": "not a whole Parquet file",
+            "notes.txt": "expected a .parquet, .npy or .npz file",
+        }.items():
+            app = opened(tmp_path / name, page)
+            assert len(app.error) == 1
+            assert words in said(app)
+            assert "\n" not in app.error[0].value
+            assert "codelab export" in said(app)
+
+    def test_unlabelled(self, tmp_path, page):
+        codes = shapes()
+        Codes(codes.packed, codes.bits, items=codes.items.select(["id", "thumbnail"])).save(tmp_path / "c.parquet")
+        words = said(opened(tmp_path / "c.parquet", page))
+        needed = {
+            "overview": "Not measured. Needs labels",
+            "bits": "needs labels",
+            "retrieval": "how many bits differ",
+        }
+        assert needed[page] in words
+
+    def test_no_pictures(self, tmp_path, page):
+        shapes(thumbnails=False, logits=False).save(tmp_path / "c.parquet")
+        app = opened(tmp_path / "c.parquet", page)
+        if page != "overview":
+            key = "zero-3" if page == "bits" else "near"
+            assert all(card["missing"] == "no picture kept" and not card["picture"] for card in gallery(app, key))
+        if page == "bits":
+            assert "No logits were kept" in said(app)
+            assert "drawn at random (seed 0)" in said(app)
+
+    def test_one_image(self, tmp_path, page):
+        shapes(1).save(tmp_path / "c.parquet")
+        words = said(opened(tmp_path / "c.parquet", page))
+        needed = {"overview": "1 images", "bits": "No image on this side", "retrieval": "no other image"}
+        assert needed[page] in words
+
+    def test_no_images(self, tmp_path, page):
+        Codes(np.empty((0, 1), np.uint8), 8).save(tmp_path / "c.parquet")
+        assert "there are no codes in this set" in said(opened(tmp_path / "c.parquet", page))
+
+    def test_all_bits_dead(self, tmp_path, page):
+        Codes.from_bits(np.zeros((30, 9)), labels=["a", "b", "c"] * 10).save(tmp_path / "c.parquet")
+        words = said(opened(tmp_path / "c.parquet", page))
+        needed = {"overview": "9 bits never change", "bits": "never changes", "retrieval": "The 24 nearest of 29"}
+        assert needed[page] in words
+
+    def test_several_labels_an_image(self, tmp_path, page):
+        codes = shapes()
+        labels = np.stack([codes.labels == 0, codes.labels == 1, np.arange(len(codes)) % 3 == 0], axis=1)
+        names = ("bar", "disc", "third")
+        many = Codes(codes.packed, codes.bits, labels=labels, classes=names, items=codes.items, logits=codes.logits)
+        many.save(tmp_path / "c.parquet")
+        app = opened(tmp_path / "c.parquet", page)
+        if page == "retrieval":
+            mine = set(np.flatnonzero(labels[0]))
+            for card in gallery(app, "near"):
+                shared = mine & set(np.flatnonzero(labels[card["row"]]))
+                assert card["note"].endswith("✓" if shared else "✗")
+        elif page == "bits":
+            assert "Within one class" in said(app)
+        else:
+            assert "Class in distances" in said(app)
+
+    def test_names_are_data_and_not_markup(self, tmp_path, page):
+        wild = ["<script>alert(1)</script>", "*bold* $x$ [a](b) :red[c]"]
+        items = pa.table({"id": [f"<b>{i}</b>" for i in range(40)]})
+        codes = Codes.from_bits(np.random.default_rng(0).integers(0, 2, (40, 9)), labels=wild * 20, items=items)
+        codes.save(tmp_path / "c.parquet")
+        app = opened(tmp_path / "c.parquet", page)
+        assert not any(element.allow_html for element in app.markdown)
+        if page == "retrieval":
+            assert f"class: {wild[0]}" in said(app)
+            assert gallery(app, "near")[0]["caption"].startswith("<b>")
+
+    def test_numpy_files_and_folders(self, tmp_path, page):
+        np.save(tmp_path / "codes.npy", np.random.default_rng(0).integers(0, 2, (50, 10)))
+        assert "50 images · 10 bits" in said(opened(tmp_path / "codes.npy", page))
+        (tmp_path / "parts").mkdir()
+        for number in range(2):
+            shapes(20, seed=number).save(tmp_path / "parts" / f"{number}.parquet")
+        assert "40 images · 12 bits" in said(opened(tmp_path / "parts", page))

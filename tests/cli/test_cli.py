@@ -1,0 +1,304 @@
+"""The command line as a new user meets it: real processes, exit codes, one exact line when something is wrong."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import codelab
+from codelab import Codes
+from codelab.cli.main import main
+from codelab.images.encoder import Encoder, EncoderConfig
+
+COMMANDS = ("demo", "train", "export", "analyze", "search", "report", "explore")
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    Encoder(EncoderConfig(bits=21, image_size=16, width=4, hidden=16), seed=1).save(path)
+    return path
+
+
+@pytest.fixture
+def exported(checkpoint, picture_folder, tmp_path, capsys):
+    out = tmp_path / "codes.parquet"
+    call = ["export", "--ckpt", checkpoint, "--data", picture_folder, "--out", out, "--logits", "--features"]
+    assert main([*map(str, call), "--thumbnails"]) == 0
+    assert capsys.readouterr().out == f"{out}: 12 codes of 21 bits\n"
+    return out
+
+
+def fails(capsys, code, *arguments):
+    """Run a call that must fail; its one line of error."""
+    try:
+        returned = main([str(a) for a in arguments])
+    except SystemExit as stop:
+        returned = stop.code
+    said = capsys.readouterr()
+    assert returned == code, said
+    assert said.out == ""
+    lines = said.err.splitlines()
+    assert lines[-1].startswith("codelab")
+    assert "Traceback" not in said.err
+    return lines[-1]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    examples = text.split("examples:")[1].strip("\n").splitlines()
+    assert all(line.startswith(f"  codelab {command}") and line == line.rstrip() for line in examples)
+
+
+def test_as_a_process():
+    done = subprocess.run([sys.executable, "-m", "codelab", "analyze", "none.parquet"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "codelab: none.parquet: no such file or folder\n"
+
+
+def test_importing_codelab_is_light():
+    """`import codelab` must not bring the heavy packages; nor must --help."""
+    script = (
+        "import sys, codelab, codelab.cli; codelab.cli.main._parser(train_flags=False);"
+        "print([m for m in ('torch', 'numba', 'pandas', 'plotly', 'streamlit', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_analyze_in_words_and_in_json(exported, tmp_path, capsys):
+    assert main(["analyze", str(exported), "--permutations", "20"]) == 0
+    text = capsys.readouterr().out
+    assert "Bit balance" in text
+    assert "12" in text.splitlines()[0]
+    assert main(["analyze", str(exported), "--permutations", "20", "--json", "--out", str(tmp_path / "r.json")]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert results == json.loads((tmp_path / "r.json").read_text())
+    codes = codelab.load(exported)
+    assert results["bit_usage"]["p"] == pytest.approx(codes.to_bits().mean(0).tolist())
+    assert results["bit_usage"]["source"]["sha256"] == codes.sha256
+    assert len(results["class_information"]["q_value"]) == 21
+
+
+def test_analyze_block_by_block_gives_the_same_numbers(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    codes = Codes.from_bits(rng.random((400, 10)) > 0.4, labels=rng.integers(0, 3, 400))
+    for number in range(2):
+        codes[number * 200 : number * 200 + 200].save(tmp_path / f"part-{number}.parquet")
+    assert main(["analyze", str(tmp_path), "--json", "--permutations", "20"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert main(["analyze", str(tmp_path), "--json", "--permutations", "20", "--stream"]) == 0
+    streamed = json.loads(capsys.readouterr().out)
+    assert streamed["bit_usage"]["p"] == pytest.approx(whole["bit_usage"]["p"])
+    assert streamed["class_information"]["p_value"] == pytest.approx(whole["class_information"]["p_value"])
+    assert streamed["degrees_of_freedom"]["value"] == pytest.approx(whole["degrees_of_freedom"]["value"])
+    assert main(["analyze", str(tmp_path), "--stream"]) == 0
+    assert "independent coins" in capsys.readouterr().out
+    assert "without --by" in fails(capsys, 2, "analyze", tmp_path, "--stream", "--by", "tone")
+
+
+def test_every_section_is_in_the_table_with_its_figure_or_its_reason(exported, capsys):
+    assert main(["analyze", str(exported), "--permutations", "20"]) == 0
+    text = capsys.readouterr().out
+    for section in ("code_length", "total_correlation", "collisions", "bit_dependence", "bit_reuse", "geometry"):
+        assert section in text
+    assert "needs codes of another view" in text  # why the channel was skipped
+
+
+def test_analyze_without_labels_says_what_it_skips(tmp_path, capsys):
+    path = tmp_path / "c.npy"
+    np.save(path, np.random.default_rng(0).random((300, 12)) > 0.5)
+    assert main(["analyze", str(path), "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert "label" in results["class_information"]["reason"]
+    assert "features" in results["geometry"]["reason"]
+    assert results["degrees_of_freedom"]["value"] == pytest.approx(12, abs=2)
+
+
+def test_search_by_image_finds_that_image_first(exported, picture_folder, capsys):
+    image = picture_folder / "disc" / "4.png"
+    assert main(["search", str(exported), "--query", str(image), "-k", "3", "--json"]) == 0
+    hits = json.loads(capsys.readouterr().out)
+    assert [hit["place"] for hit in hits] == [1, 2, 3]
+    assert hits[0]["distance"] == 0
+    codes = codelab.load(exported)
+    row = codes.items["id"].to_pylist().index("disc/4.png")
+    distances = (codes.to_bits() != codes.to_bits()[row]).sum(1)
+    order = np.lexsort((np.arange(12), distances))[:3]
+    assert [hit["id"] for hit in hits] == [codes.items["id"][int(i)].as_py() for i in order]
+    assert [hit["distance"] for hit in hits] == distances[order].tolist()
+    assert [len(hit["differing_bits"]) for hit in hits] == distances[order].tolist()
+
+
+def test_search_by_id_as_a_table(exported, capsys):
+    assert main(["search", str(exported), "--id", "bar/0.png"]) == 0
+    text = capsys.readouterr().out
+    assert "bar/0.png" in text
+    assert "none" in text
+
+
+def test_report_is_written(exported, tmp_path, capsys):
+    out = tmp_path / "report.html"
+    assert main(["report", str(exported), "--out", str(out), "--title", "Bars & discs"]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    html = out.read_text()
+    assert "Bars &amp; discs" in html
+    assert codelab.load(exported).sha256 in html
+
+
+def test_by_and_split(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    items = {"split": ["a", "b"] * 100, "tone": ["dark", "light", None, "dark"] * 50}
+    Codes.from_bits(rng.random((200, 9)) > 0.5, items=items).save(tmp_path / "c.parquet")
+    assert main(["analyze", str(tmp_path / "c.parquet"), "--by", "tone", "--split", "b", "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert results["bit_usage"]["source"]["n"] == 100
+    assert results["class_information"]["n"] == 100
+    assert results["class_information"]["classes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["analyse"], "invalid choice: 'analyse'"),
+        (["analyze"], "required: codes"),
+        (["analyze", "{codes}", "--split", "x"], "split 'x'"),
+        (["analyze", "{codes}", "--by", "tone"], "attribute 'tone'"),
+        (["analyze", "{codes}", "--permutations", "0"], "expected a whole number of 1 or more, found '0'"),
+        (["search", "{codes}"], "one of --query IMAGE and --id ID"),
+        (["search", "{codes}", "--id", "zebra"], "no item has the id 'zebra'"),
+        (["search", "{codes}", "--query", "zebra.png"], "zebra.png: no such file"),
+        (["export", "--ckpt", "{tmp}/no.safetensors", "--data", "{tmp}", "--out", "{tmp}/o.parquet"], "no such file"),
+        (["export", "--ckpt", "{ckpt}", "--data", "{tmp}/no", "--out", "{tmp}/o.parquet"], "no such file or folder"),
+        (["export", "--ckpt", "timm:resnt18", "--data", "{data}", "--out", "{tmp}/o.parquet"], "resnet18"),
+        (["explore", "{tmp}/no.parquet"], "no such file"),
+        (["train", "{tmp}/no.yaml"], "no.yaml"),
+    ],
+)
+def test_a_wrong_call_is_exit_2(arguments, message, exported, checkpoint, picture_folder, tmp_path, capsys):
+    names = {"codes": exported, "tmp": tmp_path, "ckpt": checkpoint, "data": picture_folder}
+    assert message in fails(capsys, 2, *(a.format(**names) for a in arguments))
+    assert not (tmp_path / "o.parquet").exists()
+
+
+def test_failed_work_is_exit_1(exported, checkpoint, picture_folder, tmp_path, capsys):
+    truncated = tmp_path / "t.parquet"
+    truncated.write_bytes(exported.read_bytes()[:-100])
+    assert "not a whole Parquet file" in fails(capsys, 1, "analyze", truncated)
+    foreign = tmp_path / "f.safetensors"
+    foreign.write_bytes(b"hello")
+    out = tmp_path / "o.parquet"
+    call = ("export", "--ckpt", foreign, "--data", picture_folder, "--out", out)
+    assert "not a whole safetensors file" in fails(capsys, 1, *call)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no image found" in fails(capsys, 1, "export", "--ckpt", checkpoint, "--data", empty, "--out", out)
+    assert not out.exists()
+
+
+def test_corrupt_images_are_listed_and_skipped_by_choice(checkpoint, picture_folder, tmp_path, capsys):
+    (picture_folder / "bar" / "3.png").write_bytes(b"x")
+    out = tmp_path / "o.parquet"
+    call = [*map(str, ("export", "--ckpt", checkpoint, "--data", picture_folder, "--out", out))]
+    assert main(call) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert "bar/3.png: not a readable image" in said[0]
+    assert said[1].startswith("codelab:")
+    assert "--skip-bad" in said[1]
+    assert not out.exists()
+    assert main([*call, "--skip-bad"]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{out}: 11 codes of 21 bits, 1 skipped\n"
+    assert "skipped" in said.err
+    assert "bar/3.png" in said.err
+
+
+def test_the_wrong_checkpoint_for_a_search(exported, picture_folder, tmp_path, capsys):
+    other = tmp_path / "other.safetensors"
+    Encoder(EncoderConfig(bits=21, image_size=16, width=4, hidden=16), seed=2).save(other)
+    query = picture_folder / "bar" / "0.png"
+    assert "another SHA-256" in fails(capsys, 1, "search", exported, "--query", query, "--ckpt", other)
+    Encoder(EncoderConfig(bits=20, image_size=16, width=4, hidden=16), seed=1).save(other)
+    assert "gives 20 bits" in fails(capsys, 1, "search", exported, "--query", query, "--ckpt", other)
+
+
+def test_a_timm_backbone_with_random_weights(picture_folder, tmp_path, capsys):
+    out = tmp_path / "t.parquet"
+    call = ["export", "--ckpt", "timm:test_resnet", "--random-weights", "--bits", "32", "--data", picture_folder]
+    assert main([*map(str, call), "--out", str(out)]) == 0
+    assert codelab.load(out).bits == 32
+    assert codelab.load(out).meta["encoder"]["name"] == "test_resnet"
+
+
+def test_train_from_the_command_line(tmp_path, picture_folder, capsys):
+    config = tmp_path / "tiny.yaml"
+    config.write_text(
+        "backbone: conv\nwidth: 4\nbits: 8\nhidden: 16\nimage_size: 16\nstore_size: 16\nlocal_views: 0\n"
+    )
+    run = tmp_path / "run"
+    call = ["train", str(config), "--data", str(picture_folder), "--run", str(run)]
+    assert main([*call, "--batch", "4", "--epochs", "2", "--reset-every", "0"]) == 0
+    assert capsys.readouterr().out == f"{run}\n"
+    assert Encoder.load(run / "encoder.safetensors").config.bits == 8
+    assert "already trained; --fresh to redo" in fails(capsys, 2, *call)
+    assert main([*call, "--batch", "4", "--epochs", "2", "--reset-every", "0", "--resume"]) == 0
+    assert capsys.readouterr().err == f"{run}: already trained, --fresh to redo\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "an empty file"),
+        ("- a\n", "expected a mapping"),
+        ("bits: 0\n", "bits is 0"),
+        ("betta: 1\n", "nearest is 'beta'"),
+        ("bits: many\n", "expected int"),
+        ("data: [1\n", "not YAML"),
+    ],
+)
+def test_a_bad_config_is_one_line(text, message, tmp_path, capsys):
+    config = tmp_path / "bad.yaml"
+    config.write_text(text)
+    assert message in fails(capsys, 2, "train", config, "--run", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_python_m_training_is_codelab_train():
+    done = subprocess.run([sys.executable, "-m", "training", "none.yaml"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "codelab: none.yaml: No such file or directory\n"
+    done = subprocess.run([sys.executable, "-m", "training", "none.yaml", "--nope"], capture_output=True, text=True)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_outputs_that_cannot_be_are_refused_before_the_work(exported, checkpoint, picture_folder, tmp_path, capsys):
+    export = ("export", "--ckpt", checkpoint, "--data", picture_folder, "--out")
+    file = tmp_path / "file"
+    file.write_text("mine")
+    assert "a folder, expected the name of a file" in fails(capsys, 2, "analyze", exported, "--out", tmp_path)
+    assert "cannot be made" in fails(capsys, 2, "analyze", exported, "--out", file / "r.json")
+    assert "cannot be made" in fails(capsys, 2, "report", exported, "--out", file / "r.html")
+    assert "cannot be made" in fails(capsys, 2, *export, file / "o.parquet")
+    assert "expected a file ending in .parquet" in fails(capsys, 2, *export, file)
+    assert "expected a file ending in .parquet" in fails(capsys, 2, *export, tmp_path / "o.txt")
+    assert file.read_text() == "mine"
+    assert not list(tmp_path.glob("*.parts"))
+
+
+def test_devices_weights_and_ports_that_cannot_be(exported, checkpoint, picture_folder, tmp_path, capsys):
+    export = ("export", "--data", picture_folder, "--out", tmp_path / "o.parquet", "--ckpt")
+    assert "device 'tpu': cannot be used here" in fails(capsys, 2, *export, checkpoint, "--device", "tpu")
+    assert "go with timm:NAME" in fails(capsys, 2, *export, checkpoint, "--bits", "13")
+    assert "expected a port" in fails(capsys, 2, "explore", exported, "--port", "99999")
+    truncated = tmp_path / "t.parquet"
+    truncated.write_bytes(exported.read_bytes()[:-50])
+    assert "not a whole Parquet file" in fails(capsys, 1, "explore", truncated)
+    assert not (tmp_path / "o.parquet").exists()

@@ -1,0 +1,95 @@
+"""The demo end to end on the real drawings, with a short training: every file is there and says what was measured."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import codelab
+from codelab import demo
+from codelab.images.encoder import Encoder
+from codelab.images.sources import open_images
+from tests.conftest import ROOT
+from training.config import load_config
+from training.loop import fit
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "demo"
+    config = load_config(
+        ROOT / "configs" / "demo.yaml", {"run": str(folder), "epochs": 2, "reset_every": 1, "seed": 5}
+    )
+    fit(config, show=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def comparison(run):
+    return demo.measure(run, seed=5)
+
+
+def test_the_run_folder_holds_everything(run, comparison):
+    for name in ("encoder.safetensors", "untrained.safetensors", "codes.parquet", "results.json", "report.html"):
+        assert (run / name).stat().st_size > 1000, name
+    codes = codelab.load(run / "codes.parquet")
+    assert codes.splits == ["test"]
+    assert codes.meta["encoder"]["sha256"] == Encoder.load(run / "encoder.safetensors").sha256
+    assert "OpenMoji" in codes.meta["data"]["attribution"]
+    assert codes.items["thumbnail"].null_count == 0
+
+
+def test_the_held_out_half_was_not_trained_on(run, comparison):
+    seen = set(open_images("demo", split="train").items["emoji"].to_pylist())
+    assert not seen & set(codelab.load(run / "codes.parquet").items["emoji"].to_pylist())
+    assert Encoder.load(run / "encoder.safetensors").config.training["split"] == "train"
+
+
+def test_the_comparison_is_what_the_measures_say(run, comparison):
+    results = json.loads((run / "results.json").read_text())
+    trained, untrained, pixels = results["comparison"]["scores"]
+    codes = codelab.load(run / "codes.parquet")
+    measured = codelab.retrieval_map(codes, groups="emoji", average="class")
+    assert trained["code_map"] == pytest.approx(measured.value)
+    assert trained["entropy"] == pytest.approx(codelab.bit_usage(codes).value)
+    assert untrained["name"] == "untrained"
+    assert untrained["code_map"] != trained["code_map"]
+    assert pixels["code_map"] is None  # pixels have no bits
+    assert 0.2 < pixels["feature_map"] < 0.4
+    assert results["analysis"]["bit_usage"]["source"]["sha256"] == codes.sha256
+    assert [row[0] for row in comparison.rows()] == ["trained", "untrained", "16x16 pixels"]
+
+
+def test_class_averaged_map_against_a_plain_loop(run, comparison):
+    """Expected average precision by averaging 400 random tie orders, over a sample of queries."""
+    codes = codelab.load(run / "codes.parquet")
+    bits, labels = codes.to_bits(), codes.labels
+    emoji = np.array(codes.items["emoji"].to_pylist())
+    exact = codelab.retrieval_map(codes, groups="emoji").per_query
+    rng = np.random.default_rng(0)
+    for q in rng.choice(len(codes), 6, replace=False):
+        others = np.flatnonzero(emoji != emoji[q])
+        distances = (bits[others] != bits[q]).sum(1)
+        relevant = labels[others] == labels[q]
+        values = []
+        for _ in range(400):
+            order = np.lexsort((rng.random(len(others)), distances))
+            hits = relevant[order]
+            places = np.flatnonzero(hits) + 1
+            values.append((np.arange(1, len(places) + 1) / places).mean())
+        assert exact[q] == pytest.approx(np.mean(values), abs=5 * np.std(values) / 20 + 1e-9)
+
+
+def test_the_command_never_mixes_two_configs_in_one_run(run, comparison):
+    """`codelab demo` on a run of another config says so, and touches nothing."""
+    before = (run / "encoder.safetensors").stat().st_mtime_ns
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "codelab", "demo", "--no-serve", "--out", str(run), "--seed", "5"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2  # the run was made with 2 epochs, the demo's config has more
+    assert "config has changed" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert (run / "encoder.safetensors").stat().st_mtime_ns == before

@@ -1,0 +1,96 @@
+"""Dimensions of features against closed forms and NumPy."""
+
+import numpy as np
+import pytest
+
+import codelab
+from codelab.core.codes import Codes
+from codelab.core.errors import DataError, UsageError
+from codelab.features.geometry import geometry
+
+
+def test_known_spectrum():
+    spectrum = np.array([8.0, 4.0, 2.0, 1.0, 1.0])
+    rng = np.random.default_rng(0)
+    white = np.linalg.qr(rng.normal(size=(500, 6)) - 0)[0]
+    white = np.linalg.qr(np.column_stack([np.ones(500), white]))[0][:, 1:6] * np.sqrt(500)  # exact mean 0, variance 1
+    rotation = np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    found = geometry(white * np.sqrt(spectrum) @ rotation + 3.0)
+    q = spectrum / spectrum.sum()
+    assert found.eigenvalues == pytest.approx(spectrum, rel=1e-6)
+    assert found.d_eff == pytest.approx(spectrum.sum() ** 2 / (spectrum**2).sum())
+    assert found.r_eff == pytest.approx(np.exp(-(q * np.log(q)).sum()))
+    assert found.explained_variance == pytest.approx(np.cumsum(q))
+    assert list(found.to_frame()["component"]) == [1, 2, 3, 4, 5]
+
+
+def test_rank_me_uses_the_singular_values_uncentred():
+    features = np.random.default_rng(1).normal(size=(200, 12)) @ np.diag(np.arange(1, 13)) + 1
+    s = np.linalg.svd(features, compute_uv=False)
+    share = s / s.sum()
+    assert geometry(features).rank_me == pytest.approx(np.exp(-(share * np.log(share)).sum()), rel=1e-4)
+
+
+def test_fewer_items_than_dimensions_and_constant_dimensions():
+    features = np.random.default_rng(2).normal(size=(5, 50))
+    features[:, 10:] = 7.0
+    found = geometry(features)
+    assert found.d_eff <= 4
+    assert found.explained_variance[-1] == pytest.approx(1)
+    assert np.isfinite(found.r_eff)
+
+
+def test_codes_bring_their_features():
+    features = np.random.default_rng(3).normal(size=(60, 4))
+    codes = Codes.from_bits(features > 0, features=features)
+    assert geometry(codes).d_eff == pytest.approx(geometry(features.astype(np.float32)).d_eff)
+    assert geometry(codes).source.sha256 == codes.sha256
+    assert callable(codelab.geometry)
+
+
+def test_torch_gives_the_same_on_any_device():
+    import torch
+
+    features = np.random.default_rng(4).normal(size=(300, 20)).astype(np.float32)
+    expected = geometry(features)
+    devices = ["cuda"] if torch.cuda.is_available() else ["cpu:0"]
+    for device in devices:
+        found = geometry(torch.from_numpy(features), device=device)
+        assert found.eigenvalues == pytest.approx(expected.eigenvalues, rel=1e-9)
+        assert found.rank_me == pytest.approx(expected.rank_me)
+    assert geometry(torch.from_numpy(features).to(torch.bfloat16)).d_eff == pytest.approx(expected.d_eff, rel=0.01)
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="torch finds no CUDA device here, expected 'cpu'"):
+            geometry(features, device="cuda")
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e6, 1e8])
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+def test_an_offset_costs_no_digits(offset, device):
+    features = np.random.default_rng(5).normal(size=(5000, 8)) * np.arange(1, 9)
+    truth, found = geometry(features), geometry(features + offset, device=device)
+    assert found.d_eff == pytest.approx(truth.d_eff, rel=1e-6)
+    assert found.eigenvalues == pytest.approx(truth.eigenvalues, rel=1e-6)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cud", "tpu:1"])
+def test_an_unknown_device_is_refused_in_a_line(device):
+    with pytest.raises(UsageError, match=f"^device '{device}': expected 'cpu', or 'cuda' where there is one$"):
+        geometry(np.eye(4), device=device)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (np.ones((9, 3)), "all 9 items have the same features"),
+        (np.zeros((9, 3)), "all 9 items have the same features"),
+        (np.ones((1, 3)), "found 1 items, expected at least 2"),
+        (np.ones(3), r"expected numbers \[N, d\], found float64 \[3\]"),
+        (np.array([[1.0, 2.0], [np.nan, 1.0]]), "row 1, column 0 is nan"),
+        (np.array([["a", "b"]]), "expected numbers"),
+        (Codes.from_bits(np.eye(3)), "no features; export them with --features"),
+    ],
+)
+def test_bad_features_are_refused(features, message):
+    with pytest.raises(DataError, match=message):
+        geometry(features)

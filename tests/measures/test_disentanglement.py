@@ -1,0 +1,124 @@
+"""Disentanglement scores on codes whose factors are known."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from codelab.core.codes import Codes
+from codelab.core.errors import DataError, UsageError
+from codelab.measures.disentanglement import factors
+from tests.support import synthetic
+
+
+def coded(bits, **items):
+    return Codes.from_bits(bits, items={name: np.asarray(v).astype(str) for name, v in items.items()})
+
+
+@pytest.fixture
+def coins():
+    return np.random.default_rng(0).integers(0, 2, (3, 1200))
+
+
+def scores(found):
+    return found.to_frame().set_index(["measure", "factor"])["value"]
+
+
+def test_a_bit_for_each_factor_scores_one(coins):
+    a, b, _ = coins
+    found = factors(coded(np.stack([a, b], axis=1), shape=a, colour=b), permutations=50)
+    value = scores(found)
+    for factor in ("shape", "colour"):
+        assert value["mig", factor] == pytest.approx(1, abs=0.01)
+        assert value["completeness", factor] == pytest.approx(1, abs=0.02)
+        assert value["informativeness", factor] == 1
+        assert value["sap", factor] == pytest.approx(0.5, abs=0.05)
+    assert value["disentanglement", "all"] == pytest.approx(1, abs=0.02)
+    assert value["positional", "all"] == pytest.approx(1, abs=0.01)
+    assert value["topographic", "all"] == pytest.approx(1, abs=0.01)
+    frame = found.to_frame().set_index("measure")
+    assert (frame.p_value[["mig", "sap", "informativeness", "positional", "topographic"]] == 1 / 51).all()
+
+
+def test_a_factor_spread_over_copies_is_neither_complete_nor_wide_of_gap(coins):
+    a, b, _ = coins
+    value = scores(factors(coded(np.stack([a, a, a, b], axis=1), shape=a, colour=b), permutations=20))
+    assert value["mig", "shape"] == pytest.approx(0, abs=0.01)
+    assert value["completeness", "shape"] == pytest.approx(1 - np.log(3) / np.log(4), abs=0.02)
+    assert value["disentanglement", "all"] == pytest.approx(1, abs=0.02)
+
+
+def test_entangled_bits_tell_of_both_factors_together_only(coins):
+    a, b, noise = coins
+    value = scores(factors(coded(np.stack([a & b, a | b, noise], axis=1), shape=a, colour=b), permutations=20))
+    assert value["disentanglement", "all"] < 0.05
+    assert value["positional", "all"] < 0.1
+    assert value["topographic", "all"] > 0.3
+    assert value["informativeness", "shape"] == pytest.approx(0.75, abs=0.05)
+
+
+def test_noise_stays_within_its_control(coins):
+    a, b, _ = coins
+    below = []
+    for seed in range(20):
+        noise = np.random.default_rng(seed).integers(0, 2, (1200, 8))
+        found = factors(coded(noise, shape=a, colour=b), permutations=19, seed=seed)
+        below.append(found.p_value <= 0.05)
+    assert 0.0 < np.mean(below) < 0.12
+
+
+@pytest.mark.parametrize("noise_bits", [0, 1, 30])
+def test_a_perfect_code_beside_noise_beats_its_control(coins, noise_bits):
+    noise = np.random.default_rng(5).integers(0, 2, (1200, noise_bits))
+    found = factors(coded(np.column_stack([*coins[:2], noise]), shape=coins[0], colour=coins[1]), permutations=100)
+    frame = found.to_frame().set_index(["measure", "factor"])
+    for row in (("disentanglement", "all"), ("completeness", "shape"), ("completeness", "colour")):
+        assert frame.value[row] > 0.9
+        assert frame.p_value[row] < 0.05
+        assert frame.control[row] < frame.control_high[row] < frame.value[row]
+        assert frame.control[row] < 0.6
+
+
+def test_the_control_holds_its_95_percent_point(coins):
+    noise = np.random.default_rng(6).integers(0, 2, (1200, 4))
+    found = factors(coded(noise, shape=coins[0], colour=coins[1]), permutations=300)
+    above = (found.score > found.control_high).astype(int)
+    assert (above == (found.p_value <= 15.5 / 301)).all()  # 15 of 300 draws lie above the 95 % point
+
+
+def test_topographic_similarity_is_a_spearman_correlation():
+    codes = synthetic.fair_bits(60, 6)
+    a, b = np.random.default_rng(1).integers(0, 3, (2, 60))
+    found = factors(coded(codes.to_bits(), a=a, b=b), permutations=2)
+    x = codes.to_bits()
+    pairs = [(i, j) for i in range(60) for j in range(i)]
+    far = [(x[i] != x[j]).sum() for i, j in pairs]
+    meaning = [int(a[i] != a[j]) + int(b[i] != b[j]) for i, j in pairs]
+    assert scores(found)["topographic", "all"] == pytest.approx(stats.spearmanr(far, meaning).statistic, abs=0.03)
+
+
+def test_missing_values_and_numbers(coins):
+    a, b, _ = coins
+    size = a + np.random.default_rng(3).normal(size=1200) * 0.1
+    size[:100] = np.nan
+    shape = np.where(np.arange(1200) < 300, None, np.where(b == 1, "x", "o"))
+    codes = Codes.from_bits(np.stack([a, b], axis=1), items={"size": size, "shape": shape})
+    found = factors(codes, permutations=10)
+    assert found.factors == ("size in 8 quantile bins", "shape")
+    assert scores(found)["mig", "shape"] == pytest.approx(1, abs=0.02)
+    assert np.isfinite(found.score).all()
+    assert found.information[0, 0] == pytest.approx(1, abs=0.12)  # one bin holds some of either side
+
+
+def test_the_class_counts_and_too_few_attributes_are_refused(coins):
+    a, b, _ = coins
+    codes = Codes.from_bits(np.stack([a, b], axis=1), a, items={"colour": b.astype(str)})
+    assert factors(codes, permutations=2).factors == ("class", "colour")
+    assert factors(codes, permutations=2, items=300).items == 300
+    with pytest.raises(DataError, match="needs two attributes, these codes have none"):
+        factors(Codes.from_bits(np.eye(4)))
+    with pytest.raises(UsageError, match="found 1, expected at least 2"):
+        factors(codes, ["colour"])
+    with pytest.raises(UsageError, match="'taste': these codes have colour"):
+        factors(codes, ["colour", "taste"])
+    with pytest.raises(DataError, match="same has fewer than two values"):
+        factors(Codes.from_bits(np.eye(4), items={"same": ["a"] * 4, "own": list("xxyy")}), ["own", "same"])

@@ -1,0 +1,393 @@
+"""Probes against scikit-learn and known truths; what is chosen is chosen on a part of train that is fair."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
+from sklearn.preprocessing import StandardScaler
+
+from codelab import DataError, UsageError
+from codelab.statistics.intervals import averages
+from codelab.statistics.splits import group_numbers, held_out_part
+from training.evaluation import classifiers
+from training.evaluation.classifiers import (
+    Standard,
+    Table,
+    hidden_layer_rounds,
+    logistic_path,
+    places_of_truth,
+    round_epochs,
+)
+from training.evaluation.probes import linear_probe, mlp_probe
+
+CPU = torch.device("cpu")
+
+
+def clouds(n, classes, dims, *, apart=1.0, seed=0, draw=0):
+    """Gaussian clouds that overlap; `seed` places them, `draw` draws from them."""
+    centres = np.random.default_rng(seed).normal(size=(classes, dims)) * apart
+    rng = np.random.default_rng([seed, draw])
+    labels = rng.integers(0, classes, n)
+    stretch = np.linspace(0.1, 30, dims)  # directions of very different size
+    return ((centres[labels] + rng.normal(size=(n, dims))) * stretch + 5).astype(np.float32), labels
+
+
+def xor(n, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 2))
+    x += 0.2 * np.sign(x)  # a gap, so that the truth can be learnt
+    return x, (x[:, 0] * x[:, 1] > 0).astype(int)
+
+
+def table(x, y):
+    return Table(x, y, np.arange(len(x)), Standard.of(x), CPU)
+
+
+class TestLogistic:
+    @pytest.mark.parametrize("penalty", [1.0, 0.01, 1e-4])
+    def test_the_weights_are_those_of_scikit_learn(self, penalty):
+        x, y = clouds(300, 4, 7, apart=0.7)
+        (model,) = logistic_path(table(x, y), 4, [penalty])
+        peer = LogisticRegression(C=1 / (penalty * len(x)), tol=1e-9, max_iter=10_000)
+        peer.fit(StandardScaler().fit_transform(x.astype(np.float64)), y)
+        assert model.flat
+        assert model.weight.numpy() == pytest.approx(peer.coef_, abs=2e-4)
+        bias = model.bias.numpy() - model.bias.numpy().mean()  # a shift of all biases changes nothing
+        assert bias == pytest.approx(peer.intercept_ - peer.intercept_.mean(), abs=2e-4)
+
+    def test_two_classes_are_the_binary_regression_of_half_the_penalty(self):
+        x, y = clouds(200, 2, 5, apart=0.5)
+        (model,) = logistic_path(table(x, y), 2, [0.02])
+        peer = LogisticRegression(C=2 / (0.02 * len(x)), tol=1e-9, max_iter=10_000)
+        peer.fit(StandardScaler().fit_transform(x.astype(np.float64)), y)
+        assert (model.weight[1] - model.weight[0]).numpy() == pytest.approx(peer.coef_[0], abs=2e-4)
+
+    def test_where_the_path_comes_from_does_not_matter(self):
+        x, y = clouds(200, 3, 5)
+        (straight,) = logistic_path(table(x, y), 3, [1e-3])
+        *_, warm = logistic_path(table(x, y), 3, [10.0, 0.1, 1e-3])
+        assert warm.weight.numpy() == pytest.approx(straight.weight.numpy(), abs=1e-3)
+
+    def test_neither_blocks_nor_what_is_kept_changes_the_weights(self, monkeypatch):
+        x, y = clouds(200, 3, 5)
+        (whole,) = logistic_path(table(x, y), 3, [1e-3])
+        monkeypatch.setattr(classifiers, "BLOCK", 33)
+        monkeypatch.setattr(classifiers, "_KEEP", 0)
+        (parts,) = logistic_path(table(x, y), 3, [1e-3])
+        assert parts.weight.numpy() == pytest.approx(whole.weight.numpy(), abs=1e-4)
+
+    def test_constant_and_copied_dimensions_do_no_harm(self):
+        x, y = clouds(200, 3, 5)
+        doubled = np.concatenate([x, x, np.full((200, 1), 7, np.float32)], axis=1)
+        (model,) = logistic_path(table(doubled, y), 3, [0.02])
+        (single,) = logistic_path(table(x, y), 3, [0.01])  # two copies of half the weight: half the ridge
+        assert model.weight[:, :5].numpy() == pytest.approx(single.weight.numpy() / 2, abs=2e-4)
+        assert (model.weight[:, 10] == 0).all()
+
+    def test_single_precision_as_on_a_gpu_is_near(self, monkeypatch):
+        x, y = clouds(300, 4, 7, apart=0.7)
+        (exact,) = logistic_path(table(x, y), 4, [1e-3])
+        monkeypatch.setattr(Table, "dtype", torch.float32)
+        (single,) = logistic_path(table(x, y), 4, [1e-3])
+        assert single.weight.dtype == torch.float32
+        assert single.flat
+        assert single.weight.numpy() == pytest.approx(exact.weight.numpy(), abs=0.01)
+
+    def test_a_path_that_is_cut_short_says_so(self, monkeypatch):
+        monkeypatch.setattr(classifiers, "_PASSES", 2)
+        x, y = clouds(200, 3, 5)
+        (model,) = logistic_path(table(x, y), 3, [1e-4])
+        assert not model.flat
+
+
+class TestLinearProbe:
+    def test_its_accuracies_are_those_of_scikit_learn_at_the_penalty_it_chose(self):
+        x, y = clouds(500, 12, 8, apart=0.8)
+        wanted, truth = clouds(400, 12, 8, apart=0.8, draw=1)
+        found = linear_probe(x, y, wanted, truth)
+        scaler = StandardScaler().fit(x.astype(np.float64))
+        peer = LogisticRegression(C=1 / (found.penalty * len(x)), tol=1e-8, max_iter=10_000)
+        peer.fit(scaler.transform(x.astype(np.float64)), y)
+        scores = peer.decision_function(scaler.transform(wanted.astype(np.float64)))
+        assert found.value == pytest.approx((scores.argmax(1) == truth).mean(), abs=0.005)
+        assert found.top1.class_value == pytest.approx(balanced_accuracy_score(truth, scores.argmax(1)), abs=0.005)
+        assert found.top5.value == pytest.approx(top_k_accuracy_score(truth, scores, k=5), abs=0.005)
+        null = DummyClassifier(strategy="most_frequent").fit(x, y)
+        assert found.majority.value == null.score(wanted, truth)
+        assert found.majority.class_value == pytest.approx(1 / 12)
+        assert (found.n, found.n_train, found.dims, found.classes) == (400, 500, 8, 12)
+
+    def test_a_line_is_found(self):
+        x, y = clouds(300, 3, 4, apart=40)
+        wanted, truth = clouds(200, 3, 4, apart=40, draw=1)
+        found = linear_probe(x, y, wanted, truth)
+        assert found.value == found.top1.class_value == 1
+        assert found.top1.interval[0] < 1  # 200 of 200 right does not prove it
+
+    def test_a_line_cannot_read_xor(self):
+        assert linear_probe(*xor(600, 0), *xor(600, 1)).value < 0.6
+
+    def test_shuffled_labels_are_chance(self):
+        x, y = clouds(300, 4, 6, apart=5)
+        wanted, truth = clouds(300, 4, 6, apart=5, draw=1)
+        y, truth = (np.random.default_rng(0).permutation(labels) for labels in (y, truth))
+        low, high = binom.interval(0.999, 300, 0.25)
+        assert low <= linear_probe(x, y, wanted, truth).value * 300 <= high
+
+    def test_units_of_the_features_do_not_matter(self):
+        x, y = clouds(300, 3, 6, apart=0.6)
+        wanted, truth = clouds(200, 3, 6, apart=0.6, draw=1)
+        stretch, shift = np.array([1e-3, 1, 10, 500, 2, 3], np.float32), 3
+        one, two = linear_probe(x, y, wanted, truth), linear_probe(x * stretch + shift, y, wanted * stretch + 3, truth)
+        assert one.penalty == two.penalty
+        assert one.value == pytest.approx(two.value, abs=0.01)
+
+    def test_bits_of_one_byte_are_read(self):
+        rng = np.random.default_rng(0)
+        bits = (2 * rng.integers(0, 2, (400, 10)) - 1).astype(np.int8)
+        labels = (bits[:, 3] > 0).astype(np.int32)
+        assert linear_probe(bits[:200], labels[:200], bits[200:], labels[200:]).value == 1
+
+    def test_test_labels_choose_nothing(self):
+        x, y = clouds(200, 3, 6, apart=0.5)
+        wanted, truth = clouds(200, 3, 6, apart=0.5, draw=1)
+        one, two = linear_probe(x, y, wanted, truth), linear_probe(x, y, wanted, (truth + 1) % 3)
+        assert one.tried == two.tried
+        assert one.penalty == two.penalty
+        assert one.value > two.value
+
+    def test_class_numbers_may_have_gaps(self):
+        x, y = clouds(200, 3, 6)
+        wanted, truth = clouds(200, 3, 6, draw=1)
+        names = np.array([4, 9, 70])
+        assert linear_probe(x, names[y], wanted, names[truth]).top1 == linear_probe(x, y, wanted, truth).top1
+
+    def test_the_choice_is_the_best_of_what_was_tried(self):
+        x, y = clouds(200, 3, 20, apart=0.3)
+        found = linear_probe(x, y, *clouds(100, 3, 20, apart=0.3, draw=1))
+        assert found.validation == max(c.accuracy for c in found.tried)
+        assert found.penalty in [c.penalty for c in found.tried if c.accuracy == found.validation]
+        assert found.n_validation == pytest.approx(40, abs=3)
+
+    def test_top_5_is_for_ten_classes_or_more(self):
+        x, y = clouds(200, 9, 6)
+        assert linear_probe(x, y, x, y).top5 is None
+
+    def test_an_end_of_the_path_is_named(self):
+        x, y = clouds(200, 3, 6)
+        assert linear_probe(x, y, x, y, penalties=(10.0, 1e-3)).notes == ("the smallest penalty, 0.001, was best",)
+
+
+class TestHiddenLayer:
+    def test_it_reads_xor(self):
+        assert mlp_probe(*xor(500, 0), *xor(500, 1), hidden=32, decays=(0.01,), rounds=40).value > 0.95
+
+    def test_shuffled_labels_are_chance(self):
+        x, y = clouds(200, 4, 6, apart=5)
+        wanted, truth = clouds(300, 4, 6, apart=5, draw=1)
+        y, truth = (np.random.default_rng(0).permutation(labels) for labels in (y, truth))
+        low, high = binom.interval(0.999, 300, 0.25)
+        assert low <= mlp_probe(x, y, wanted, truth, hidden=16, rounds=20).value * 300 <= high
+
+    def test_the_same_seed_gives_the_same_and_leaves_chance_alone(self):
+        x, y = clouds(200, 3, 6, apart=0.6)
+        torch.manual_seed(3)
+        one, two, other = (mlp_probe(x, y, x, y, hidden=16, rounds=5, seed=s) for s in (0, 0, 1))
+        assert one == two
+        assert one.tried != other.tried
+        drawn = torch.rand(1)
+        torch.manual_seed(3)
+        assert torch.equal(drawn, torch.rand(1))
+
+    def test_the_figure_is_that_of_the_chosen_epochs_on_all_of_train(self):
+        x, y = clouds(300, 3, 6, apart=0.6)
+        wanted, truth = clouds(200, 3, 6, apart=0.6, draw=1)
+        found = mlp_probe(x, y, wanted, truth, hidden=16, rounds=6, seed=2)
+        epochs = round_epochs(300 - found.n_validation)
+        assert found.epochs % epochs == 0
+        rounds = hidden_layer_rounds(table(x, y), 3, hidden=16, decay=found.penalty, epochs=epochs, seed=2)
+        model = next(itertools.islice(rounds, found.epochs // epochs - 1, None))
+        inputs = Table(wanted, truth, np.arange(200), Standard.of(x), CPU).take(np.arange(200))[0]
+        assert (model(inputs).argmax(1).numpy() == truth).mean() == found.value
+
+    def test_weights_decay_and_rounds_go_on(self):
+        x, y = clouds(300, 3, 6, apart=0.6)
+        losses = {}
+        for decay in (0.0, 10.0):
+            rounds = hidden_layer_rounds(table(x, y), 3, hidden=8, decay=decay, epochs=5, seed=0)
+            losses[decay] = [places_of_truth(model, table(x, y))[1] for model in itertools.islice(rounds, 8)]
+        assert losses[0.0][-1] < losses[0.0][0]
+        assert losses[10.0][-1] > losses[0.0][-1]
+
+
+class TestPlaces:
+    def test_against_sorting(self):
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(50, 6)), rng.integers(0, 6, 50)
+        places, cross_entropy = places_of_truth(lambda scores: scores, table(x, y))
+        scores = StandardScaler().fit_transform(x)
+        order = np.argsort(-scores, axis=1)
+        assert places.tolist() == [order[i].tolist().index(y[i]) for i in range(50)]
+        logs = scores - np.log(np.exp(scores).sum(1, keepdims=True))
+        assert cross_entropy == pytest.approx(-logs[np.arange(50), y].mean())
+
+    def test_equal_scores_are_not_all_right(self):
+        y = np.array([0, 1, 2])
+        places, _ = places_of_truth(lambda x: torch.zeros(3, 3), table(np.eye(3), y))
+        assert places.tolist() == [0, 1, 2]
+
+    def test_scores_that_are_not_numbers_are_wrong(self):
+        places, cross_entropy = places_of_truth(lambda x: x * torch.nan, table(np.eye(3), np.array([0, 1, 2])))
+        assert (places == 3).all()
+        assert np.isnan(cross_entropy)
+
+
+class TestHeldOutPart:
+    @given(
+        st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1, max_size=60),
+        st.booleans(),
+        st.integers(0, 5),
+    )
+    @settings(max_examples=150, deadline=None)
+    def test_it_is_fair(self, items, grouped, seed):
+        labels, groups = (np.array(column) for column in zip(*items, strict=True))
+        units = groups if grouped else np.arange(len(labels))
+        try:
+            fitted, held = held_out_part(labels, groups if grouped else None, seed=seed)
+        except DataError:
+            assert max(len(set(units[labels == c])) for c in set(labels)) < 2 or grouped
+            return
+        assert sorted([*fitted, *held]) == list(range(len(labels)))
+        assert len(held) > 0
+        assert not set(units[fitted]) & set(units[held])
+        assert set(labels[fitted]) == set(labels)
+        if not grouped:
+            for c in set(labels):
+                n = (labels == c).sum()
+                assert (labels[held] == c).sum() == (0 if n == 1 else max(1, int(0.2 * n)))
+
+    def test_another_seed_draws_others(self):
+        labels = np.arange(100) % 3
+        parts = [held_out_part(labels, seed=s)[1].tolist() for s in (0, 0, 1)]
+        assert parts[0] == parts[1] != parts[2]
+
+    def test_a_class_of_one_large_and_one_small_group_holds_out_the_small_one(self):
+        fitted, held = held_out_part(np.zeros(10, int), np.array([0] * 7 + [1] * 3))
+        assert held.tolist() == [7, 8, 9]
+        assert len(fitted) == 7
+
+    def test_nothing_to_part(self):
+        with pytest.raises(DataError, match="none of 3 classes has 2 images"):
+            held_out_part(np.arange(3))
+        with pytest.raises(DataError, match="none of 1 classes has 2 groups"):
+            held_out_part(np.zeros(5, int), np.zeros(5, int))
+
+    def test_empty_values_are_no_group(self):
+        assert len(set(group_numbers([None, "", "a", float("nan"), "a"]).tolist())) == 4
+
+
+class TestGroups:
+    def test_near_copies_do_not_choose_for_themselves(self):
+        """Ten copies of noise: by images the validation part is known by heart, by groups it is chance."""
+        rng = np.random.default_rng(0)
+        x, y = np.repeat(rng.normal(size=(60, 80)), 10, axis=0), np.repeat(rng.integers(0, 2, 60), 10)
+        groups = np.repeat(np.arange(60), 10)
+        assert linear_probe(x, y, x, y).validation == 1
+        assert linear_probe(x, y, x, y, train_groups=groups).validation < 0.8
+
+
+class TestAverages:
+    def test_over_images_and_over_classes(self):
+        rng = np.random.default_rng(0)
+        truth, answer = rng.integers(0, 5, 300), rng.integers(0, 5, 300)
+        found = averages(truth == answer, truth)
+        assert found.value == (truth == answer).mean()
+        assert found.class_value == pytest.approx(balanced_accuracy_score(truth, answer))
+        assert found.interval[0] < found.value < found.interval[1]
+        assert found.class_interval[0] < found.class_value < found.class_interval[1]
+        assert "Wilson" in found.how
+
+    def test_wilson_by_its_formula(self):
+        right = np.arange(50) < 40
+        low, high = averages(right, np.zeros(50, int)).interval
+        z, p, n = 1.959964, 0.8, 50
+        middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+        assert (low, high) == pytest.approx((middle - half, middle + half), abs=1e-6)
+
+    def test_copies_of_an_image_add_nothing(self):
+        rng = np.random.default_rng(0)
+        values, labels = rng.random(80), rng.integers(0, 3, 80)
+        one = averages(values, labels)
+        copies = averages(np.repeat(values, 5), np.repeat(labels, 5), np.repeat(np.arange(80) * 7, 5))
+        assert copies.interval == pytest.approx(one.interval)
+        assert copies.class_interval == pytest.approx(one.class_interval)
+        careless = averages(np.repeat(values, 5), np.repeat(labels, 5))
+        assert np.diff(careless.interval) < 0.6 * np.diff(one.interval)
+
+    def test_the_bootstrap_is_as_wide_as_the_standard_error_says(self):
+        values = np.random.default_rng(0).normal(size=400)
+        low, high = averages(values, np.zeros(400, int)).interval
+        assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+
+    def test_a_class_without_an_image_does_not_count(self):
+        assert averages(np.array([1.0, 0.0]), np.array([0, 7])).class_value == 0.5
+
+
+X, Y = clouds(40, 2, 3)
+
+
+@pytest.mark.parametrize("probe", [linear_probe, mlp_probe])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ((X, np.zeros(40, int), X, np.zeros(40, int)), "train: all 40 images are of one class"),
+        ((X, Y, X, Y + 1), "test: class 2 has no image in train"),
+        ((X, Y - 1, X, Y), "train: labels hold -1"),
+        ((X, Y * 1.0, X, Y), "train: labels hold float64"),
+        ((X, Y[:5], X, Y), r"train: labels \[5\], expected one for each of 40 rows"),
+        ((X[:, :2], Y, X, Y), "test: 3 features, train has 2"),
+        ((X[:0], Y[:0], X, Y), r"train: float32 \[0, 3\], expected numbers"),
+        ((X, Y, X[:0], Y[:0]), r"test: float32 \[0, 3\], expected numbers"),
+        ((X[:, 0], Y, X, Y), "train: float32 .*expected numbers"),
+        ((np.where(np.isin(X, X[3, 1]), np.nan, X), Y, X, Y), "train features: row 3, column 1 is nan"),
+        ((X, Y, np.where(np.isin(X, X[3, 1]), np.inf, X), Y), "test features: row 3, column 1 is inf"),
+        ((X[:2], np.array([0, 1]), X, Y), "none of 2 classes has 2 images"),
+    ],
+)
+def test_what_cannot_be_probed_is_one_line(probe, call, message):
+    with pytest.raises(DataError, match=message) as error:
+        probe(*call)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("probe", "options", "message"),
+    [
+        (linear_probe, {"penalties": ()}, "expected numbers above 0"),
+        (linear_probe, {"penalties": (0.0,)}, "expected numbers above 0"),
+        (mlp_probe, {"decays": (-1.0,)}, "expected numbers of 0 or more"),
+        (mlp_probe, {"hidden": 0}, "hidden=0: expected 1 or more"),
+        (mlp_probe, {"rounds": 0}, "rounds=0: expected 1 or more"),
+        (linear_probe, {"seed": -1}, "seed=-1: expected 0 or more"),
+    ],
+)
+def test_options_that_cannot_be(probe, options, message):
+    with pytest.raises(UsageError, match=message):
+        probe(X, Y, X, Y, **options)
+
+
+def test_a_probe_is_one_line_to_quote():
+    x, y = clouds(200, 3, 5)
+    found = linear_probe(x, y, x, y)
+    low, high = found.top1.interval
+    line = f"ProbeResult: linear probe, top-1 {found.value:.3f} (95 % {low:.3f} to {high:.3f}); majority class "
+    assert repr(found).startswith(line)
+    assert repr(found).endswith("; 3 classes, N=200, d=5")

@@ -1,0 +1,270 @@
+"""A run's student, teacher and optimiser, and one step of them: schedules, loss, gradient, update, teacher."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from codelab.core.errors import UsageError
+from codelab.images.encoder import Encoder
+from training import checkpoint, distributed
+from training.config import TrainConfig
+from training.crops import multi_crop, uniforms, views
+from training.data import Batch, Data
+from training.losses import coding_rate_max
+from training.monitor import Monitor
+from training.network import (
+    DropPath,
+    Network,
+    calibrate,
+    compile_in_place,
+    draw,
+    plain_attention,
+    starting_encoder,
+    take_over,
+)
+from training.objective import Objective, reset_head
+from training.process import find_precision
+
+
+class Run:
+    """Student, teacher and optimiser at some step of a config.
+
+    Args:
+        config: what to do.
+        data: the training images.
+
+    Raises:
+        UsageError: the batch cannot be shared, or the config's parts do not fit.
+        DataError: the weights to start from cannot be used.
+    """
+
+    def __init__(self, config: TrainConfig, data: Data) -> None:
+        self.config, self.data, self.device = config, data, data.device
+        share = config.batch // distributed.world()
+        if share * distributed.world() != config.batch or share % config.accumulate:
+            raise UsageError(
+                f"config: batch is {config.batch}, expected a multiple of {distributed.world()} processes "
+                f"times accumulate {config.accumulate}"
+            )
+        self.precision = find_precision(config.precision, self.device)
+        self.steps_per_epoch = data.steps_per_epoch
+        self.steps = self.steps_per_epoch * config.epochs
+        self.warmup = round(config.warmup_epochs * self.steps_per_epoch)
+        self.step = 0
+        self.resets: list[int] = []
+        self.best: float | None = None
+        self.views = views(config)
+
+        self.student = Network(starting_encoder(config), config).to(self.device)
+        if self.device.type == "cuda" or config.backbone == "conv":
+            self.student = self.student.to(memory_format=torch.channels_last)
+        distributed.share_norms(self.student)
+        if self.device.type == "cpu":
+            plain_attention(self.student)
+        self.paths: list[DropPath] = take_over(self.student) if config.drop_path else []
+        # The teacher stays in training mode: its BatchNorm takes the statistics of its own batch, as the student's.
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+        for path in self.teacher.modules():
+            if isinstance(path, DropPath):
+                path.p = 0.0
+        self.objective = Objective(config).to(self.device)
+        decayed = [p for p in self.student.parameters() if p.ndim > 1]
+        others = [p for p in self.student.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "decays": True}, {"params": others, "decays": False}]
+        self.optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=0.0, fused=True)
+        self.monitor = Monitor(coding_rate_max(config.batch, config.bits, config.eps2))
+        self.model: nn.Module = self.student  # what the gradients of all processes are averaged in
+
+    def prepare(self) -> None:
+        """Share gradients with the other processes, and compile the backbones where the config says so."""
+        config = self.config
+        if distributed.world() > 1:
+            self.model = DistributedDataParallel(self.student)
+        if config.compile == "on" or (config.compile == "auto" and self.device.type == "cuda"):
+            compile_in_place([self.student.encoder.backbone, self.teacher.encoder.backbone], self._probe)
+
+    # -- a step -----------------------------------------------------------------------------------------------------
+
+    def train_step(self, epoch: int, batch: Batch) -> None:
+        """One step of the student on a batch, and of the teacher after it."""
+        config = self.config
+        peak = config.lr * config.batch / 256
+        lr = warmup_cosine(self.step, self.steps, warmup=self.warmup, peak=peak, end=config.min_lr)
+        decay = cosine(self.step, self.steps, config.weight_decay, config.weight_decay_end)
+        momentum = cosine(self.step, self.steps, config.ema, config.ema_end)
+
+        self.backward(epoch, batch)
+        if self.student.prototypes is not None and epoch < config.freeze_epochs:
+            self.student.prototypes.weight.grad = None
+        bad = clip_gradients(list(self.student.parameters()), config.clip, by=config.clip_by)
+        for group in self.optimizer.param_groups:
+            group["lr"], group["weight_decay"] = lr, decay if group["decays"] else 0.0
+        # The fused step is skipped on the device where this is 1, as a GradScaler has it: nothing waits for the host.
+        self.optimizer.found_inf, self.optimizer.grad_scale = bad, None  # type: ignore[attr-defined]
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.teacher.parameters()), list(self.student.parameters()), 1 - momentum)
+        self.monitor.record(self.step, self.terms, bad, *self.logits)
+        self.step += 1
+
+    def backward(self, epoch: int, batch: Batch) -> None:
+        """The gradient of the whole batch's loss, in one part or in several.
+
+        The rate is not a mean over images, so parts cannot be summed as they come. All logits are computed first
+        without a graph, the loss gives their gradient, and each part runs again to carry it back: the gradient is
+        that of the whole batch (GradCache, Gao et al. 2021, arXiv 2101.06983).
+        """
+        k = self.config.accumulate
+        parts = [Batch(*part) for part in zip(batch.index.chunk(k), batch.pixels.chunk(k), strict=True)]
+        if k == 1:
+            heard, student, sent, teacher = self.answers(epoch, batch)
+            self.terms = self.objective(student, teacher)
+            self.terms.loss.backward()
+        else:
+            with torch.no_grad():
+                answers = [self.answers(epoch, part) for part in parts]
+            heard, student, sent, teacher = (torch.cat(column, 1) for column in zip(*answers, strict=True))
+            student.requires_grad_()
+            self.terms = self.objective(student, teacher)
+            (gradient,) = torch.autograd.grad(self.terms.loss, student)
+            for i, (part, carried) in enumerate(zip(parts, gradient.chunk(k, 1), strict=True)):
+                alone = distributed.world() > 1 and i < k - 1
+                with self.model.no_sync() if alone else nullcontext():  # type: ignore[operator]
+                    self.student_answers(epoch, part, self.crops(epoch, part))[1].backward(carried)
+        self.logits = heard[:2].detach(), sent
+
+    def answers(self, epoch: int, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Logits and outputs `[V, n, D]` of the student on all views, and of the teacher on the global ones."""
+        crops = self.crops(epoch, batch)
+        with torch.no_grad(), self.autocast():
+            sent, target = self.teacher(crops[0], None)
+        n = len(batch.index)
+        heard, output = self.student_answers(epoch, batch, crops)
+        return heard, output, sent.float().view(2, n, -1), target.float().view(2, n, -1)
+
+    def student_answers(self, epoch: int, batch: Batch, crops: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
+        """Logits and outputs `[V, n, D]` of the student."""
+        config = self.config
+        draw(self.paths, config.seed, epoch, batch.index, max(2, config.local_views))
+        # for backbones with dropout; all else draws by its own key
+        torch.manual_seed(hash((config.seed, self.step, int(batch.index[0]) if self.device.type == "cpu" else 0)))
+        with self.autocast():
+            heard, output = self.model(*crops)
+        n = len(batch.index)
+        return heard.float().view(-1, n, heard.shape[1]), output.float().view(-1, n, output.shape[1])
+
+    def crops(self, epoch: int, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """The global views as one normalised batch, and the local ones."""
+        end = len(self.views)
+        return self.inputs(epoch, batch, 0, 2), self.inputs(epoch, batch, 2, end) if end > 2 else None
+
+    def inputs(self, epoch: int, batch: Batch, first: int, end: int) -> Tensor:
+        """Views of one size as one normalised batch, `[views n, 3, size, size]`."""
+        draws = uniforms(self.config.seed, epoch, batch.index, torch.arange(first, end, device=self.device))
+        made = multi_crop(batch.pixels, self.views[first:end], draws, precision=self.precision).flatten(0, 1)
+        return self.student.encoder.normalise(made).contiguous(memory_format=torch.channels_last)
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
+
+    def _probe(self) -> None:
+        """A pass of every kind the run will make, for the compiler."""
+        share = self.config.batch // distributed.world()
+        side = self.config.store_size
+        index = torch.arange(share, device=self.device)
+        pixels = torch.zeros((share, 3, side, side), dtype=torch.uint8, device=self.device)
+        buffers = [buffer for module in self.modules.values() for buffer in module.buffers()]
+        kept = [buffer.clone() for buffer in buffers]
+        self.backward(0, Batch(index, pixels))
+        self.optimizer.zero_grad()
+        for buffer, before in zip(buffers, kept, strict=True):  # a compiled run is the same as another
+            buffer.copy_(before)
+
+    def reset(self, epoch: int) -> None:
+        """Draw the heads anew, and the prototypes with them."""
+        seed = self.config.seed + 1000 * epoch
+        reset_head(self.student.encoder.head, self.teacher.encoder.head, self.optimizer, seed)
+        if self.student.prototypes is not None and self.teacher.prototypes is not None:
+            reset_head(self.student.prototypes, self.teacher.prototypes, self.optimizer, seed)
+            self.objective.centre.zero_()
+        self.monitor.forget_codes()
+        self.resets = [*self.resets, self.step]
+
+    # -- what is kept -----------------------------------------------------------------------------------------------
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        return {"student": self.student, "teacher": self.teacher, "objective": self.objective}
+
+    def save(self, path: Path) -> None:
+        """The whole state in one file, atomically: kill the process when you like."""
+        header = {"step": self.step, "resets": self.resets, "best": self.best, "images": self.data.fingerprint}
+        checkpoint.save(path, self.config, self.modules, self.optimizer, header)
+
+    def load(self, path: Path) -> None:
+        """Go back to what `save` kept; see `checkpoint.load` for what else can be wrong.
+
+        Raises:
+            UsageError: the images are not those of before: the batches would be others.
+        """
+        header = checkpoint.load(path, self.config, self.modules, self.optimizer)
+        checkpoint.same_images(path, header, self.data.fingerprint)
+        self.step, self.resets, self.best = int(header["step"]), list(header["resets"]), header["best"]
+
+    def product(self, training: dict[str, Any]) -> Encoder:
+        """The teacher as an encoder of its own, its BatchNorm statistics taken on the images as they are."""
+        encoder = Encoder(replace(self.teacher.encoder.config, training=training))
+        encoder.load_state_dict(self.teacher.encoder.state_dict())
+        calibrate(encoder.to(self.device), self.data)
+        return encoder.eval()
+
+
+def cosine(step: int, steps: int, start: float, end: float) -> float:
+    """From `start` at step 0 to `end` at the last step along half a cosine.
+
+    Example:
+        >>> [round(cosine(s, 5, 1.0, 0.0), 2) for s in range(5)]
+        [1.0, 0.85, 0.5, 0.15, 0.0]
+    """
+    progress = min(1.0, step / max(1, steps - 1))
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def warmup_cosine(step: int, steps: int, *, warmup: int, peak: float, end: float) -> float:
+    """A straight rise to `peak` over the first `warmup` steps, then a cosine to `end`.
+
+    The first step is already above 0, so that no step is wasted.
+
+    Example:
+        >>> [round(warmup_cosine(s, 6, warmup=2, peak=1.0, end=0.0), 2) for s in range(6)]
+        [0.5, 1.0, 1.0, 0.75, 0.25, 0.0]
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return cosine(step - warmup, steps - warmup, peak, end)
+
+
+def clip_gradients(parameters: Sequence[nn.Parameter], limit: float, *, by: str) -> Tensor:
+    """Scale gradients whose norm is above `limit`, each tensor apart or all together; the device is not waited for.
+
+    Returns:
+        1 where a gradient is not finite, else 0.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norms = torch.stack(torch._foreach_norm(gradients))
+    together = norms.norm()
+    if limit > 0:
+        norms = together.expand_as(norms) if by == "global" else norms
+        torch._foreach_mul_(gradients, (limit / (norms + 1e-6)).clamp(max=1).unbind())
+    return (~together.isfinite()).float()
