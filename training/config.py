@@ -16,6 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from codelab.core.errors import UsageError
+from codelab.core.shipped import recipe
 
 AUTO = "auto"
 
@@ -254,6 +255,7 @@ def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = N
     """
     values: dict[str, Any] = {}
     if path is not None:
+        path = recipe(path)
         try:
             text = Path(path).read_text(encoding="utf-8")
             loaded = yaml.safe_load(text)
