@@ -15,6 +15,7 @@ from pathlib import Path
 
 from codelab.core.command import Parser, run, subcommands, timm_options, whole_number
 from codelab.core.errors import UsageError
+from codelab.core.shipped import shipped
 from codelab.images.encoder import open_encoder
 from codelab.reporting.terminal import print_table
 from training.config import AUTO, add_flags, flags_given
@@ -27,7 +28,7 @@ from training.process import find_device
 PROGRAM = "python -m training.evaluate"
 HELD_OUT = 5000
 """The most images held out where the data has no split for the test."""
-ADAPT_CONFIG = Path(__file__).parents[1] / "configs" / "adapt.yaml"
+ADAPT_CONFIG = shipped("configs/adapt.yaml")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
