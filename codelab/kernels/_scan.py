@@ -1,10 +1,12 @@
-"""Compiled loops over all pairs of query and item: Hamming distances and what is made of them on the fly.
+"""Compiled loops over all pairs of query and item: Hamming distances, and what is counted or kept on the way.
 
 Layout: the database is cut into tiles of 512 items, uint64 `[T, W, 512]`, so that one instruction handles word w of
-eight items. Four queries go over a tile together; their distances to an item share one uint64, 16 bits each. Adding
-2^15 - limit to such a lane sets its top bit exactly where distance >= limit: one AND over a tile says whether it
-holds anything near enough to look at. A tile is worth its way into the cache only if many queries use it, so a block
-of queries passes over each tile before the next is loaded.
+eight items. A block of queries passes over each tile while it is in the cache, four queries at a time; their distances
+to an item share one uint64, a lane of 16 bits each. For a query with a limit,
+
+    lane + (2^15 - limit)   has its top bit set exactly if   distance >= limit
+
+so one AND of these sums over a tile tells whether any item of it is nearer than a limit.
 """
 
 # mypy: disallow-untyped-defs=False, disable-error-code="call-arg"
@@ -43,7 +45,7 @@ class Part(NamedTuple):
 
 
 class Owners(NamedTuple):
-    """Items are left out for queries of the same owner; where nothing is left out, loops take None instead."""
+    """An item is left out of the ranking of queries with the same owner; None instead where nothing is left out."""
 
     items: np.ndarray
     """int32 `[n]`."""

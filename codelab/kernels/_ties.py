@@ -1,7 +1,16 @@
-"""Average precision of rankings with ties, in closed form from how many items share each place.
+"""Average precision of rankings with ties, in closed form from the number of items at each distance.
 
-One query ranks its items in groups of equal distance: `total[g]` items, `relevant[g]` of them relevant, nearest group
-first. Nothing is sorted and no tie is broken by chance.
+Of a query's items, n_d are at distance d and r_d of these are relevant; N_d and R_d are the totals nearer than d, R is
+the number of all relevant items, H_m the m-th harmonic number. Over random order within each distance,
+
+    E[AP] = (1/R) sum_d (r_d/n_d) { a_d n_d + [R_d + 1 - a_d (N_d + 1)] (H_{N_d+n_d} - H_{N_d}) }
+
+with a_d = (r_d - 1) / (n_d - 1), or 0 if n_d = 1. With the relevant items of each distance first (M_d = N_d) or last
+(M_d = N_d + n_d - r_d) it is
+
+    AP = (1/R) sum_d { r_d + (R_d - M_d) (H_{M_d+r_d} - H_{M_d}) }
+
+A cut-off at k leaves m = k - N_d places to the distance it falls into; `_expected` is the term of E[AP] for m places.
 
 Source: McSherry & Najork, Computing Information Retrieval Performance Measures Efficiently in the Presence of Tied
 Scores (ECIR 2008); He et al., Hashing as Tie-Aware Learning to Rank (CVPR 2018).
@@ -20,7 +29,12 @@ RELEVANT, MIN_K, FOUND = 0, 1, 2
 
 @numba.njit(cache=True, nogil=True)
 def harmonic_gap(n: int, m: int) -> float:
-    """H(n + m) - H(n), to full relative precision: a difference of two tabled harmonic numbers loses its digits."""
+    """H_{n+m} - H_n to full relative precision, which the difference of two tabled harmonic numbers has not.
+
+    Terms up to n = 64 are summed; beyond, H_n is the series of psi(x + 1/2) + gamma for large x = n + 1/2:
+
+        H_n = ln x + gamma + 1 / (24 x^2) - 7 / (960 x^4) + 31 / (8064 x^6) - ...
+    """
     gap = 0.0
     while n < 64 and m > 0:
         n += 1
@@ -40,7 +54,16 @@ def _tail(inverse_square: float) -> float:
 
 @numba.njit(cache=True, nogil=True)
 def _expected(n: int, r: int, m: int, ahead: int, hits: int, gap: float) -> float:
-    """Expected sum of precisions over the first m places of a group of n items, r relevant, after `ahead` items."""
+    """Expected sum of the precisions at relevant items among the first m places of a group.
+
+        (r/n) { a m + [hits + 1 - a (ahead + 1)] gap },   a = (r - 1) / (n - 1)
+
+    Args:
+        n, r: items and relevant items of the group.
+        m: places that count.
+        ahead, hits: items and relevant items in nearer groups.
+        gap: H_{ahead+m} - H_{ahead}.
+    """
     slope = (r - 1.0) / (n - 1.0) if n > 1 else 0.0
     return r / n * (slope * m + (hits + 1.0 - slope * (ahead + 1.0)) * gap)
 
@@ -49,8 +72,13 @@ def _expected(n: int, r: int, m: int, ahead: int, hits: int, gap: float) -> floa
 def _expected_found(n: int, r: int, m: int, ahead: int, hits: int, before: float) -> float:
     """Expectation of (sum of precisions) / (relevant items found) when the cut-off falls inside the group.
 
-    The number x of relevant items among the m places is hypergeometric; its weights are built outwards from the
-    mode, for factorials of a million lose digits.
+    The number of relevant items among the m places is X ~ Hypergeometric(n, r, m). Given X = x the places are a group
+    of m items, x relevant, so that with S = `before`, the sum of precisions in nearer groups,
+
+        sum over x of  P(X = x) [S + _expected(m, x, m, ...)] / (hits + x)
+
+    P(X = x) is built up from the mode in both directions by the ratio of neighbouring values, because factorials of
+    large numbers lose digits.
     """
     first, last = max(0, m - (n - r)), min(r, m)
     mode = min(max(((m + 1) * (r + 1)) // (n + 2), first), last)

@@ -17,7 +17,7 @@ from codelab.core.codes import Codes
 from codelab.core.errors import UsageError, first_line
 from codelab.core.progress import counter
 from codelab.neighbours.hamming import LONG
-from codelab.neighbours.weighted import BitCosts
+from codelab.neighbours.weighted import BitCosts, flat, in_order
 
 HALF_BITS = 1024
 PAIRS = 1 << 24
@@ -47,8 +47,7 @@ def engine(
             ones, zeros = (np.where(one & keep, 1.0, 0.0) for one in (~mine, mine))
         else:
             ones, zeros = costs.ones[rows], costs.zeros[rows]
-        # the sum of ones * x + zeros * (1 - x) over bits x is, with signs s = 2 x - 1, half of that of
-        # ones + zeros + s * (ones - zeros)
+        # with signs s = 2 x - 1:  sum_b ones x + zeros (1 - x)  =  (1/2) sum_b ones + zeros + s (ones - zeros)
         factor = torch.from_numpy(ones - zeros).to(place, kind)
         base = torch.from_numpy((ones + zeros).sum(axis=1)).to(place, exact)[:, None]
         step = max(1, PAIRS // max(1, len(ones), bits))
@@ -75,7 +74,7 @@ def engine(
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
     def within(limit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        lists = []
+        lists: list[tuple[np.ndarray, np.ndarray]] = []
         for rows in _counted(q, n):
             most = torch.from_numpy(np.asarray(limit[rows], dtype=np.float64)).to(place)[:, None]
             found = [[(np.zeros(0), np.zeros(0, np.int64))] for _ in range(rows.stop - rows.start)]
@@ -86,14 +85,8 @@ def engine(
                 lengths = far[hit].double().cpu().numpy()
                 for mine, *part in zip(found, np.split(lengths, ends), np.split(items, ends), strict=True):
                     mine.append((part[0], part[1]))
-            for parts in found:
-                lengths, items = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-                order = np.argsort(lengths, kind="stable")
-                lists.append((lengths[order], items[order]))
-        offsets = np.concatenate([[0], np.cumsum([len(one[0]) for one in lists])]).astype(np.int64)
-        if not lists:
-            return np.zeros(0), np.zeros(0, np.int64), offsets
-        return np.concatenate([one[0] for one in lists]), np.concatenate([one[1] for one in lists]), offsets
+            lists += [in_order(parts) for parts in found]
+        return flat(lists)
 
     return nearest, within
 

@@ -22,7 +22,7 @@ from codelab.kernels.counting import as_words
 from codelab.kernels.threads import compiled, thread_count
 
 TILE = 512
-"""Items in a tile: see `kernels_scan`."""
+"""Items in a tile: the layout of `kernels/_scan.py`."""
 
 MAX_BITS = 16_383
 """Distances of four queries share a 64-bit word, with a spare bit each."""
@@ -257,7 +257,7 @@ class Scan:
     # -- how the work is cut ----------------------------------------------------------------------------------------
 
     def _visit(self, task: _Task, limit: np.ndarray, query_owner: np.ndarray | None) -> tuple[Any, ...]:
-        """What `kernels_scan.near` takes for the queries of a task."""
+        """The arguments that loops over near items have in common."""
         limits = _padded(limit[task.rows].astype(np.int64), len(task.queries))
         return self._part(task), task.queries, limits, self._owners(task, query_owner)
 

@@ -110,12 +110,12 @@ def search(
         radius: instead of `k`: every code at this distance or nearer (FAISS' `range_search` means strictly nearer).
         mask: the bits that count: bool `[B]`, or bit numbers. Default: all.
         weights: `[B]`, what a differing bit adds to the distance (>= 0). Default: 1.
-        asymmetric: a differing bit adds the size of the query's logit, so that bits the query is sure of count more.
-            Weights and logits are rounded to 2^-51 of their sum, or not at all where they are whole multiples of it;
-            all else is exact: equal weights of any size rank as Hamming does, and a radius takes in what differs from
-            it by rounding alone (B parts in 2^51 of the sum).
+        asymmetric: a differing bit adds the absolute value of the query's logit, so that bits the query is sure of
+            count more. Weights and logits are rounded to multiples of 2^-51 of their sum, and the rest is exact:
+            equal weights of any size rank as Hamming does. A radius includes items whose distance differs from it
+            by rounding alone (at most B 2^-51 of the sum).
         include_ties: return also everything that is as near as the k-th neighbour.
-        by: `codes`, or `features`: by 1 - cosine of `Codes.features`, right to about 2e-8, on the processor, without
+        by: `codes`, or `features`: by 1 - cosine of `Codes.features` with an error of about 2e-8, on the CPU, without
             mask or weights.
         threads: default: the cores this process may use.
         device: `cpu`, or a torch device such as `cuda`: the same neighbours at the same distances.
@@ -182,7 +182,7 @@ def search(
 class _Engine:
     """The two kinds of search, ready for the queries: `nearest(k)` and `within(limit [Q])`.
 
-    Weighted distances are whole numbers: the distance times 2^shift, for each query, right to `slack`.
+    Weighted distances are whole numbers: each query's distance times 2^shift, with an error of at most `slack`.
     """
 
     nearest: Callable[[int], Any]
@@ -201,7 +201,7 @@ class _Engine:
             return np.ldexp(float(radius), self.shift) + self.slack
 
     def lengths(self, found: np.ndarray, offsets: np.ndarray | None) -> np.ndarray:
-        """Distances as a person knows them: int32 for Hamming, float64 otherwise."""
+        """Distances in the units of the caller: int32 for Hamming, float64 otherwise."""
         if self.shift is None:
             return found.astype(np.int32, copy=False) if self.distance == "Hamming" else found
         shift = self.shift[:, None] if offsets is None else np.repeat(self.shift, np.diff(offsets))

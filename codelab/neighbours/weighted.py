@@ -92,14 +92,20 @@ def within(
             for i, row in enumerate(source.distances(rows, items)):
                 near = np.flatnonzero(row <= radius[rows.start + i])
                 found[i].append((row[near], near + items.start))
-        out = []
-        for parts in found:
-            far, index = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-            order = np.argsort(far, kind="stable")
-            out.append((far[order], index[order]))
-        return out
+        return [in_order(parts) for parts in found]
 
-    lists = [one for part in _run(work, source, q, n, threads) for one in part]
+    return flat([one for part in _run(work, source, q, n, threads) for one in part])
+
+
+def in_order(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """One query's distances and rows, found in parts of the database in row order, by (distance, row)."""
+    far, index = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    order = np.argsort(far, kind="stable")
+    return far[order], index[order]
+
+
+def flat(lists: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lists of all queries one after the other: distances, rows, offsets `[q + 1]`."""
     offsets = np.concatenate([[0], np.cumsum([len(one[0]) for one in lists])]).astype(np.int64)
     if not lists:
         return np.zeros(0), np.zeros(0, np.int64), offsets
@@ -113,9 +119,10 @@ def whole_costs(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         sizes: `[Q, B]`, >= 0, the sum of each row finite.
 
     Returns:
-        float64 `[Q, B]` of whole numbers; `shift` int `[Q]`: they are `sizes` times 2^shift, rounded; and how far the
-        sum of some may be from the sum of theirs, `[Q]`, in whole numbers: 0 where nothing had to be rounded, and
-        otherwise B, which also covers the rounding of a person who adds up weights to make a radius.
+        whole: float64 `[Q, B]`, `sizes` times 2^shift, rounded to whole numbers.
+        shift: int `[Q]`.
+        slack: `[Q]`, a bound on how far rounding moves a sum of some costs: 0 where nothing was rounded, otherwise B.
+            It also covers the rounding error of a radius that the caller added up from weights.
     """
     _, exponent = np.frexp(sizes.sum(axis=1))
     shift = WHOLE_BITS - exponent.astype(np.int64)
@@ -147,11 +154,13 @@ def costs_by_bit(ones: np.ndarray, zeros: np.ndarray, packed: np.ndarray) -> Blo
 
 
 def cosine(queries: np.ndarray, database: np.ndarray) -> Blocks:
-    """1 - cosine of features, as half the squared distance of their directions.
+    """1 - cosine of features, as half the squared distance of their unit vectors u and v:
 
-    Directions are rounded to multiples of 1 / SCALE, and what follows is exact: a vector is at distance 0 from itself,
-    no distance is negative, and pairs of equal vectors tie whatever the block or BLAS. A distance is right to about
-    2e-8 (for d features at worst sqrt(d) / SCALE).
+        1 - cos = |u - v|^2 / 2 = (u.u + v.v - 2 u.v) / 2
+
+    Unit vectors are rounded to multiples of 1 / SCALE, and the rest is exact: a vector is at distance 0 from itself,
+    no distance is negative, and pairs of equal vectors tie whatever the block or BLAS. The error of a distance is
+    about 2e-8, with d features at most sqrt(d) / SCALE.
     """
     length = _lengths(database, "database")
     length_q = _lengths(queries, "queries")
@@ -219,7 +228,7 @@ def _blocks(n: int, size: int) -> Iterator[slice]:
 class BitCosts:
     """What a bit of an item adds to each query's distance: `ones` where it is 1, `zeros` where it is 0, `[Q, B]`.
 
-    Whole numbers, with `shift` and `slack` `[Q]` of `dense.whole_costs`.
+    Whole numbers, with `shift` and `slack` `[Q]` of `whole_costs`.
     """
 
     ones: np.ndarray

@@ -290,7 +290,7 @@ def rank(
     Args:
         queries: labelled Codes.
         database: labelled Codes; None: the queries, each left out of its own ranking.
-        exclude_self, groups, by, threads: see `retrieval_options.RankOptions`. Empty values belong to no group.
+        exclude_self, groups, by, threads: see `codelab.retrieval.options.Options`. Empty values belong to no group.
 
     Raises:
         UsageError: an option that cannot be.

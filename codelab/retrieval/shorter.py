@@ -1,7 +1,7 @@
 """Shorter codes: which bits to keep, and what they retrieve on held-out queries, against random bits.
 
-`bit_budget_curve` takes bits in order of a criterion that knows the labels, `smaller_code` tests bits that were chosen
-without labels. Both choose on one half and score mAP@ALL on the other.
+`bit_budget_curve` orders bits by a criterion that uses the labels, `smaller_code` tests bits chosen without labels.
+Both choose on one half and score mAP@ALL on the other.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def bit_budget_curve(
 
     Args:
         queries, database, ties: as in `retrieval_map`.
-        exclude_self, groups, average, threads: as in `codelab.retrieval.Options`.
+        exclude_self, groups, average, threads: as in `codelab.retrieval.options.Options`.
         budgets: numbers of bits, each at most B. Default: B, B/2, B/4 and B/8: 256, 128, 64 and 32 of 256 bits.
         draws: random subsets of each size.
         seed: of the subsets and the halves.
@@ -252,7 +252,9 @@ def smaller_code(
     check_choice("average", average, ("query", "class"))
     generator = np.random.default_rng(seed)
     unit = _group_numbers(codes, groups)
-    held_out = _half(unit, np.argsort(generator.permutation(int(unit.max()) + 1)))
+    n_groups = int(unit.max()) + 1
+    order = np.argsort(generator.permutation(n_groups))  # the inverse permutation: a seed keeps the halves it gave
+    held_out = _half(unit, order, np.ones(n_groups, np.int64))
     if held_out.all() or not held_out.any():
         raise DataError("smaller_code: too few items, or groups, for a half of queries and a half of database")
     database = codes[~held_out]
@@ -286,16 +288,15 @@ def smaller_code(
 # -- what both share: the halves, and the mAP of some bits ---------------------------------------------------------
 
 
-def _half(unit: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Bool `[N]`: the items of the first groups of `order` that together hold at most half of the items.
-
-    The first group is always in.
+def _half(unit: np.ndarray, order: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Bool `[N]`: the items of the first groups of `order` that are together at most half; the first is always in.
 
     Args:
         unit: int64 `[N]`, the group of each item, 0 to G - 1.
         order: int64 `[G]`, the groups shuffled.
+        size: int64 `[G]`, what a group counts: its items, or 1 for half of the groups.
     """
-    filled = np.cumsum(np.bincount(unit)[order]) <= len(unit) // 2
+    filled = np.cumsum(size[order]) <= size.sum() // 2
     filled[0] = True
     return np.isin(unit, order[filled])
 
@@ -366,6 +367,6 @@ def _halves(ranking: HammingRanking, generator: np.random.Generator) -> tuple[Ha
         raise UsageError(
             "bit_budget_curve: expected at least 2 groups, to choose on one half and score on the other, found 1"
         )
-    chooses = _half(unit, generator.permutation(n_groups))
+    chooses = _half(unit, generator.permutation(n_groups), np.bincount(unit))
     items = None if mine is None or theirs is None else np.flatnonzero(~np.isin(theirs, mine[~chooses]))
     return _part(ranking, np.flatnonzero(chooses), items), _part(ranking, np.flatnonzero(~chooses))

@@ -107,7 +107,7 @@ class RetrievalResult(Result):
 
 @dataclass(frozen=True)
 class Averaging:
-    """How values of queries become one number and an interval; see `retrieval_options.Options`."""
+    """How values of queries become one number and an interval; see `codelab.retrieval.options.Options`."""
 
     average: str = "query"
     bootstrap: int = 1000
@@ -133,10 +133,10 @@ def summarise(
     note: str = "",
     lacking: str = "a relevant item",
 ) -> RetrievalResult:
-    """The result of a measure from its value for each query, NaN where the query is `lacking` what it needs.
+    """The result of a measure from one value a query; NaN: the query has not what `lacking` names.
 
     Raises:
-        DataError: every query is.
+        DataError: all values are NaN.
     """
     counted = ~np.isnan(values)
     if not counted.any():
@@ -189,7 +189,7 @@ class _Members:
     n_classes: int
 
     def means(self, values: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """Mean of each class `[C]` with query i counted `times[i]` often; NaN for a class without queries."""
+        """Mean of each class `[C]`, query i counted `times[i]` times; NaN where a class has no queries."""
         times = times[self.queries]
         sizes = np.bincount(self.classes, times, self.n_classes)
         sums = np.bincount(self.classes, times * values[self.queries], self.n_classes)

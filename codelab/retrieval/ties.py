@@ -1,4 +1,4 @@
-"""Hits and discounted gains of rankings with ties, from how many items of each grade share each place."""
+"""Hits and discounted gains of rankings with ties, from the number of items of each grade at each distance."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ def hits(total: np.ndarray, relevant: np.ndarray, k: int, ties: str) -> np.ndarr
 
 def normalised_gain(counts: np.ndarray, worth: np.ndarray, k: int, ties: str) -> np.ndarray:
     """Discounted gain of the first k places divided by that of the best order; NaN where nothing has a gain.
+
+        DCG = sum over places i = 1 .. k of  gain_i / log2(i + 1),   nDCG = DCG / (DCG of the best order)
+
+    The expectation over random order of ties gives each place of a group the group's mean gain.
+
+    Source: McSherry & Najork 2008.
 
     Args:
         counts: int64 `[Q, T, G]`, items of each grade in each group of equal distance, nearest first.

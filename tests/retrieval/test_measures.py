@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -29,6 +30,7 @@ from codelab.retrieval.measures import (
     recall_at_k,
     retrieval_map,
 )
+from codelab.retrieval.options import Options
 from tests.support.rank_oracles import AWAY, hamming, noisy_codes, orders, relevance, tied_average_precision
 
 QUICK = settings(max_examples=60, deadline=None)
@@ -668,3 +670,17 @@ def test_queries_whose_class_the_database_lacks_are_counted_not_scored():
         assert result.skipped == (codes.labels == 2).sum()
         assert np.isnan(result.per_query[codes.labels == 2]).all()
         assert not np.isnan(result.per_query[codes.labels != 2]).any()
+
+
+@pytest.mark.parametrize("measure", [retrieval_map, precision_within_radius, ndcg, knn_accuracy])
+def test_options_are_explained_once_and_others_are_refused(measure):
+    codes = noisy_codes(20, 8, 2)
+    for name in Options.__annotations__:
+        assert re.search(rf"^ {{8}}(\w+, )*{name}\b.*:", Options.__doc__, re.M), name
+    assert "codelab.retrieval.options.Options" in measure.__doc__ or "`retrieval_map`" in measure.__doc__
+    with pytest.raises(
+        TypeError, match=rf"{measure.__name__}\(\) got an unexpected keyword argument 'grups': .*groups"
+    ):
+        measure(codes, grups=1)
+    with pytest.raises(TypeError, match="'bootstrap': expected exclude_self, groups, by, threads"):
+        precision_recall_curve(codes, bootstrap=3)
