@@ -9,7 +9,8 @@ import numpy as np
 
 from codelab.core.checks import check_whole
 from codelab.core.errors import DataError, UsageError
-from codelab.kernels.threads import compiled, run, thread_count
+from codelab.kernels import loops
+from codelab.kernels.threads import run, thread_count
 
 BLOCK = 1 << 16
 """Rows a thread takes at a time where codes must first be padded to whole words."""
@@ -69,7 +70,6 @@ def class_counts(
     if labels.size and int(labels.max()) >= n_classes:
         raise UsageError(f"class_counts: found label {int(labels.max())}, expected less than {n_classes}")
     labels = np.ascontiguousarray(labels if labels.dtype == np.int32 else np.maximum(labels, -1), dtype=np.int32)
-    loops = compiled("_columns")
     width = (bits + 63) // 64
 
     def count(part: slice) -> np.ndarray:
@@ -77,7 +77,7 @@ def class_counts(
         filled = np.zeros(n_classes, np.int64)
         out = np.zeros((n_classes, 64 * width), np.int64)
         words = as_words(packed[part])
-        loops.count_by_class(words, labels[part], lanes, lanes.view(np.uint8), filled, out)
+        loops.columns.count_by_class(words, labels[part], lanes, lanes.view(np.uint8), filled, out)
         return out
 
     return _sum_of_parts(count, len(packed), (n_classes, 64 * width), threads)[:, :bits]
@@ -99,13 +99,12 @@ def pair_counts(packed: np.ndarray, bits: int, *, threads: int | None = None) ->
         [[2, 1, 1], [1, 1, 0], [1, 0, 1]]
     """
     _check_packed("pair_counts", packed, bits)
-    loops = compiled("_columns")
     width = (bits + 63) // 64
     length = max(8, min(256, (1 << 19) // (512 * width)))  # columns of a block fill half a megabyte of cache
 
     def count(part: slice) -> np.ndarray:
         out = np.zeros((64 * width, 64 * width), np.int64)
-        loops.count_pairs(as_words(packed[part]), np.empty((64 * width, length), np.uint64), out)
+        loops.columns.count_pairs(as_words(packed[part]), np.empty((64 * width, length), np.uint64), out)
         return out
 
     upper = np.triu(_sum_of_parts(count, len(packed), (64 * width, 64 * width), threads)[:bits, :bits])
@@ -128,12 +127,11 @@ def bit_columns(packed: np.ndarray, bits: int, *, threads: int | None = None) ->
         [192, 128, 64]
     """
     _check_packed("bit_columns", packed, bits)
-    loops = compiled("_columns")
     width = (bits + 63) // 64
     out = np.empty((64 * width, (len(packed) + 63) // 64), np.uint64)
 
     def turn(start: int) -> None:
-        loops.transpose(as_words(packed[start : start + BLOCK]), out, start // 64)
+        loops.columns.transpose(as_words(packed[start : start + BLOCK]), out, start // 64)
 
     run(turn, range(0, len(packed), BLOCK), threads)
     return out.view(np.uint8).reshape(64 * width, -1)[:bits]

@@ -12,7 +12,7 @@ from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
 from codelab.core.formats import number
 from codelab.core.result import Result, plain
-from codelab.kernels.threads import compiled
+from codelab.kernels import loops
 from codelab.statistics.counts import MOST_PAIRS, ClassPairCounts, PairCounts
 from codelab.statistics.estimators import pair_information
 from codelab.statistics.nulls import false_discovery, pair_null
@@ -186,7 +186,7 @@ def _given_class(counts: ClassPairCounts) -> tuple[np.ndarray, np.ndarray]:
     """Information of every two bits given the class: corrected and plug-in, `[B, B]`."""
     bits = counts.bits
     a, b = np.triu_indices(bits)
-    plugin, mean = compiled("_hypergeometric").pairs_in_classes(counts.both, counts.class_n, a, b, bits)
+    plugin, mean = loops.hypergeometric.pairs_in_classes(counts.both, counts.class_n, a, b, bits)
     out = np.zeros((2, bits, bits))
     for matrix, values in zip(out, (plugin - np.where(a == b, 0.0, mean), plugin), strict=True):
         matrix[a, b] = matrix[b, a] = values / counts.n

@@ -18,8 +18,9 @@ import numpy as np
 from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
 from codelab.core.progress import counter
+from codelab.kernels import loops
 from codelab.kernels.counting import as_words
-from codelab.kernels.threads import compiled, thread_count
+from codelab.kernels.threads import thread_count
 
 TILE = 512
 """Items in a tile: the layout of `kernels/_scan.py`."""
@@ -119,7 +120,7 @@ class Scan:
         out = np.empty((len(packed), self.n), np.uint16)
 
         def work(task: _Task) -> None:
-            compiled("_scan").distances(self._part(task), task.queries, out[task.rows])
+            loops.scan.distances(self._part(task), task.queries, out[task.rows])
 
         self._each(work, packed)
         return out
@@ -132,13 +133,12 @@ class Scan:
         Returns:
             distances int32 `[Q, k]` and rows int64 `[Q, k]`; -1 in both where a query has fewer than k items.
         """
-        loops = compiled("_scan")
         room = 2 * k + 4 * TILE
         block = max(4, min(self.block, (1 << 22) // room & ~3))
 
         def work(task: _Task) -> tuple[np.ndarray, np.ndarray]:
             q = len(task.queries)
-            kept = loops.Kept(
+            kept = loops.scan.Kept(
                 _padded(np.full(task.size, self.bits + 1), q),
                 np.zeros(q, np.int64),
                 np.zeros((q, self.bits + 2), np.int64),
@@ -146,9 +146,9 @@ class Scan:
                 np.empty((q, room), np.int64),
                 np.zeros(q, np.int64),
             )
-            loops.nearest(self._part(task), task.queries, self._owners(task, query_owner), k, kept)
+            loops.scan.nearest(self._part(task), task.queries, self._owners(task, query_owner), k, kept)
             distances, indices = np.full((task.size, k), -1, np.int32), np.full((task.size, k), -1, np.int64)
-            compiled("_sort").in_order(kept, self.bits, distances, indices)
+            loops.sort.in_order(kept, self.bits, distances, indices)
             return distances, indices
 
         distances, indices = np.empty((len(packed), k), np.int32), np.empty((len(packed), k), np.int64)
@@ -175,12 +175,11 @@ class Scan:
         Returns:
             distances int32 and rows int64 of all queries one after the other, and offsets int64 `[Q + 1]`.
         """
-        loops = compiled("_scan")
         limits = np.clip(radius, -1, self.bits) + 1
 
         def count(task: _Task) -> np.ndarray:
             found = np.zeros(len(task.queries), np.int64)
-            loops.count_near(*self._visit(task, limits, query_owner), found)
+            loops.scan.count_near(*self._visit(task, limits, query_owner), found)
             return found[: task.size]
 
         counts = self._each(count, packed)
@@ -194,10 +193,10 @@ class Scan:
 
         def fill(task: _Task) -> None:
             place = _padded(offsets[:-1][task.rows] + starts[task.rows.start, task.span[0]], len(task.queries))
-            loops.list_near(*self._visit(task, limits, query_owner), place, far, rows)
+            loops.scan.list_near(*self._visit(task, limits, query_owner), place, far, rows)
 
         self._each(fill, packed)
-        compiled("_sort").sort_lists(far, rows, offsets, self.bits)
+        loops.sort.sort_lists(far, rows, offsets, self.bits)
         return far, rows, offsets
 
     def votes(
@@ -212,7 +211,7 @@ class Scan:
 
         def work(task: _Task) -> np.ndarray:
             votes = np.zeros((len(task.queries), n_classes), np.int64)
-            compiled("_scan").count_classes(*self._visit(task, distance + 1, query_owner), labels, votes)
+            loops.scan.count_classes(*self._visit(task, distance + 1, query_owner), labels, votes)
             return votes[: task.size]
 
         return self._added(work, packed, (n_classes,))
@@ -237,7 +236,6 @@ class Scan:
         Returns:
             int64 `[Q, top + 1, bits + 1]`.
         """
-        loops = compiled("_scan")
         slabs, stride = 2 * (top + 1), self.bits + 1
         if slabs * stride > 1 << 16:
             raise UsageError(f"{top} grades at {self.bits} bits: expected at most {(1 << 15) // stride - 1} grades")
@@ -248,8 +246,8 @@ class Scan:
 
         def work(task: _Task) -> np.ndarray:
             counts = np.zeros((len(task.queries), slabs, stride), np.uint32)
-            mine = _padded(query_labels[task.rows], len(task.queries))
-            loops.histograms(self._part(task), task.queries, self._owners(task, query_owner), labels, mine, counts)
+            mine, owners = _padded(query_labels[task.rows], len(task.queries)), self._owners(task, query_owner)
+            loops.scan.histograms(self._part(task), task.queries, owners, labels, mine, counts)
             return counts[: task.size, : top + 1]
 
         return self._added(work, packed, (top + 1, stride))
@@ -261,13 +259,13 @@ class Scan:
         limits = _padded(limit[task.rows].astype(np.int64), len(task.queries))
         return self._part(task), task.queries, limits, self._owners(task, query_owner)
 
-    def _part(self, task: _Task) -> Any:
-        return compiled("_scan").Part(self.tiles, *task.span, self.n, self.words, self.mask, self.masked)
+    def _part(self, task: _Task) -> loops.scan.Part:
+        return loops.scan.Part(self.tiles, *task.span, self.n, self.words, self.mask, self.masked)
 
-    def _owners(self, task: _Task, query_owner: np.ndarray | None) -> Any:
+    def _owners(self, task: _Task, query_owner: np.ndarray | None) -> loops.scan.Owners | None:
         if self.owner is None or query_owner is None:
             return None
-        return compiled("_scan").Owners(self.owner, _padded(query_owner[task.rows], len(task.queries)))
+        return loops.scan.Owners(self.owner, _padded(query_owner[task.rows], len(task.queries)))
 
     def _added(self, work: Callable[[_Task], np.ndarray], packed: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         out = np.zeros((len(packed), *shape), np.int64)

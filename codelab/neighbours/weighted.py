@@ -13,8 +13,9 @@ import numpy as np
 
 from codelab.core.errors import DataError
 from codelab.core.progress import counter
+from codelab.kernels import loops
 from codelab.kernels.counting import for_loops
-from codelab.kernels.threads import compiled, run
+from codelab.kernels.threads import run
 
 QUERIES = 8
 """Queries whose tables of costs are used together."""
@@ -136,7 +137,6 @@ def costs_by_bit(ones: np.ndarray, zeros: np.ndarray, packed: np.ndarray) -> Blo
 
     Both are whole numbers of `whole_costs`.
     """
-    loops = compiled("_columns")
     values = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float64)
     q, bits = ones.shape
     if_one, if_zero = (np.pad(cost, ((0, 0), (0, -bits % 8))).reshape(q, (bits + 7) // 8, 8) for cost in (ones, zeros))
@@ -147,7 +147,7 @@ def costs_by_bit(ones: np.ndarray, zeros: np.ndarray, packed: np.ndarray) -> Blo
         part = packed[items]
         part = for_loops(part) if len(used) == packed.shape[1] else np.array(part[:, used], order="C")
         out = np.empty((len(tables), len(part)))
-        loops.add_up(part, tables, out)
+        loops.columns.add_up(part, tables, out)
         return out
 
     return Blocks(distances, QUERIES, ITEMS, max(1, len(used)))

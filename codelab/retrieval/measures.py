@@ -45,7 +45,7 @@ def retrieval_map(
             expected value then need not lie between the two.
         normalise: divide by all `relevant` items, by at most k of them (`min_k`), or by those `found` in the first k
             places (the hashing papers' form; 0 where none is found).
-        options: `groups`, `by`, `average`, `bootstrap` and others, each explained in `codelab.retrieval.options.Options`.
+        options: `groups`, `by`, `average`, `bootstrap` and others, explained in `codelab.retrieval.options.Options`.
 
     Returns:
         RetrievalResult. Queries without a relevant item are left out of the average and counted in `skipped`.
@@ -209,8 +209,8 @@ def precision_recall_curve(
 ) -> PrecisionRecallCurve:
     """Precision and recall within each Hamming radius (for features: each hundredth of 1 - cosine).
 
-    Other options are `exclude_self`, `groups`, `by` and `threads` of `codelab.retrieval.options.Options`. Arguments and errors
-    are those of `retrieval_map`.
+    Other options are `exclude_self`, `groups`, `by` and `threads` of `codelab.retrieval.options.Options`. Arguments
+    and errors are those of `retrieval_map`.
 
     Example:
         >>> codes = Codes.from_bits([[0, 0], [0, 0], [0, 1], [1, 1]], labels=[0, 1, 0, 1])

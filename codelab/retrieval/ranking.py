@@ -18,7 +18,7 @@ from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.core.progress import counter
 from codelab.core.result import FeatureSource, Source
-from codelab.kernels.threads import compiled
+from codelab.kernels import loops
 from codelab.neighbours.hamming import LONG, Scan
 from codelab.neighbours.weighted import SCALE, cosine
 from codelab.retrieval import ties as tie_orders
@@ -328,8 +328,7 @@ def average_precisions(ranking: Ranking, places: int, ties: str, normalise: str)
 def average_precision_of(counts: np.ndarray, places: int, ties: str, normalise: str) -> np.ndarray:
     """Average precision from histograms int64 `[Q, 2, G]` of other and relevant items, which may be sums of parts."""
     how = tie_orders.TIES.index(ties), tie_orders.NORMALISE.index(normalise)
-    loops = compiled("_ties")
-    return loops.average_precision(counts.sum(axis=1), counts[:, 1].copy(), places, *how)
+    return loops.ties.average_precision(counts.sum(axis=1), counts[:, 1].copy(), places, *how)
 
 
 def _check_fit(queries: Codes, base: Codes, by: str) -> None:

@@ -22,8 +22,9 @@ from codelab.core.attributes import Labelling
 from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError, UsageError
 from codelab.core.result import Source
+from codelab.kernels import loops
 from codelab.kernels.counting import class_counts, column_counts, pair_counts
-from codelab.kernels.threads import compiled, run, thread_count
+from codelab.kernels.threads import run, thread_count
 
 GROUPS = 64
 """Items are dealt to this many groups; resampling or holding out whole groups gives intervals and tests."""
@@ -249,11 +250,10 @@ class CellCounts(Counts):
         blocks = np.asarray(blocks, dtype=np.int64)
         width = blocks.shape[1]
         byte, shift = blocks // 8, 7 - blocks % 8
-        loops = compiled("_columns")
 
         def count(part: slice) -> np.ndarray:
             cells = np.zeros((len(blocks), 1 << width), dtype=np.int64)
-            loops.count_cells(codes.packed[part], byte, shift, cells)
+            loops.columns.count_cells(codes.packed[part], byte, shift, cells)
             return cells
 
         edges = np.linspace(0, len(codes), max(1, min(thread_count(None), len(codes) // ROWS)) + 1).astype(int)

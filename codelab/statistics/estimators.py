@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from codelab.core.errors import UsageError
-from codelab.kernels.threads import compiled
+from codelab.kernels import loops
 
 
 def xlog2x(counts: np.ndarray | float) -> np.ndarray:
@@ -80,7 +80,7 @@ def expected_joint_information(row_n: np.ndarray, class_n: np.ndarray) -> float:
 
 def _expected_cells(n: int, rows: np.ndarray, class_n: np.ndarray) -> np.ndarray:
     columns, times = np.unique(class_n[class_n > 0], return_counts=True)
-    return compiled("_hypergeometric").expected_cells(n, rows.astype(np.int64), columns.astype(np.int64), times)
+    return loops.hypergeometric.expected_cells(n, rows.astype(np.int64), columns.astype(np.int64), times)
 
 
 Estimator = Literal["grassberger", "plugin", "miller-madow", "jackknife"]

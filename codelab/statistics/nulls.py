@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from codelab.core.errors import DataError
-from codelab.kernels.threads import compiled
+from codelab.kernels import loops
 from codelab.statistics.estimators import table_information, xlog2x
 
 
@@ -92,7 +92,7 @@ def pair_null(ones_a: np.ndarray, ones_b: np.ndarray, both: np.ndarray, n: int) 
         p_value[many] = special.chdtrc(1, 2 * n * np.log(2) * seen / williams)
     few = ~many
     if few.any():
-        mean[few], p_value[few] = compiled("_hypergeometric").two_by_two(n, a[few], b[few], both[few])
+        mean[few], p_value[few] = loops.hypergeometric.two_by_two(n, a[few], b[few], both[few])
     return mean.reshape(shape), p_value.reshape(shape)
 
 

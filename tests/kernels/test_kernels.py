@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
-from codelab.kernels import counting
+from codelab.kernels import counting, loops
 from codelab.neighbours import hamming as scans
 from codelab.neighbours.hamming import Scan
 from tests.support.rank_oracles import AWAY, hamming, ordered
@@ -234,7 +234,7 @@ def test_limits_of_a_scan_are_named():
 
 def test_import_is_light_and_compilation_is_announced_once(tmp_path: Path):
     script = (
-        "import sys, codelab, codelab.retrieval, codelab.kernels\n"
+        "import sys, codelab, codelab.analysis, codelab.retrieval.measures, codelab.kernels.counting\n"
         "print(sorted({'numba', 'torch', 'pandas'} & set(sys.modules)))\n"
         "import numpy as np\n"
         "print(codelab.kernels.counting.column_counts(np.array([[255]], np.uint8), 8).sum())\n"
@@ -255,10 +255,34 @@ def test_import_is_light_and_compilation_is_announced_once(tmp_path: Path):
     assert said[1] == ""  # they were kept on disk
 
 
+def test_threads_may_need_the_first_loops_together():
+    """Each imports numba, which deadlocks if two do it at once; the loops are plain attributes afterwards."""
+    script = (
+        "import threading\n"
+        "from codelab.kernels import loops\n"
+        "start = threading.Barrier(len(loops.__all__))\n"
+        "def need(name):\n"
+        "    start.wait()\n"
+        "    getattr(loops, name)\n"
+        "threads = [threading.Thread(target=need, args=[name], daemon=True) for name in loops.__all__]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join(60)\n"
+        "print(sorted(set(loops.__all__) - set(vars(loops))), loops.scan.TILE)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=100)
+    assert done.stdout == "[] 512\n"
+
+
+@pytest.mark.parametrize("name", ["_scan", "scans", "njit"])
+def test_loops_that_do_not_exist(name):
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'"):
+        getattr(loops, name)
+
+
 def test_popcounts_are_vectors_where_the_machine_has_them(tmp_path: Path):
     script = (
         "import numpy as np, llvmlite.binding as llvm\n"
-        "from codelab import kernels_scan as loops\n"
+        "from codelab.kernels import _scan as loops\n"
         "tile, q, lanes = np.zeros((4, 512), np.uint64), np.zeros((4, 4), np.uint64), np.empty(512, np.uint64)\n"
         "loops._four_words(tile, 0, q, True, np.uint64(0), lanes)\n"
         "print(any('vpopcntq' in text for text in loops._four_words.inspect_asm().values()))\n"
@@ -283,7 +307,7 @@ def test_loops_compile_where_nothing_can_be_kept_on_disk(tmp_path: Path):
         "    pass\n"
         "caching.CacheImpl._locator_classes = [Nowhere]\n"
         "import numpy as np\n"
-        "from codelab.kernels import column_counts\n"
+        "from codelab.kernels.counting import column_counts\n"
         "print(column_counts(np.array([[255]], np.uint8), 8).sum())\n"
         "import pathlib, tempfile\n"
         "print(len(list(pathlib.Path(tempfile.gettempdir()).glob('codelab-*/**/*.nbi'))) > 0)\n"
