@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any
 
 from codelab.core.checks import check_whole
-
-Part = TypeVar("Part")
-Done = TypeVar("Done")
 
 
 def thread_count(threads: int | None) -> int:
@@ -20,7 +17,7 @@ def thread_count(threads: int | None) -> int:
     return check_whole("threads", threads, 1)
 
 
-def run(work: Callable[[Part], Done], parts: Iterable[Part], threads: int | None) -> list[Done]:
+def run(work: Callable[[Any], Any], parts: Iterable[Any], threads: int | None) -> list[Any]:
     """The results of `work` on each part, in order, from up to `threads` threads.
 
     Example:

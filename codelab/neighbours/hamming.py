@@ -254,7 +254,9 @@ class Scan:
 
     # -- how the work is cut ----------------------------------------------------------------------------------------
 
-    def _visit(self, task: _Task, limit: np.ndarray, query_owner: np.ndarray | None) -> tuple[Any, ...]:
+    def _visit(
+        self, task: _Task, limit: np.ndarray, query_owner: np.ndarray | None
+    ) -> tuple[loops.scan.Part, np.ndarray, np.ndarray, loops.scan.Owners | None]:
         """The arguments that loops over near items have in common."""
         limits = _padded(limit[task.rows].astype(np.int64), len(task.queries))
         return self._part(task), task.queries, limits, self._owners(task, query_owner)

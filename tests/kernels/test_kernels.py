@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -255,22 +258,24 @@ def test_import_is_light_and_compilation_is_announced_once(tmp_path: Path):
     assert said[1] == ""  # they were kept on disk
 
 
-def test_threads_may_need_the_first_loops_together():
-    """Each imports numba, which deadlocks if two do it at once; the loops are plain attributes afterwards."""
-    script = (
-        "import threading\n"
-        "from codelab.kernels import loops\n"
-        "start = threading.Barrier(len(loops.__all__))\n"
-        "def need(name):\n"
-        "    start.wait()\n"
-        "    getattr(loops, name)\n"
-        "threads = [threading.Thread(target=need, args=[name], daemon=True) for name in loops.__all__]\n"
-        "for thread in threads: thread.start()\n"
-        "for thread in threads: thread.join(60)\n"
-        "print(sorted(set(loops.__all__) - set(vars(loops))), loops.scan.TILE)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=100)
-    assert done.stdout == "[] 512\n"
+def test_modules_of_loops_are_imported_one_at_a_time(monkeypatch):
+    """Two threads that import numba at once can wait for each other for ever."""
+    imported, inside, together = loops._imported, threading.Semaphore(1), []
+
+    def watched(module):
+        together.append(not inside.acquire(blocking=False))
+        time.sleep(0.02)
+        inside.release()
+        return imported(module)
+
+    monkeypatch.setattr(loops, "_imported", watched)
+    for name in loops.__all__:
+        monkeypatch.delitem(vars(loops), name, raising=False)
+    with ThreadPoolExecutor(len(loops.__all__)) as pool:
+        modules = list(pool.map(lambda name: getattr(loops, name), loops.__all__))
+    assert [module.__name__ for module in modules] == [f"codelab.kernels._{name}" for name in loops.__all__]
+    assert together == [False] * len(loops.__all__)
+    assert set(loops.__all__) <= set(vars(loops))  # plain attributes from now on
 
 
 @pytest.mark.parametrize("name", ["_scan", "scans", "njit"])
