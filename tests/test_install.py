@@ -91,7 +91,7 @@ def test_the_wheel_takes_two_names_only(wheel):
     ships = {name for name in ships if "__pycache__" not in name}
     assert {"app/main.py", "app/.streamlit/config.toml", "configs/demo.yaml"} <= ships
     assert {f"codelab/_share/{name}" for name in ships} <= set(names)
-    assert "codelab/templates/report.html" in names
+    assert "codelab/reporting/templates/report.html" in names
 
 
 def test_the_command_of_the_wheel(scripts, beside):
@@ -103,10 +103,10 @@ def test_the_command_of_the_wheel(scripts, beside):
 
 def test_the_recipes_of_the_wheel(scripts, beside):
     script = (
-        "from codelab.cli import DEMO_CONFIG; from codelab.shipped import recipe;"
+        "from codelab.core.shipped import recipe, shipped;"
         "from training.config import load_config;"
-        "assert recipe('demo') == recipe('configs/demo.yaml') == DEMO_CONFIG;"
-        "print(DEMO_CONFIG); print(load_config(DEMO_CONFIG).backbone)"
+        "assert recipe('demo') == recipe('configs/demo.yaml') == shipped('configs/demo.yaml');"
+        "print(recipe('demo')); print(load_config('demo').backbone)"
     )
     path, backbone = said(scripts / "python", "-c", script, cwd=beside).splitlines()
     assert Path(path).is_relative_to(scripts.parent)
@@ -115,7 +115,7 @@ def test_the_recipes_of_the_wheel(scripts, beside):
 
 def test_a_part_of_the_tests_on_the_wheel(scripts, beside):
     command = ("-m", "pytest", "-q", "-c", os.devnull, "-p", "no:cacheprovider", "--rootdir", beside)
-    assert "passed" in said(scripts / "python", *command, ROOT / "tests" / "test_files.py", cwd=beside)
+    assert "passed" in said(scripts / "python", *command, ROOT / "tests" / "core" / "test_files.py", cwd=beside)
 
 
 def test_the_explorer_of_the_wheel(scripts, beside):

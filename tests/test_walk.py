@@ -16,7 +16,7 @@ import pytest
 from bitarray import bitarray
 
 import codelab
-from codelab.cli.main import _parser
+from codelab.cli.main import command_line
 from codelab.images.encoder import Encoder, EncoderConfig
 from codelab.images.export import export
 from codelab.images.sources import open_images
@@ -175,7 +175,7 @@ def test_what_is_ignored_lies_in_the_top_folder(clone):
 @pytest.mark.parametrize("line", [line for line in commands("Training") if line.startswith("codelab")])
 def test_the_commands_of_training_are_understood(line):
     words = shlex.split(line)[1:]
-    options = _parser(train_flags=words[0] == "train").parse_args(words)
+    options = command_line().parse_args(words)
     if words[0] == "train":
         assert load_config(ROOT / options.config, flags_given(options)).bits > 0
 

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from codelab.core.errors import CodelabError, DataError, UsageError
 
@@ -16,18 +16,35 @@ _EXTRAS = {"torch": "models", "torchvision": "models", "timm": "models", "safete
 
 
 class Parser(argparse.ArgumentParser):
-    """One exact line for a wrong call, instead of the whole usage."""
+    """A parser that answers a wrong call with one exact line, instead of the whole usage."""
+
+    when_chosen: Callable[[Parser], None] | None = None
+    """Adds the options of a command once it is the one that was called, where to describe them costs time."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        add, self.when_chosen = self.when_chosen, None
+        if add is not None:
+            add(self)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         text = "" if RANK else f"{self.prog}: {message} (see {self.prog} --help)\n"
         self.exit(UsageError.exit_code, text)
 
 
-def subcommands(parser: Parser) -> Callable[..., argparse.ArgumentParser]:
-    """A function `command(name, run, what, *examples)` that adds a subcommand and returns its parser."""
+class AddCommand(Protocol):
+    """Adds the subcommand `name`, which calls `run` with its options, and returns its parser."""
+
+    def __call__(
+        self, name: str, run: Callable[[argparse.Namespace], Any], what: str, /, *examples: str
+    ) -> Parser: ...
+
+
+def subcommands(parser: Parser) -> AddCommand:
+    """A function that adds subcommands to a parser; `what` a command does becomes its help."""
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
 
-    def command(name: str, run: Callable[[argparse.Namespace], Any], what: str, *examples: str) -> Any:
+    def command(name: str, run: Callable[[argparse.Namespace], Any], what: str, /, *examples: str) -> Parser:
         sub = commands.add_parser(
             name,
             help=what,
@@ -57,7 +74,7 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 
 def timm_options(sub: argparse.ArgumentParser) -> None:
-    """What goes with timm:NAME in the place of a checkpoint."""
+    """Options that go with timm:NAME, given in place of a checkpoint."""
     sub.add_argument("--bits", type=whole_number(1), help="with timm:NAME, bits of the head (default: 256)")
     sub.add_argument("--random-weights", action="store_true", help="with timm:NAME, do not load pretrained weights")
 
@@ -65,7 +82,7 @@ def timm_options(sub: argparse.ArgumentParser) -> None:
 def run(work: Callable[[], object], *, name: str) -> int:
     """Do the work; returns the exit code: 0 done, 1 the work failed, 2 the call is wrong, 130 interrupted.
 
-    Under `torchrun` the first process speaks for all where all come to the same end.
+    Under `torchrun` an error that every process meets is printed by the first alone.
     """
     try:
         work()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,10 @@ class FeatureCoder:
     @property
     def sha256(self) -> str:
         """Content hash: the name of this coder in the provenance of codes."""
+        raise NotImplementedError
+
+    def save(self, path: str | Path) -> None:
+        """Write one file without pickles, whole or not at all."""
         raise NotImplementedError
 
     def logits(self, features: Any, *, column: str | None = None) -> np.ndarray:

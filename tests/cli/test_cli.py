@@ -66,8 +66,8 @@ def test_as_a_process():
 def test_importing_codelab_is_light():
     """`import codelab` must not bring the heavy packages; nor must --help."""
     script = (
-        "import sys, codelab, codelab.cli; codelab.cli.main._parser(train_flags=False);"
-        "print([m for m in ('torch', 'numba', 'pandas', 'plotly', 'streamlit', 'scipy') if m in sys.modules])"
+        "import sys, codelab; from codelab.cli.main import command_line; command_line().format_help();"
+        "print([m for m in ('torch', 'numba', 'pandas', 'plotly', 'streamlit', 'scipy', 'yaml') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
@@ -274,7 +274,7 @@ def test_a_bad_config_is_one_line(text, message, tmp_path, capsys):
 def test_python_m_training_is_codelab_train():
     done = subprocess.run([sys.executable, "-m", "training", "none.yaml"], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == "codelab: none.yaml: No such file or directory\n"
+    assert done.stderr == "training: none.yaml: No such file or directory\n"
     done = subprocess.run([sys.executable, "-m", "training", "none.yaml", "--nope"], capture_output=True, text=True)
     assert len(done.stderr.splitlines()) == 1
 

@@ -1,0 +1,180 @@
+"""Commands that measure codes: `analyze` and `search`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codelab.cli.options import add_codes, add_encoder, open_codes, own_encoder
+from codelab.core.command import AddCommand, whole_number
+from codelab.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from codelab.core.codes import Codes
+    from codelab.core.headlines import Analysis
+
+
+def add_analyze(command: AddCommand) -> None:
+    """`codelab analyze`."""
+    parser = command(
+        "analyze",
+        analyze,
+        "measure codes: usage, entropy, information, reuse, geometry",
+        "runs/demo",
+        "runs/demo --by tone --json",
+        "runs/demo --views 4 --data demo",
+    )
+    add_codes(parser)
+    add = parser.add_argument
+    add("--stream", action="store_true", help="hold one block of the file at a time; measures that count alone")
+    add("--views", type=whole_number(1), metavar="K", help="encode K augmented views: which bits survive")
+    add("--data", help="with --views, the images the codes were made from, as in codelab export")
+    add("--labels", metavar="CSV", help="with --views, the CSV given to codelab export")
+    add_encoder(parser, when="with --views, ")
+    add("--permutations", type=whole_number(1), default=200, help="behind every p-value (default: %(default)s)")
+    add("--seed", type=int, default=0, help="seed of all chance (default: %(default)s)")
+    add("--json", action="store_true", help="all results as JSON on stdout")
+    add("--out", metavar="JSON", help="also write all results to this file")
+
+
+def analyze(options: argparse.Namespace) -> None:
+    """Run the sections of the analysis, and print or write them."""
+    from codelab.core.io import atomic_path, check_output
+
+    if options.out:
+        check_output(options.out)
+    about, results = _in_blocks(options) if options.stream else _in_memory(options)
+    report = {name: result.to_dict() for name, result in results.items()}
+    text = json.dumps(report, indent=1, allow_nan=False)
+    if options.out:
+        with atomic_path(options.out) as part:
+            part.write_text(text + "\n")
+    if options.json:
+        print(text)
+        return
+    from codelab.reporting.terminal import print_analysis
+
+    print(about)
+    print_analysis(results)
+
+
+def _in_blocks(options: argparse.Namespace) -> tuple[str, Analysis]:
+    """What was measured, in words, and the results."""
+    from codelab.analysis import analyze_parts
+    from codelab.core.files import iter_codes
+
+    if options.by or options.split or options.views:
+        raise UsageError("analyze: --stream reads a file block by block, without --by, --split and --views")
+    blocks = iter_codes(options.codes, columns=[])
+    results = analyze_parts(blocks, permutations=options.permutations, seed=options.seed)
+    return f"{options.codes}, block by block", results
+
+
+def _in_memory(options: argparse.Namespace) -> tuple[str, Analysis]:
+    """What was measured, in words, and the results."""
+    from codelab.analysis import analyze
+    from codelab.measures.channel import channel_of_views, view_channels
+
+    chance = {"permutations": options.permutations, "seed": options.seed}
+    codes = open_codes(options)
+    if not options.views:
+        return str(codes), analyze(codes, **chance)
+    if options.views == 1 or not options.data:
+        raise UsageError("analyze: --views takes 2 or more, and the images the codes were made from as --data")
+    views, changed = _views(options, codes)
+    results = analyze(codes, features=views[0].features, **chance)
+    results["channel"] = channel_of_views(views, seed=options.seed)
+    results["view_channels"] = view_channels(codes, changed)
+    return str(codes), results
+
+
+def _views(options: argparse.Namespace, codes: Codes) -> tuple[list[Codes], dict[str, Codes]]:
+    """Codes of K views of the images with all augmentations, and of one view for each augmentation alone."""
+    from codelab.images.augment import CHANGES, view_of
+    from codelab.images.export import encode_images
+    from codelab.images.sources import open_images
+
+    encoder = own_encoder(options, codes)
+    images = open_images(options.data, labels_csv=options.labels)
+    row_of = {name: row for row, name in enumerate(images.items["id"].to_pylist())}
+    ids = codes.items["id"].to_pylist()
+    missing = next((name for name in ids if name not in row_of), None)
+    if missing is not None:
+        raise UsageError(f"{options.data}: has no image {missing!r}, which {options.codes} was made from")
+    images = images.subset([row_of[name] for name in ids])
+    views = []
+    for k in range(options.views):
+        view, label = view_of(images, seed=options.seed + k), f"view {k + 1} of {options.views}"
+        views.append(encode_images(encoder, view, features=True, label=label))
+    changed = {
+        name: encode_images(encoder, view_of(images, name, seed=options.seed), label=f"only {name}")
+        for name in CHANGES
+    }
+    return views, changed
+
+
+def add_search(command: AddCommand) -> None:
+    """`codelab search`."""
+    parser = command(
+        "search",
+        search,
+        "nearest codes to an image, and the bits that differ",
+        "runs/demo --query cat.png",
+        "runs/demo --id 1F600 -k 20 --json",
+    )
+    add_codes(parser)
+    parser.add_argument("--query", metavar="IMAGE", help="an image file; the encoder that made the codes encodes it")
+    parser.add_argument("--id", help="an item of the codes, as the query")
+    parser.add_argument("-k", type=whole_number(1), default=10, help="how many (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout")
+    add_encoder(parser)
+
+
+def search(options: argparse.Namespace) -> None:
+    """Find the nearest codes to a query, and print them."""
+    from codelab.neighbours.search import search
+    from codelab.reporting.terminal import print_table
+
+    codes = open_codes(options)
+    query = _query(options, codes)
+    found = search(codes, query, k=min(options.k, len(codes)))
+    hits: list[dict[str, Any]] = []
+    for place, (distance, row) in enumerate(zip(found.distances[0].tolist(), found.indices[0].tolist(), strict=True)):
+        hits.append(
+            {
+                "place": place + 1,
+                "distance": distance,
+                "id": codes.items["id"][row].as_py(),
+                "label": "" if codes.multilabel or codes.labels[row] < 0 else codes.classes[codes.labels[row]],
+                "differing_bits": list((codes.code(row) ^ query.code(0)).search(1)),
+            }
+        )
+    if options.json:
+        print(json.dumps(hits))
+        return
+    shown = []
+    for *cells, bits in (hit.values() for hit in hits):
+        shown.append((*map(str, cells), " ".join(map(str, bits)) or "none"))
+    print_table(("", "distance", "id", "label", "differing bits"), shown)
+
+
+def _query(options: argparse.Namespace, codes: Codes) -> Codes:
+    """The code to search with: that of an item, or of an image file."""
+    from codelab.core.codes import Codes
+    from codelab.images.imageset import decode
+
+    if (options.query is None) == (options.id is None):
+        raise UsageError("search: give one of --query IMAGE and --id ID")
+    if options.id is not None:
+        ids = codes.items["id"].to_pylist()
+        if options.id not in ids:
+            raise UsageError(f"search: no item has the id {options.id!r}")
+        return codes[[ids.index(options.id)]]
+    image = Path(options.query)
+    if not image.is_file():
+        raise UsageError(f"{image}: no such file")
+    encoder = own_encoder(options, codes)
+    _, logits = encoder.encode(encoder.transform(decode(image.read_bytes(), str(image)))[None])
+    return Codes.from_logits(logits)

@@ -1,0 +1,81 @@
+"""Options that several commands share, and the codes and encoders they name."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from codelab.core.command import Parser, timm_options, whole_number
+from codelab.core.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from codelab.core.codes import Codes
+    from codelab.images.encoder import Encoder
+
+LARGEST_PORT = 65535
+
+
+def add_codes(parser: Parser) -> None:
+    """The codes to work on; `open_codes` opens them."""
+    parser.add_argument("codes", help="a codes file (.parquet, .npy, .npz), a folder of parts, or a run folder")
+    parser.add_argument("--split", help="only the items of this split")
+    parser.add_argument("--by", metavar="ATTRIBUTE", help="use this item column as the label")
+
+
+def add_encoder(parser: Parser, *, when: str = "") -> None:
+    """Which encoder made the codes; `own_encoder` opens it.
+
+    Args:
+        when: what the option goes with, put before its help.
+    """
+    parser.add_argument("--ckpt", help=f"{when}the checkpoint, where it is no longer where the codes name it")
+    timm_options(parser)
+
+
+def add_port(parser: Parser) -> None:
+    """The port of the explorer."""
+    parser.add_argument("--port", type=_port, default=8501, help="port of the explorer (default: %(default)s)")
+
+
+def _port(text: str) -> int:
+    value = whole_number(1)(text)
+    if value > LARGEST_PORT:
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to {LARGEST_PORT}, found {text!r}")
+    return value
+
+
+def open_codes(options: argparse.Namespace) -> Codes:
+    """The codes a command names, one split of them and with another label where it says so."""
+    from codelab.core.files import load
+
+    codes = load(options.codes)
+    if options.split:
+        codes = codes.split(options.split)
+    return codes.label_by(options.by) if options.by else codes
+
+
+def named_encoder(options: argparse.Namespace, checkpoint: str) -> Encoder:
+    """The encoder of a checkpoint, a run folder or timm:NAME."""
+    from codelab.images.encoder import open_encoder
+
+    return open_encoder(checkpoint, bits=options.bits, random_weights=options.random_weights)
+
+
+def own_encoder(options: argparse.Namespace, codes: Codes) -> Encoder:
+    """The encoder that made these codes; codes of another encoder cannot be compared with them.
+
+    Raises:
+        UsageError: no checkpoint is named, and there is none where the codes name it.
+        DataError: the checkpoint is not the one that made the codes.
+    """
+    from codelab.core.files import find_checkpoint
+
+    checkpoint = options.ckpt or find_checkpoint(codes, options.codes)
+    if checkpoint is None:
+        raise UsageError(f"no checkpoint beside {options.codes}; name the one that made it with --ckpt")
+    encoder = named_encoder(options, str(checkpoint))
+    if encoder.config.bits != codes.bits:
+        raise DataError(f"{checkpoint}: gives {encoder.config.bits} bits, {options.codes} has {codes.bits}")
+    if encoder.sha256 != (codes.meta.get("encoder") or {}).get("sha256", encoder.sha256):
+        raise DataError(f"{checkpoint}: not the encoder that made {options.codes} (another SHA-256)")
+    return encoder

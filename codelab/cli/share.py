@@ -1,0 +1,99 @@
+"""Commands that show codes to people: `report` writes one HTML file, `explore` opens the explorer."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from codelab.cli.options import add_port, open_codes
+from codelab.core.command import AddCommand
+from codelab.core.errors import UsageError
+from codelab.core.shipped import shipped
+
+
+def add_report(command: AddCommand) -> None:
+    """`codelab report`."""
+    parser = command(
+        "report",
+        report,
+        "one static HTML file to share: what codes hold, or how runs of codelab train went",
+        "runs/demo/codes.parquet --out report.html",
+        "runs/demo",
+        "runs/a runs/b --out compare.html",
+    )
+    parser.add_argument("paths", nargs="+", metavar="CODES|RUN", help="a codes file or folder; or run folders")
+    parser.add_argument("--split", help="with codes: only the items of this split")
+    parser.add_argument("--by", metavar="ATTRIBUTE", help="with codes: use this item column as the label")
+    parser.add_argument("--out", help="the HTML file (default for one run: training.html in its folder)")
+    parser.add_argument("--title", help="its heading (default: from the name of the file or folder)")
+
+
+def report(options: argparse.Namespace) -> None:
+    """Write the report of codes or of runs."""
+    from codelab.core.io import check_output
+    from codelab.core.run_folder import codes_file
+    from codelab.runs.readings import is_run
+
+    runs = [path for path in options.paths if is_run(path)]
+    other = next((path for path in options.paths if not is_run(path)), None)
+    if other is not None:
+        codes_file(other)  # an empty folder is refused before an option that is missing
+    if other is not None and len(options.paths) > 1:
+        raise UsageError(f"report: {other} is no run folder; expected one set of codes, or one or more runs")
+    if runs and (options.split or options.by):
+        raise UsageError(f"report: --split and --by go with codes, found the run folder {runs[0]}")
+    out = options.out or (str(Path(runs[0], "training.html")) if len(runs) == 1 else None)
+    if out is None:
+        raise UsageError(f"report: --out is needed with {'several runs' if runs else 'codes'}, a name ending in .html")
+    check_output(out)
+    if runs:
+        from codelab.runs.report import write_run_report
+
+        write_run_report(runs, out, title=options.title)
+    else:
+        from codelab.reporting.report import write_report
+
+        options.codes = options.paths[0]
+        write_report(open_codes(options), out, title=options.title or Path(options.codes).name)
+    print(out)
+
+
+def add_explore(command: AddCommand) -> None:
+    """`codelab explore`."""
+    parser = command("explore", explore, "open the explorer in a browser", "runs/demo --port 8600")
+    parser.add_argument("codes", help="a codes file (.parquet, .npy, .npz), a folder of parts, or a run folder")
+    add_port(parser)
+
+
+def explore(options: argparse.Namespace) -> None:
+    """Serve the explorer on codes."""
+    serve(Path(options.codes), options.port)
+
+
+def serve(codes: Path, port: int) -> None:
+    """Replace this process by Streamlit's server, so that Ctrl-C and signals reach it.
+
+    Raises:
+        UsageError: Streamlit is not installed, or there are no such codes.
+        DataError: the codes cannot be opened.
+    """
+    from importlib.util import find_spec
+
+    from codelab.core.files import code_parts, load
+    from codelab.core.run_folder import codes_file
+
+    if find_spec("streamlit") is None:
+        raise UsageError("the explorer needs streamlit: pip install 'codelab[app]'")
+    codes = codes_file(codes)
+    if codes.suffix in (".npy", ".npz"):
+        load(codes)  # codes that cannot be opened are refused here, not in a browser
+    elif codes.exists():
+        code_parts(codes)
+    else:
+        raise UsageError(f"{codes}: no such file or folder")
+    command = [sys.executable, "-m", "streamlit", "run", str(shipped("app/main.py")), "--server.port", str(port)]
+    command += ["--browser.gatherUsageStats", "false", "--", "--codes", str(codes.resolve())]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)  # noqa: S606
