@@ -9,8 +9,8 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from codelab.core.verdict import plain_reason
 from codelab.images.cards import Card
-from codelab.reporting.verdict import plain_reason
 
 PAGES = "pages"
 """Where the session keeps its pages, by name, so that one page can open another."""

@@ -15,7 +15,7 @@ from codelab.core.attributes import attribute_names
 from codelab.core.codes import Codes, ContentHash
 from codelab.core.errors import CodelabError, DataError, UsageError
 from codelab.core.headlines import Analysis
-from codelab.core.result import Result, Source
+from codelab.core.result import Result, Skipped, Source
 from codelab.features.geometry import geometry
 from codelab.measures.bit_dependence import bit_dependence, pairs_within
 from codelab.measures.bit_reuse import attribute_reuse, bit_reuse
@@ -45,16 +45,6 @@ PER_ATTRIBUTE = ("attribute_information", "attribute_reuse")
 
 MOST_ODDS = 1 << 15
 """Most classes times bits whose log-odds are part of the analysis."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Skipped(Result):
-    """A section that could not be measured, and why, in one line."""
-
-    reason: str
-
-    def headline(self) -> str:
-        return self.reason
 
 
 def analyze(

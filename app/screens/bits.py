@@ -20,7 +20,6 @@ from codelab.images.cards import card
 from codelab.measures.bit_reuse import BitReuse
 from codelab.measures.bit_usage import BitUsage
 from codelab.measures.class_information import ClassInformation
-from codelab.reporting import figures
 from codelab.semantics.exemplars import Exemplars, exemplars
 from codelab.semantics.signatures import class_shares
 
@@ -166,7 +165,7 @@ def _figures(view: View, row: pd.Series, rank: int) -> None:
 def _sides(view: View, found: Exemplars) -> None:
     ranked = view.codes.logits is not None
     if ranked:
-        chart(figures.margins(found), f"margins{found.bit}")
+        chart(found.plot(), f"margins{found.bit}")
     order = "surest first" if ranked else "drawn at random"
     lists = [("0 side", order, found.zero, "zero"), ("1 side", order, found.one, "one")]
     if ranked:
@@ -193,7 +192,7 @@ def _classes(view: View, found: Exemplars) -> None:
     except DataError as error:
         st.info(text(str(error)), icon=":material/info:")
         return
-    chart(figures.class_shares(shares), f"shares{found.bit}")
+    chart(shares.plot(), f"shares{found.bit}")
     if not found.contrasts:
         st.caption("No class has images on both sides.")
         return

@@ -7,12 +7,12 @@ import streamlit as st
 
 from app.state import View
 from app.widgets import chart, open_bit, reason, text
+from codelab.core.verdict import Verdict
 from codelab.measures.bit_usage import BitUsage
 from codelab.measures.block_entropy import BlockEntropy
 from codelab.measures.class_information import ClassInformation
 from codelab.measures.pair_distances import PairDistances
-from codelab.reporting import figures
-from codelab.reporting.verdict import Verdict, overall, verdicts
+from codelab.reporting.verdict import overall, verdicts
 
 _ICONS = {"good": "check_circle", "watch": "visibility", "bad": "error", "note": "info"}
 _SECTIONS = (
@@ -44,23 +44,23 @@ def show(view: View) -> None:
     with left:
         st.markdown("#### How often each bit is 1")
         if isinstance(usage, BitUsage):
-            _bit_chart(figures.bit_usage(usage), "usage")
+            _bit_chart(usage.plot(), "usage")
         st.markdown("#### What each bit says about the class")
         if isinstance(information, ClassInformation):
-            _bit_chart(figures.information_ranking(information), "information")
+            _bit_chart(information.plot(), "information")
         else:
             reason(information)
     with right:
         st.markdown("#### How far apart codes lie")
         if isinstance(distances, PairDistances):
-            chart(figures.distance_histogram(distances), "distances")
+            chart(distances.plot(), "distances")
         else:
             reason(distances)
         st.markdown("#### How full blocks of bits are")
         found = [results.get(f"block_entropy_{name}") for name in ("contiguous", "random", "dependent")]
         blocks = [result for result in found if isinstance(result, BlockEntropy)]
         if blocks:
-            chart(figures.block_entropies(*blocks), "blocks")
+            chart(blocks[0].plot(*blocks[1:]), "blocks")
         else:
             reason(found[0])
 

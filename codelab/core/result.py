@@ -5,25 +5,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
 from codelab import __version__
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import plotly.graph_objects as go
-
-    from codelab.core.codes import Codes
-
-if TYPE_CHECKING:
-    import pandas as pd
+from codelab.core.formats import number, text_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +48,7 @@ class Result:
 
     A subclass says its figure in words in `headline`; `repr` is that with the number of items and bits. One with one
     number calls it `value`, and says in `estimator` how it corrects for chance, where it does; one with one row a bit
-    overrides `to_frame`; one with a figure in `codelab.figures` inherits from `Drawn` too.
+    overrides `to_frame`; one with a figure draws it in `plot`, with what `codelab.core.drawing` has.
     """
 
     source: Source | None = None
@@ -71,8 +62,6 @@ class Result:
 
     def headline(self) -> str:
         """The figure to quote, with its interval or null where it has one, in a few words."""
-        from codelab.core.formats import number
-
         return number(float(self)) if hasattr(self, "value") else ""
 
     def size(self) -> str:
@@ -94,8 +83,6 @@ class Result:
 
     def _repr_html_(self) -> str:
         """The line to quote and the first rows of the table, as a notebook shows them."""
-        from codelab.core.formats import text_rows
-
         frame, total = self._first_rows(MOST_ROWS)
         return html_table(repr(self), [str(name) for name in frame.columns], text_rows(frame), total)
 
@@ -125,17 +112,34 @@ class Result:
         return fields if "value" in fields or not hasattr(self, "value") else fields | {"value": plain(self.value)}
 
 
-class Drawn:
-    """A result that has a figure: `FIGURE` is the name of the function in `codelab.figures` that draws it."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Skipped(Result):
+    """A section that could not be measured, and why, in one line."""
 
-    FIGURE: ClassVar[str]
+    reason: str
 
-    def plot(self) -> go.Figure:
-        """The result as a Plotly figure."""
-        from codelab.reporting import figures
+    def headline(self) -> str:
+        return self.reason
 
-        figure: go.Figure = getattr(figures, self.FIGURE)(self)
-        return figure
+
+R = TypeVar("R", bound=Result)
+
+
+def all_of(kind: type[R], results: Mapping[str, Result]) -> list[R]:
+    """The results of one kind, in order; those about an attribute (`attribute_information:NAME`) are left out."""
+    return [result for name, result in results.items() if isinstance(result, kind) and ":" not in name]
+
+
+def only(kind: type[R], results: Mapping[str, Result]) -> R | None:
+    """The first result of one kind; None where it was not measured.
+
+    Example:
+        >>> from codelab import Codes, bit_usage
+        >>> results = {"bit_usage": bit_usage(Codes.from_bits([[1, 0]])), "geometry": Skipped(reason="no features")}
+        >>> only(type(results["bit_usage"]), results).p.tolist()
+        [1.0, 0.0]
+    """
+    return next(iter(all_of(kind, results)), None)
 
 
 def html_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> str:
@@ -179,7 +183,7 @@ class PerBit(Result):
         return pd.DataFrame({"bit": range(rows), **table})
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class FeatureSource(Source):
     """Codes whose features a number was computed from: how many dimensions, and the SHA-256 of the float32 values."""
 

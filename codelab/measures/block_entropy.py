@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from codelab.core.checks import check_seed, need_items
 from codelab.core.codes import Codes
+from codelab.core.drawing import BLUE, INK, ORANGE, PURPLE, blank, level_line
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number
-from codelab.core.result import Drawn, Result
+from codelab.core.result import Result, all_of
+from codelab.core.verdict import Verdict
 from codelab.statistics.counts import CellCounts, PairCounts
 from codelab.statistics.estimators import ESTIMATORS, Estimator, entropy_of_counts, pair_information
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 Blocks = Literal["contiguous", "random", "dependent"]
 ARRANGEMENTS: tuple[Blocks, ...] = ("contiguous", "random", "dependent")
 WIDEST = 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BlockEntropy(Drawn, Result):
+class BlockEntropy(Result):
     """Entropy in bits of each block: `entropy` `[K]` by `estimator`, `plugin` `[K]` beside it; `value` is the mean.
 
     `members` `[K, width]` are the bits of each block, `left_out` the bits in none. `note` is not empty where there
@@ -32,8 +36,6 @@ class BlockEntropy(Drawn, Result):
 
     The line quotes `value`, the arrangement of the blocks and the mean plug-in value.
     """
-
-    FIGURE: ClassVar = "block_entropies"
 
     value: float
     entropy: np.ndarray
@@ -57,6 +59,36 @@ class BlockEntropy(Drawn, Result):
         return pd.DataFrame(
             {"block": range(len(names)), "members": names, "entropy": self.entropy, "plugin": self.plugin}
         )
+
+    def plot(self, *others: BlockEntropy) -> go.Figure:
+        """Entropy of each block, one colour an arrangement, with the plug-in value as an open circle."""
+        results = (self, *others)
+        figure = blank("block", f"entropy of a block of {self.width} bits")
+        for place, (blocks, colour) in enumerate(zip(results, (BLUE, ORANGE, PURPLE), strict=False)):
+            x = np.arange(1, len(blocks.entropy) + 1)
+            names = [" ".join(map(str, block)) for block in blocks.members.tolist()]
+            figure.add_bar(
+                x=x,
+                y=blocks.entropy,
+                name=f"{blocks.blocks} ({blocks.value:.2f})",
+                marker_color=colour,
+                customdata=names,
+                hovertemplate="bits %{customdata}<br>%{y:.2f} bits<extra></extra>",
+                offsetgroup=str(place),
+            )
+            figure.add_scatter(
+                x=x + (place - (len(results) - 1) / 2) * 0.75 / len(results),
+                y=blocks.plugin,
+                name="plug-in",
+                mode="markers",
+                marker={"color": "white", "size": 6, "line": {"color": INK, "width": 1.2}},
+                showlegend=place == 0,
+                hovertemplate="plug-in %{y:.2f} bits<extra></extra>",
+            )
+        figure.add_hline(**level_line(self.width))
+        figure.update_xaxes(dtick=1 if len(self.entropy) <= 16 else None)
+        figure.update_yaxes(range=[0, self.width * 1.05])
+        return figure
 
 
 def block_entropy(
@@ -174,3 +206,17 @@ def _dependent_blocks(counts: PairCounts, width: int) -> np.ndarray:
             free[block[-1]] = False
         members.append(sorted(block))
     return np.array(members)
+
+
+def judge_blocks(title: str, blocks: BlockEntropy, results: Mapping[str, Result]) -> Verdict:
+    """How full are blocks of bits? A note: full blocks alone show nothing."""
+    text = (
+        f"Blocks of {blocks.width} neighbouring bits hold {blocks.value:.2f} of {blocks.width} bits "
+        f"({blocks.estimator.capitalize()}; plug-in {blocks.plugin.mean():.2f})"
+    )
+    for dependent in (found for found in all_of(BlockEntropy, results) if found.blocks == "dependent"):
+        text += f", the most dependent blocks {dependent.value:.2f}"
+    text += ". A full block does not show a rich code: read it beside the independent coins."
+    if blocks.note:
+        text += " There are fewer than 10 images for each cell, so the figure may be off."
+    return Verdict("note", title, f"{blocks.value:.2f} of {blocks.width}", text)

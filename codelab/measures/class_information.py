@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from codelab.core.attributes import CLASS, labelling
 from codelab.core.checks import check_seed
 from codelab.core.codes import Codes
+from codelab.core.drawing import BLUE, GREY, blank
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number, p_phrase
-from codelab.core.result import Drawn, PerBit, Source
+from codelab.core.result import PerBit, Result, Source
+from codelab.core.verdict import ALPHA, Verdict, counted
 from codelab.statistics.counts import ClassCounts, StrataCounts
 from codelab.statistics.estimators import binary_entropy, expected_information, table_information
 from codelab.statistics.nulls import false_discovery, pair_null, permutation_p_value, permuted_information
 
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
 FEW = 10
 """Images a class must have on average for its information to be told without bias."""
+INFORMATIVE = 0.1
+"""Share of bits with information about the class at q < 0.05: good from here, worth a look below, never bad.
+
+A code that knows little of these labels may know other things.
+"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClassInformation(Drawn, PerBit):
+class ClassInformation(PerBit):
     """Per bit, arrays `[B]`, in bits.
 
     `plugin` is I(bit; class) as counted; `expectation` its exact mean over permutations of the labels;
@@ -35,8 +46,6 @@ class ClassInformation(Drawn, PerBit):
 
     The line quotes how many bits stand out at q < 0.05, and the most informative bit with its q-value.
     """
-
-    FIGURE: ClassVar = "information_ranking"
 
     plugin: np.ndarray
     expectation: np.ndarray
@@ -62,6 +71,30 @@ class ClassInformation(Drawn, PerBit):
         chance = p_phrase("q", float(self.q_value[best]))
         about = f" about {self.of}" if self.of != CLASS else ""
         return f"{found}; most {number(float(self.information[best]))} bit{about} (bit {best}, {chance})"
+
+    def plot(self, alpha: float = ALPHA) -> go.Figure:
+        """Corrected information of every bit about the class, most first; bits no better than chance are grey."""
+        order = np.argsort(-self.information, kind="stable")
+        figure = blank("bits, from the most informative", "information (bits)")
+        sure = self.q_value[order] < alpha
+        by_chance = f"no better than chance (q ≥ {alpha})"
+        for chosen, colour, name in ((sure, BLUE, f"q < {alpha}"), (~sure, GREY, by_chance)):
+            places = np.flatnonzero(chosen)
+            if len(places):
+                bits = order[places]
+                figure.add_bar(
+                    x=places + 1,
+                    y=self.information[bits],
+                    name=name,
+                    marker_color=colour,
+                    customdata=np.column_stack([bits, self.plugin[bits]]),
+                    hovertext=[p_phrase("q", float(q)) for q in self.q_value[bits]],
+                    hovertemplate="bit %{customdata[0]:d}, rank %{x}<br>%{y:.3f} bit "
+                    "(plug-in %{customdata[1]:.3f})<br>%{hovertext}<extra></extra>",
+                )
+        figure.update_layout(barmode="overlay", bargap=0.15)
+        figure.update_xaxes(range=[0.25, len(order) + 0.75])
+        return figure
 
 
 def class_information(codes: Codes | ClassCounts, *, permutations: int = 200, seed: int = 0) -> ClassInformation:
@@ -271,3 +304,25 @@ def _few(n: int, classes: int) -> str:
     if n >= FEW * classes:
         return ""
     return f"{n} items in {classes} classes, fewer than {FEW} each: the information is a lower estimate"
+
+
+def best_bits(information: ClassInformation, count: int) -> list[int]:
+    """The bits with the most corrected information about the class, most first; the lower bit among equals."""
+    return [int(b) for b in np.argsort(-information.information, kind="stable")[:count]]
+
+
+def judge_classes(title: str, information: ClassInformation, results: Mapping[str, Result]) -> Verdict:
+    """Do single bits say something about the class?"""
+    found = information.q_value < ALPHA
+    bits = len(found)
+    best = ", ".join(f"bit {b} ({information.information[b]:.3f})" for b in best_bits(information, 3) if found[b])
+    text = f"{counted(int(found.sum()), 'bit')} of {bits} {'says' if found.sum() == 1 else 'say'} something about the "
+    text += f"{information.classes} classes (q < {ALPHA})"
+    text += f"; the most, in bits of information: {best}." if best else ": no single bit beats shuffled labels."
+    return Verdict(
+        "good" if found.mean() >= INFORMATIVE else "watch",
+        title,
+        f"{int(found.sum())} of {bits}",
+        text,
+        f"corrected for chance, {information.permutations} label permutations; good from {INFORMATIVE:.0%} of bits",
+    )

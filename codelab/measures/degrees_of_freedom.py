@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -10,8 +11,13 @@ from codelab.core.checks import need_items
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
 from codelab.core.formats import with_interval
-from codelab.core.result import Result
+from codelab.core.result import Result, only
+from codelab.core.verdict import Level, Verdict, counted, level_from
+from codelab.measures.bit_usage import UNUSED, BitUsage
 from codelab.statistics.counts import PairCounts
+
+FREEDOM = (0.15, 0.05)
+"""Degrees of freedom as a share of B: good from the first, bad below the second."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,3 +160,28 @@ def _participation(pairs: np.ndarray, n: int) -> tuple[float, float]:
     off_diagonal = (plugin - active) * (n - 1) - active * (active - 1)
     corrected = active + max(off_diagonal, 0.0) / (n - 2)
     return active**2 / corrected, active**2 / plugin
+
+
+def judge_freedom(title: str, freedom: DegreesOfFreedom, results: Mapping[str, Result]) -> Verdict:
+    """Do the bits vary independently? Only bits in use can: the figure says nothing good of a code with dead ones."""
+    bits = freedom.source.bits if freedom.source else 0
+    level: Level = level_from(freedom.value / max(bits, 1), FREEDOM)
+    text = (
+        f"The {bits} bits vary like {freedom.value:.1f} independent coins (95% interval {freedom.low:.1f} to "
+        f"{freedom.high:.1f}); the participation ratio of their correlations is {freedom.participation_ratio:.1f}."
+    )
+    usage = only(BitUsage, results)
+    if usage is not None and (idle := usage.dead + usage.rare) > UNUSED[0] * bits:
+        level = "bad" if level == "bad" or idle > UNUSED[1] * bits else "watch"
+        text = (
+            f"{counted(idle, 'bit')} of {bits} {'is' if idle == 1 else 'are'} dead or rare, so the spread of the "
+            f"distances is no measure of independence: {freedom.value:.1f} coins (95% interval {freedom.low:.1f} to "
+            f"{freedom.high:.1f}) would have the same, with all bits in use."
+        )
+    return Verdict(
+        level,
+        title,
+        f"{freedom.value:.1f} of {bits}",
+        text,
+        f"good from {FREEDOM[0]:.0%} of the bits with all bits in use, bad below {FREEDOM[1]:.0%}",
+    )

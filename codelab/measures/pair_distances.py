@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from codelab.core.codes import Codes
+from codelab.core.drawing import DIFFERENT, GREY, INK, SAME, blank
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number
-from codelab.core.result import Drawn, Result, Source
+from codelab.core.result import Result, Source
+from codelab.core.verdict import Verdict
 from codelab.kernels.counting import column_counts
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 _ONES = np.array([byte.bit_count() for byte in range(256)], dtype=np.uint8)
 
+NEARER = 0.55
+"""P(same-class pair nearer than different-class pair): good from here, worth a look below. Chance is 0.5."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PairDistances(Drawn, Result):
+class PairDistances(Result):
     """Histograms over the distances 0 to B, each `[B + 1]`.
 
     `every` counts pairs of two different items drawn at random, `same` pairs of one class, `different` pairs of two
@@ -30,8 +37,6 @@ class PairDistances(Drawn, Result):
 
     The line quotes `value` beside chance; without labels the mean distance.
     """
-
-    FIGURE: ClassVar = "distance_histogram"
 
     every: np.ndarray
     same: np.ndarray | None
@@ -61,6 +66,40 @@ class PairDistances(Drawn, Result):
         columns = {"every": self.every, "same": self.same, "different": self.different}
         present = {name: values for name, values in columns.items() if values is not None}
         return pd.DataFrame({"distance": range(len(self.every)), **present, "independent": self.independent})
+
+    def plot(self) -> go.Figure:
+        """Hamming distances of random pairs, of one class and of two, beside what independent bits would give."""
+        figure = blank("Hamming distance (bits that differ)", "share of pairs")
+        x = np.arange(len(self.every))
+        figure.add_scatter(
+            x=x,
+            y=self.independent,
+            name="if bits were independent",
+            mode="lines",
+            line={"color": GREY, "width": 1.5, "dash": "dot", "shape": "hvh"},
+        )
+        lines: list[tuple[np.ndarray | None, str, str, str]] = [
+            (self.every, "any two images", INK, "solid"),
+            (self.different, "different classes", DIFFERENT, "dash"),
+            (self.same, "same class", SAME, "solid"),
+        ]
+        for counts, name, colour, dash in lines:
+            if counts is not None:
+                figure.add_scatter(
+                    x=x,
+                    y=counts / counts.sum(),
+                    name=name,
+                    mode="lines",
+                    line={"color": colour, "width": 2, "dash": dash, "shape": "hvh"},
+                )
+        drawn = [c for c in (self.every, self.same, self.different) if c is not None]
+        top = max(int(np.flatnonzero(c).max()) for c in drawn)
+        likely = np.flatnonzero(self.independent > 1e-4)
+        figure.update_traces(hovertemplate="distance %{x}: %{y:.2%}")
+        figure.update_xaxes(range=[-0.5, max(top, int(likely.max())) + 0.5])
+        figure.update_yaxes(rangemode="tozero", tickformat=".0%")
+        figure.update_layout(hovermode="x unified")
+        return figure
 
 
 def pair_distances(codes: Codes, *, pairs: int = 200_000, seed: int = 0) -> PairDistances:
@@ -141,3 +180,17 @@ def _independent(p: np.ndarray) -> np.ndarray:
     for differs in 2 * p * (1 - p):
         out = np.convolve(out, [1 - differs, differs])
     return out
+
+
+def judge_distances(title: str, distances: PairDistances, results: Mapping[str, Result]) -> Verdict:
+    """Are images of one class nearer than images of two?"""
+    if distances.same is None or distances.different is None:
+        return Verdict("note", title, "", "Not measured: there are no pairs of one class and of two classes.")
+    value = distances.value
+    return Verdict(
+        "good" if value >= NEARER else "watch",
+        title,
+        f"{value:.0%}",
+        f"Two images of one class are nearer than two of different classes {value:.0%} of the time (chance 50%).",
+        f"good from {NEARER:.0%}",
+    )

@@ -12,10 +12,10 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from codelab.core import drawing
 from codelab.core.errors import UsageError
 from codelab.core.formats import heading, text_rows
 from codelab.core.io import atomic_path
-from codelab.reporting import figures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +62,6 @@ def write_page(template: str, path: Path, **values: Any) -> None:
         loader=PackageLoader("codelab.reporting"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     plotly = Markup(get_plotlyjs())  # noqa: S704  the library's own script
-    page = environment.get_template(template).render(plotly=plotly, colours=figures.LEVELS, **values)
+    page = environment.get_template(template).render(plotly=plotly, colours=drawing.LEVELS, **values)
     with atomic_path(path) as part:
         part.write_text(page, encoding="utf-8")

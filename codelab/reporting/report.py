@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from codelab.analysis import Skipped, analyze
+from codelab.analysis import analyze
 from codelab.core.attributes import same_thing
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
 from codelab.core.formats import ordinal, p_phrase
-from codelab.core.result import Result, plain
+from codelab.core.result import Result, Skipped, plain
+from codelab.core.verdict import ALPHA, counted, plain_reason
 from codelab.images.cards import Card, card
 from codelab.measures.bit_usage import BitUsage
 from codelab.measures.block_entropy import BlockEntropy
-from codelab.measures.class_information import ClassInformation
+from codelab.measures.class_information import ClassInformation, best_bits
 from codelab.measures.pair_distances import PairDistances, pair_distances
-from codelab.reporting import figures
 from codelab.reporting.page import Table, check_page, embed, write_page
-from codelab.reporting.verdict import ALPHA, best_bits, counted, overall, plain_reason, verdicts
+from codelab.reporting.verdict import overall, verdicts
 from codelab.semantics.exemplars import exemplars
 from codelab.semantics.signatures import ClassShares, class_shares
 
@@ -107,7 +107,7 @@ def write_report(
         charts=_charts(sections),
         bits=bits,
         bits_note=_bits_note(sections, codes, group, len(bits)),
-        share_charts={bit.bit: embed(figures.class_shares(bit.shares, most=12)) for bit in bits if bit.shares},
+        share_charts={bit.bit: embed(bit.shares.plot(most=12)) for bit in bits if bit.shares},
         bit_table=_bit_table(sections),
         skipped={name: plain_reason(r.reason) for name, r in sections.items() if isinstance(r, Skipped)},
         provenance=json.dumps(plain(_provenance(codes, sections)), indent=2, ensure_ascii=False),
@@ -141,26 +141,26 @@ def _charts(sections: Mapping[str, Result]) -> list[tuple[str, str, Markup]]:
     blocks = [sections.get(f"block_entropy_{name}") for name in ("contiguous", "random", "dependent")]
     if isinstance(usage, BitUsage):
         text = "Share of ones of every bit with its 95% interval. Bits in the shaded bands are rare or dead."
-        charts.append(("How often each bit is 1", text, embed(figures.bit_usage(usage))))
+        charts.append(("How often each bit is 1", text, embed(usage.plot())))
     if isinstance(distances, PairDistances):
         text = (
             f"Hamming distances of {distances.pairs:,} random pairs. The dotted line is what bits with the same "
             "shares of ones would show if they were independent; a wider curve means fewer independent bits."
         )
-        charts.append(("How far apart codes lie", text, embed(figures.distance_histogram(distances))))
+        charts.append(("How far apart codes lie", text, embed(distances.plot())))
     if isinstance(information, ClassInformation):
         text = (
             "Information of each bit about the class, less what chance alone gives. Grey bits do no better than "
             f"shuffled labels ({information.permutations} permutations, Benjamini-Hochberg)."
         )
-        charts.append(("What each bit says about the class", text, embed(figures.information_ranking(information))))
+        charts.append(("What each bit says about the class", text, embed(information.plot())))
     present = [result for result in blocks if isinstance(result, BlockEntropy)]
     if present:
         text = (
             f"Joint entropy of blocks of {present[0].width} bits ({present[0].estimator.capitalize()}), the plug-in "
             "estimate as a circle. Full blocks alone do not show a rich code. " + plain_reason(present[0].note)
         )
-        charts.append(("How full blocks of bits are", text, embed(figures.block_entropies(*present))))
+        charts.append(("How full blocks of bits are", text, embed(present[0].plot(*present[1:]))))
     return charts
 
 

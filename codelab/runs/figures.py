@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from codelab.reporting.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION, blank, plain_name
+from codelab.core.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION, blank, plain_name
 from codelab.runs.readings import Curves
 
 MOST = 2000

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from codelab.core.formats import number
-from codelab.reporting.verdict import MEAN_ENTROPY, Level, Verdict
+from codelab.core.verdict import Level, Verdict
+from codelab.measures.bit_usage import MEAN_ENTROPY
 from codelab.runs.readings import SCORES, Curves
 
 LN2 = math.log(2)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codelab.core.attributes import same_thing
 from codelab.core.codes import Codes
+from codelab.core.drawing import INK, ONE, blank, template
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import heading, number, ordinal, p_phrase, text_rows, with_interval
-from codelab.core.result import MOST_ROWS, Drawn, Result, Source, html_table
+from codelab.core.result import MOST_ROWS, Result, Source, html_table
 from codelab.images.cards import Card, card
 from codelab.measures.bit_reuse import SPLIT
 from codelab.measures.bit_usage import BitUsage, bit_usage
@@ -23,6 +24,7 @@ from codelab.semantics.signatures import ClassShares, class_shares
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 MOST_PICTURES = 16
 """Pictures on each side that a notebook shows."""
@@ -31,7 +33,7 @@ _SIDES = (("zero", "0 side"), ("threshold", "nearest the threshold"), ("one", "1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BitDescription(Drawn, Result):
+class BitDescription(Result):
     """One bit: how often it is 1, what it says about the class, where it stands among the bits, and images of it.
 
     `p` is the share of ones with its 95 % interval `low` to `high`, `entropy` in bits, `state` active, rare or dead.
@@ -42,8 +44,6 @@ class BitDescription(Drawn, Result):
 
     The line quotes the share with its interval, the information with its q-value, and the rank.
     """
-
-    FIGURE: ClassVar = "one_bit"
 
     bit: int
     p: float
@@ -95,6 +95,31 @@ class BitDescription(Drawn, Result):
             rows = text_rows(shown.head(MOST_ROWS))
             parts.append(html_table("Share of ones in each class", headings, rows, len(shown)))
         return "".join(parts)
+
+    def plot(self) -> go.Figure:
+        """The logits of a bit over all images, and its share of ones in each class; what there is of the two."""
+        from plotly.subplots import make_subplots
+
+        parts = [self.exemplars.plot()] if self.exemplars.counts is not None else []
+        parts += [self.shares.plot()] if self.shares is not None else []
+        if not parts:
+            figure = blank("share of images with bit = 1", "", height=150)
+            spread = {"array": [self.high - self.p], "arrayminus": [self.p - self.low], "color": INK}
+            figure.add_bar(x=[self.p], y=[f"bit {self.bit}"], orientation="h", marker_color=ONE, error_x=spread)
+            return figure.update_xaxes(range=[0, 1.005], tickformat=".0%")
+        if len(parts) == 1:
+            return parts[0]
+        figure = make_subplots(rows=2, row_heights=[part.layout.height for part in parts], vertical_spacing=0.2)
+        for row, part in enumerate(parts, start=1):
+            figure.add_traces(part.data, rows=row, cols=1)
+            for axis in ("xaxis", "yaxis"):
+                own = {k: v for k, v in part.layout[axis].to_plotly_json().items() if k not in ("anchor", "domain")}
+                figure.layout[axis if row == 1 else f"{axis}{row}"].update(own)
+            for shape in part.layout.shapes:  # the threshold, and the share of all
+                figure.add_vline(shape.x0, line=shape.line.to_plotly_json(), row=row, col=1)
+        figure.update_layout(template=template(), height=sum(part.layout.height for part in parts) + 40)
+        figure.update_traces(selector={"orientation": "h"}, showlegend=False)
+        return figure
 
 
 def describe_bit(

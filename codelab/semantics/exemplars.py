@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.compute as pc
 
 from codelab.core.codes import Codes
+from codelab.core.drawing import INK, ONE, ZERO, blank
 from codelab.core.errors import DataError, UsageError
-from codelab.core.result import Drawn, Result, Source
+from codelab.core.result import Result, Source
 from codelab.semantics.signatures import _class_sides
 from codelab.statistics.estimators import binary_entropy
 
@@ -29,7 +30,7 @@ class Contrast:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Exemplars(Drawn, Result):
+class Exemplars(Result):
     """Row numbers of images that show a bit.
 
     `one` and `zero` are the surest of each side, surest first; `threshold` the least sure, from the 0 side to the 1
@@ -40,8 +41,6 @@ class Exemplars(Drawn, Result):
 
     The line quotes how many images there are of each side, and how they were chosen.
     """
-
-    FIGURE: ClassVar = "margins"
 
     bit: int
     one: np.ndarray
@@ -63,9 +62,22 @@ class Exemplars(Drawn, Result):
         Raises:
             DataError: the codes have no logits.
         """
-        if self.counts is None:
+        if self.counts is None or self.edges is None:
             raise DataError("exemplars: there is nothing to plot without logits; export the codes with --logits")
-        return super().plot()
+        figure = blank(f"logit of bit {self.bit}", "images", height=190)
+        middle, width = (self.edges[:-1] + self.edges[1:]) / 2, float(self.edges[1] - self.edges[0])
+        for side, colour, name in ((middle < 0, ZERO, "bit = 0"), (middle > 0, ONE, "bit = 1")):
+            counts = self.counts[side]
+            figure.add_bar(
+                x=middle[side],
+                y=counts,
+                width=width,
+                name=f"{name} ({counts.sum():,} images)",
+                marker={"color": colour, "line": {"color": "white", "width": 0.5}},
+                hovertemplate="logit about %{x:.2f}: %{y} images<extra></extra>",
+            )
+        figure.add_vline(0, line={"color": INK, "width": 1.2})
+        return figure
 
     def to_frame(self) -> pd.DataFrame:
         """One row an image: `side`, `rank` in its list, `row`."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from codelab.core.codes import Codes
+from codelab.core.drawing import GREY, GRID, INK, ONE, blank, plain_name
 from codelab.core.errors import DataError
 from codelab.core.formats import number
-from codelab.core.result import Drawn, Result, Source
+from codelab.core.result import Result, Source
 from codelab.statistics.intervals import wilson_interval
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 
 def _class_sides(codes: Codes, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -30,7 +32,7 @@ def _class_sides(codes: Codes, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClassShares(Drawn, Result):
+class ClassShares(Result):
     """How often one bit is 1 in each class that occurs, arrays `[C]`, highest share first.
 
     `share` with its 95 % interval `low` to `high`, `n` items of the class, `classes` the names; `overall` is the
@@ -38,8 +40,6 @@ class ClassShares(Drawn, Result):
 
     The line quotes `overall`, and the classes with the highest and the lowest share.
     """
-
-    FIGURE: ClassVar = "class_shares"
 
     bit: int
     classes: tuple[str, ...]
@@ -59,6 +59,36 @@ class ClassShares(Drawn, Result):
 
         names = ("n", "share", "low", "high")
         return pd.DataFrame({"class": self.classes, **{name: getattr(self, name) for name in names}})
+
+    def plot(self, most: int = 40) -> go.Figure:
+        """Share of ones in each class with its 95 % interval; of many classes, the `most / 2` highest and lowest."""
+        keep = np.arange(len(self.share))
+        if len(keep) > most:
+            keep = np.concatenate([keep[: most // 2], keep[-(most // 2) :]])
+        keep = keep[::-1]  # Plotly draws the first bar lowest
+        share, low, high = self.share[keep], self.low[keep], self.high[keep]
+        figure = blank("share of images with bit = 1", "", height=90 + max(24 * len(keep), 60))
+        figure.add_bar(
+            y=np.arange(len(keep)),
+            x=share,
+            orientation="h",
+            marker_color=ONE,
+            error_x={"array": high - share, "arrayminus": share - low, "color": INK, "thickness": 1.2, "width": 3},
+            customdata=np.column_stack([self.n[keep], low, high]),
+            hovertemplate="%{x:.1%} of %{customdata[0]:d} images<br>95% interval %{customdata[1]:.1%} to "
+            "%{customdata[2]:.1%}<extra></extra>",
+        )
+        figure.add_vline(
+            self.overall,
+            line={"color": GREY, "width": 1.5, "dash": "dot"},
+            annotation={"text": f"all {self.overall:.0%}", "font": {"size": 11, "color": INK}, "yanchor": "bottom"},
+        )
+        names = [f"{plain_name(self.classes[i])}  {self.share[i]:.0%} " for i in keep]
+        figure.update_yaxes(tickvals=np.arange(len(keep)), ticktext=names, showgrid=False, ticks="")
+        figure.update_xaxes(range=[0, 1.005], dtick=0.25, tickformat=".0%", showgrid=True, gridcolor=GRID)
+        figure.update_layout(margin={"r": 24})  # room to write 100%
+        figure.update_layout(showlegend=False)
+        return figure
 
 
 def class_shares(codes: Codes, bit: int) -> ClassShares:

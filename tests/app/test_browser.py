@@ -13,9 +13,8 @@ import pytest
 from playwright.sync_api import expect
 
 from codelab.core.files import load
-from codelab.measures.class_information import class_information
+from codelab.measures.class_information import best_bits, class_information
 from codelab.neighbours.search import search
-from codelab.reporting.verdict import best_bits
 from tests.support.browser import chromium
 from tests.support.pictured import exported, shapes
 

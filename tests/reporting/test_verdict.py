@@ -5,8 +5,10 @@ import pytest
 
 from codelab.analysis import analyze
 from codelab.core.formats import ordinal
+from codelab.core.verdict import plain_reason
+from codelab.measures.class_information import best_bits
 from codelab.measures.pair_distances import pair_distances
-from codelab.reporting.verdict import best_bits, overall, plain_reason, verdicts
+from codelab.reporting.verdict import overall, verdicts
 from tests.support.synthetic import biased_bits, copied_bits, fair_bits, prototypes
 
 

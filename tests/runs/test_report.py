@@ -9,7 +9,7 @@ import pytest
 
 from codelab import DataError, UsageError
 from codelab.cli.main import main
-from codelab.reporting import figures
+from codelab.core import drawing
 from codelab.runs.figures import COLOURS, DASHES, MOST, Line, Panel, axis_of, curves
 from codelab.runs.readings import read_run, read_runs
 from codelab.runs.report import write_run_report
@@ -146,7 +146,7 @@ class TestFigures:
     def test_alarms_are_bands_from_the_reading_before(self, collapsed):
         (band,) = curves(self.PANEL, [read_run(collapsed)]).layout.shapes
         assert (band.type, band.x0, band.x1, band.name, band.showlegend) == ("rect", 29, 40, "alarm", True)
-        assert band.fillcolor == figures.VERMILLION
+        assert band.fillcolor == drawing.VERMILLION
 
     def test_alarms_that_come_and_go_are_no_flood_of_shapes(self, tmp_path):
         rows = [{"step": i + 1, "entropy": 0.5, "warning": SPOKEN if i % 3 == 0 else None} for i in range(6000)]
@@ -195,7 +195,7 @@ class TestFigures:
     def test_thirty_styles_and_none_for_chance_or_limits(self):
         styles = {(COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)]) for i in range(30)}
         assert len(styles) == 30
-        assert not {figures.GREY, figures.VERMILLION} & set(COLOURS)
+        assert not {drawing.GREY, drawing.VERMILLION} & set(COLOURS)
         assert "dot" not in DASHES
 
     def test_resets_that_all_runs_share_are_drawn_once(self, tmp_path):

@@ -47,7 +47,7 @@ def test_with_results_nothing_is_measured_again(codes, monkeypatch):
         raise AssertionError("measured again")
 
     for name in ("bit_usage", "class_information"):
-        monkeypatch.setattr(sys.modules["codelab.one_bit"], name, refuse)
+        monkeypatch.setattr(sys.modules["codelab.semantics.describe"], name, refuse)
     assert codelab.describe_bit(codes, 2, results=results).bit == 2
 
 
