@@ -38,7 +38,7 @@ _HOME = {
     "channel": "measures.channel",
     "view_channels": "measures.channel",
     "channel_of_views": "measures.channel",
-    "factors": "measures.disentanglement",
+    "factors": "measures.factors",
     "analyze_parts": "analysis",
     "geometry": "features.geometry",
     "pair_distances": "measures.pair_distances",

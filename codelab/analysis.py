@@ -27,7 +27,7 @@ from codelab.measures.class_log_odds import class_log_odds
 from codelab.measures.code_length import code_length, total_correlation
 from codelab.measures.collisions import collisions
 from codelab.measures.degrees_of_freedom import degrees_of_freedom
-from codelab.measures.disentanglement import factors
+from codelab.measures.factors import factors
 from codelab.measures.joint_information import joint_information
 from codelab.measures.pair_distances import pair_distances
 from codelab.retrieval.shorter import smaller_code

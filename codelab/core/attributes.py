@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -105,6 +107,38 @@ def attribute_names(codes: Codes) -> list[str]:
         if len(sizes) > 1 and sizes.mean() >= REPEATS and not again:
             names.append(name)
     return names
+
+
+def group_numbers(values: Iterable[Any] | pa.ChunkedArray) -> np.ndarray:
+    """int64 `[N]`, equal where the values are, in order of first appearance; an item without a value is its own group.
+
+    Args:
+        values: `[N]`, or an item column; None, NaN and the empty text are no value.
+
+    Example:
+        >>> group_numbers(["a", None, "b", "a", None]).tolist()
+        [0, 1, 2, 0, 3]
+    """
+    rows = values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else values
+    number: dict[Any, int] = {}
+    keys = ((i, None) if v is None or v == "" or v != v else v for i, v in enumerate(rows))
+    return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
+
+
+def group_column(codes: Codes, groups: str | Sequence[Any] | np.ndarray | None) -> np.ndarray | None:
+    """`group_numbers` of an item column, or of one value an item; None for None.
+
+    Raises:
+        UsageError: no such column, or not one value an item.
+    """
+    if groups is None:
+        return None
+    if isinstance(groups, str) and groups not in codes.items.column_names:
+        raise UsageError(f"groups={groups!r}: these codes have {', '.join(codes.attributes) or 'no attributes'}")
+    numbers = group_numbers(codes.items[groups] if isinstance(groups, str) else groups)
+    if len(numbers) != len(codes):
+        raise UsageError(f"groups: found {len(numbers)} values, expected one for each of {len(codes)} codes")
+    return numbers
 
 
 SAME_THING = ("emoji", "group", "identity")

@@ -23,7 +23,7 @@ def lower_medians(features: Features, columns: np.ndarray, *, block: int, advanc
     time from counts: three passes, memory that does not depend on N, and the same answer for any block size.
 
     Example:
-        >>> from codelab.binarize_features import open_features
+        >>> from codelab.features.sources import open_features
         >>> values = open_features(np.array([[3.0], [-1.0], [2.0], [5.0]]))
         >>> lower_medians(values, np.array([0]), block=2, advance=lambda rows: None).tolist()
         [2.0]

@@ -9,14 +9,16 @@ import numpy as np
 from scipy import special
 
 from codelab.core.codes import Codes
-from codelab.core.errors import DataError, UsageError
+from codelab.core.errors import DataError
 from codelab.core.formats import number
 from codelab.core.result import Result, Source
+from codelab.features.moments import block_moments
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ROWS = 1 << 15
+"""Rows in memory at a time in float64: 200 MB at 768 dimensions."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,9 +64,12 @@ def geometry(features: np.ndarray | Codes, *, device: str = "cpu") -> Geometry:
         device: `cpu`, or `cuda` to do the products on the GPU.
 
     Returns:
-        `explained_variance[i]`, the share of variance in the first i + 1 directions;
-        `d_eff` = (sum l)^2 / sum l^2; `r_eff` = exp(entropy of l / sum l), l the eigenvalues of the covariance;
-        `rank_me`, the same exponential for the singular values of the features themselves, uncentred.
+        See `Geometry`. With l the eigenvalues of the covariance and s the singular values of the uncentred features,
+
+            explained_variance_i = sum_{j <= i} l_j / sum_j l_j
+            d_eff   = (sum_j l_j)^2 / sum_j l_j^2
+            r_eff   = exp(-sum_j p_j ln p_j),    p_j = l_j / sum l
+            rank_me = exp(-sum_j q_j ln q_j),    q_j = s_j / sum s
 
     Raises:
         DataError: no features, fewer than 2 items, NaN or infinite values, or all items alike.
@@ -91,7 +96,10 @@ def geometry(features: np.ndarray | Codes, *, device: str = "cpu") -> Geometry:
     n, dimensions = features.shape
     if n < 2:
         raise DataError(f"geometry: found {n} items, expected at least 2")
-    mean, second = _moments(features, device)
+    blocks = (features[start : start + ROWS] for start in range(0, n, ROWS))
+    found = block_moments(blocks, covariance=True, device=device)
+    mean, second = found.mean, found.covariance
+    assert second is not None  # noqa: S101  it was asked for
     if not np.isfinite(second).all():
         bad = np.argwhere(~np.isfinite(features))
         row, column = bad[0] if len(bad) else (0, 0)
@@ -112,39 +120,6 @@ def geometry(features: np.ndarray | Codes, *, device: str = "cpu") -> Geometry:
         n=n,
         dimensions=dimensions,
     )
-
-
-def _moments(features: np.ndarray, device: str) -> tuple[np.ndarray, np.ndarray]:
-    """Mean `[d]` and covariance `[d, d]` in float64, a block of rows at a time.
-
-    Products are of what is left without the first row, so a large offset costs no digits.
-    """
-    first = features[0].astype(np.float64)
-    if device == "cpu":
-        total, products = np.zeros(features.shape[1]), np.zeros((features.shape[1], features.shape[1]))
-        for start in range(0, len(features), ROWS):
-            rows = features[start : start + ROWS].astype(np.float64) - first
-            total += rows.sum(axis=0)
-            products += rows.T @ rows
-        mean, second = total / len(features), products / len(features)
-        return first + mean, second - np.outer(mean, mean)
-    import torch
-
-    try:
-        torch.empty(0, device=device, dtype=torch.float64)
-    except (RuntimeError, AssertionError, TypeError):
-        if not device.startswith("cuda") or torch.cuda.is_available():
-            raise UsageError(f"device {device!r}: expected 'cpu', or 'cuda' where there is one") from None
-        raise UsageError(f"device {device!r}: torch finds no CUDA device here, expected 'cpu'") from None
-    shift = torch.from_numpy(first).to(device)
-    sums = torch.zeros(features.shape[1], dtype=torch.float64, device=device)
-    products_t = torch.zeros(features.shape[1], features.shape[1], dtype=torch.float64, device=device)
-    for start in range(0, len(features), ROWS):
-        block = torch.from_numpy(features[start : start + ROWS]).to(device, torch.float64) - shift
-        sums += block.sum(dim=0)
-        products_t += block.T @ block
-    mean, second = (sums / len(features)).cpu().numpy(), (products_t / len(features)).cpu().numpy()
-    return first + mean, second - np.outer(mean, mean)
 
 
 def _spectrum(matrix: np.ndarray) -> np.ndarray:

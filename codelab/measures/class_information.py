@@ -18,7 +18,7 @@ from codelab.core.result import PerBit, Result, Source
 from codelab.core.verdict import ALPHA, Verdict, counted
 from codelab.statistics.counts import ClassCounts, StrataCounts
 from codelab.statistics.estimators import binary_entropy, expected_information, table_information
-from codelab.statistics.nulls import false_discovery, pair_null, permutation_p_value, permuted_information
+from codelab.statistics.nulls import false_discovery, fitted_p_value, pair_null, permuted_information
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -248,13 +248,9 @@ def _p_values(
         return pair_null(ones[0], sizes[0, :1], tables[0, 0], int(totals[0]))[1]
     p_value = np.ones(len(plugin))
     generator = np.random.default_rng(seed)
-    weights = totals / totals.sum()
-    present = [size[size > 0] for size in sizes]
     for bit in np.flatnonzero(((ones > 0) & (ones < totals[:, None])).any(axis=0)):
-        null = np.zeros(permutations)
-        for s, weight in enumerate(weights):
-            null += weight * permuted_information(int(ones[s, bit]), present[s], permutations, generator)
-        p_value[bit] = permutation_p_value(plugin[bit], null, expectation[bit])
+        null = permuted_information(ones[:, bit], sizes, permutations, generator)
+        p_value[bit] = fitted_p_value(plugin[bit], null, expectation[bit])
     return p_value
 
 

@@ -15,7 +15,7 @@ from codelab.core.formats import number, p_phrase
 from codelab.core.result import Result, Source
 from codelab.kernels.counting import class_counts
 from codelab.statistics.estimators import expected_joint_information, xlog2x
-from codelab.statistics.nulls import permutation_p_value
+from codelab.statistics.nulls import fitted_p_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +134,7 @@ def joint_information(
         information=corrected,
         plugin=plugin,
         chosen_on=chosen_on,
-        p_value=permutation_p_value(plugin[-1], null, expected),
+        p_value=fitted_p_value(plugin[-1], null, expected),
         class_entropy=float(-xlog2x(shares).sum()),
         of=target.text,
         chosen_items=len(halves[0]),

@@ -13,12 +13,10 @@ from codelab.core.formats import number
 from codelab.core.result import Result, Source
 from codelab.neighbours.search import ranked
 from codelab.retrieval.ranking import Ranking
+from codelab.statistics.intervals import Members, cluster_bootstrap, mean_of_classes, percentiles
 
 if TYPE_CHECKING:
     import pandas as pd
-
-DRAWS = 1 << 22
-"""Resampled values held at a time."""
 
 _DISTANCE = {"codes": "Hamming", "features": "cosine"}
 
@@ -142,15 +140,18 @@ def summarise(
     if not counted.any():
         raise DataError(f"{measure}: none of the {len(values)} queries has {lacking} in the database")
     kept = values[counted]
-    members = _membership(ranking, counted)
-    per_class = members.means(kept, np.ones(len(kept)))
-    value = kept.mean() if averaging.average == "query" else _mean(per_class)
+    members = Members.of(ranking.queries.labels[counted], len(ranking.queries.classes))
+    per_class = members.means(kept)
+    value = kept.mean() if averaging.average == "query" else mean_of_classes(per_class)
+    draws = cluster_bootstrap(
+        kept, members, average=averaging.average, resamples=averaging.bootstrap, seed=averaging.seed
+    )
     return RetrievalResult(
         source=ranking.source(ranking.database),
         seed=averaging.seed,
         measure=measure,
         value=float(value),
-        interval=_interval(kept, members, averaging),
+        interval=percentiles(draws[:, int(averaging.average == "class")], averaging.confidence),
         confidence=averaging.confidence,
         bootstrap=averaging.bootstrap,
         per_query=values,
@@ -177,48 +178,5 @@ def class_average(ranking: Ranking, values: np.ndarray, average: str) -> float:
     counted = ~np.isnan(values)
     if average == "query":
         return float(values[counted].mean())
-    return _mean(_membership(ranking, counted).means(values[counted], np.ones(int(counted.sum()))))
-
-
-@dataclass(frozen=True)
-class _Members:
-    """Which query is in which class, as pairs: with several labels a query is in several pairs."""
-
-    queries: np.ndarray
-    classes: np.ndarray
-    n_classes: int
-
-    def means(self, values: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """Mean of each class `[C]`, query i counted `times[i]` times; NaN where a class has no queries."""
-        times = times[self.queries]
-        sizes = np.bincount(self.classes, times, self.n_classes)
-        sums = np.bincount(self.classes, times * values[self.queries], self.n_classes)
-        return np.divide(sums, sizes, out=np.full(self.n_classes, np.nan), where=sizes > 0)
-
-
-def _membership(ranking: Ranking, counted: np.ndarray) -> _Members:
-    """The classes of the queries that count."""
-    labels = ranking.queries.labels[counted]
-    queries, classes = np.nonzero(labels) if ranking.queries.multilabel else (np.arange(len(labels)), labels)
-    return _Members(queries, classes, len(ranking.queries.classes))
-
-
-def _mean(per_class: np.ndarray) -> float:
-    return float(per_class[~np.isnan(per_class)].mean())
-
-
-def _interval(values: np.ndarray, members: _Members, averaging: Averaging) -> tuple[float, float]:
-    """Percentile bootstrap: the queries resampled with replacement."""
-    generator = np.random.default_rng(averaging.seed)
-    n, draws = len(values), np.empty(averaging.bootstrap)
-    step = max(1, DRAWS // n)
-    for start in range(0, len(draws), step):
-        rows = generator.integers(0, n, (min(step, len(draws) - start), n), dtype=np.int32)
-        part = slice(start, start + len(rows))
-        if averaging.average == "query":
-            draws[part] = values[rows].mean(axis=1)
-        else:
-            draws[part] = [_mean(members.means(values, np.bincount(r, minlength=n).astype(float))) for r in rows]
-    tail = (1 - averaging.confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return float(low), float(high)
+    members = Members.of(ranking.queries.labels[counted], len(ranking.queries.classes))
+    return mean_of_classes(members.means(values[counted]))

@@ -1,4 +1,4 @@
-"""Intervals: Wilson's of a share, and averages with a cluster bootstrap."""
+"""Intervals: Wilson's for a share, the normal one for a mean, the cluster bootstrap for averages over items and classes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
-from scipy.stats import binomtest
+
+CONFIDENCE = 0.95
+RESAMPLES = 1000
 
 
-def wilson_interval(ones: np.ndarray, n: np.ndarray | int, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+def wilson_interval(
+    ones: np.ndarray | int, n: np.ndarray | int, confidence: float = CONFIDENCE
+) -> tuple[np.ndarray, np.ndarray]:
     """Score interval of a share: `ones` of `n`; (0, 1) where n = 0.
+
+        (k + z^2 / 2) / (n + z^2)  +-  z / (n + z^2) sqrt(k (n - k) / n + z^2 / 4)
+
+    with k ones and z the normal quantile.
 
     Source: Wilson 1927; Brown, Cai & DasGupta 2001.
 
@@ -28,8 +36,93 @@ def wilson_interval(ones: np.ndarray, n: np.ndarray | int, confidence: float = 0
     return low, high
 
 
-CONFIDENCE = 0.95
-RESAMPLES = 1000
+def normal_half_width(values: np.ndarray) -> float:
+    """Half the width of the 95 % interval of the mean of independent values: 1.96 standard errors.
+
+    Example:
+        >>> round(normal_half_width(np.array([1.0, 2.0, 3.0, 4.0])), 3)
+        1.265
+    """
+    return 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """Which item is in which class, as pairs of numbers `[P]`: an item with several labels is in several pairs."""
+
+    items: np.ndarray
+    classes: np.ndarray
+    n_classes: int
+
+    @classmethod
+    def of(cls, labels: np.ndarray, n_classes: int | None = None) -> Members:
+        """From class numbers `[N]` (-1 = none) or bool `[N, C]`."""
+        if labels.ndim == 2:
+            items, classes = np.nonzero(labels)
+            return cls(items, classes, labels.shape[1])
+        items = np.flatnonzero(labels >= 0)
+        return cls(items, labels[items], int(labels.max(initial=-1)) + 1 if n_classes is None else n_classes)
+
+    def means(self, values: np.ndarray, times: np.ndarray | None = None) -> np.ndarray:
+        """Mean of `values` `[N]` in each class, `[C]`, item i counted `times[i]` often; NaN for a class without items."""
+        times = np.ones(len(self.items)) if times is None else times[self.items]
+        sizes = np.bincount(self.classes, times, self.n_classes)
+        sums = np.bincount(self.classes, times * values[self.items], self.n_classes)
+        return np.divide(sums, sizes, out=np.full(self.n_classes, np.nan), where=sizes > 0)
+
+
+def mean_of_classes(per_class: np.ndarray) -> float:
+    """Mean over the classes that have a mean; NaN where none has."""
+    known = per_class[~np.isnan(per_class)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def cluster_bootstrap(
+    values: np.ndarray,
+    members: Members,
+    groups: np.ndarray | None = None,
+    *,
+    average: str = "both",
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> np.ndarray:
+    """Averages of `values` over resampled groups of items: `[resamples, 2]`, over items and over classes.
+
+    Items of one group rise and fall together, so whole groups are drawn, with replacement, as many as there are.
+
+    Args:
+        values: `[N]`.
+        members: the classes of the items.
+        groups: group numbers `[N]`; None: each item is a group of its own.
+        average: `query` or `class` leaves the other column NaN, and saves its time.
+        resamples: how many.
+        seed: of the draws.
+
+    Source: Efron 1979; clusters: Davison & Hinkley 1997, section 3.8.
+
+    Example:
+        >>> draws = cluster_bootstrap(np.array([0.0, 1.0]), Members.of(np.array([0, 1])), resamples=200)
+        >>> sorted(set(draws[:, 0].tolist()))
+        [0.0, 0.5, 1.0]
+    """
+    unit = None if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+    units = len(values) if unit is None else int(unit.max()) + 1
+    generator = np.random.default_rng(seed)
+    draws = np.full((resamples, 2), np.nan)
+    for draw in draws:
+        drawn = np.bincount(generator.integers(0, units, units, dtype=np.int32), minlength=units).astype(np.float64)
+        times = drawn if unit is None else drawn[unit]
+        if average != "class":
+            draw[0] = times @ values / times.sum()
+        if average != "query":
+            draw[1] = mean_of_classes(members.means(values, times))
+    return draws
+
+
+def percentiles(draws: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The middle share `confidence` of draws `[R]`."""
+    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +140,13 @@ class Averages:
 
 
 def averages(values: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 0) -> Averages:
-    """The means and their intervals.
+    """The two means and their intervals.
 
-    Intervals are percentiles of a bootstrap of the images; over images Wilson's where every value is right or wrong.
-    Images of one group rise and fall together, so that with `groups` whole groups are resampled.
+    Intervals are percentiles of `cluster_bootstrap`; over images Wilson's where every value is right or wrong.
 
     Args:
         values: bool or numbers `[N]`.
-        labels: class numbers `[N]`, 0 or more; classes without an image do not count.
+        labels: class numbers `[N]`, or bool `[N, C]`; classes without an image do not count.
         groups: group numbers `[N]`, or None.
         seed: of the bootstrap.
 
@@ -63,32 +155,17 @@ def averages(values: np.ndarray, labels: np.ndarray, groups: np.ndarray | None =
         >>> found.value, found.class_value, [round(v, 2) for v in found.interval]
         (0.75, 0.5, [0.3, 0.95])
     """
-    unit = np.arange(len(values)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    units, classes = int(unit.max()) + 1, int(labels.max()) + 1
-    generator = np.random.default_rng(seed)
-    drawn = np.empty((RESAMPLES, 2))
-    for i in range(RESAMPLES):
-        times = np.bincount(generator.integers(0, units, units), minlength=units)[unit]
-        drawn[i] = _means(values, labels, times, classes)
-    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
-    value, class_value = _means(values, labels, np.ones(len(values)), classes)
-    interval, what = (float(low[0]), float(high[0])), "images" if groups is None else "groups"
+    members = Members.of(labels)
+    draws = cluster_bootstrap(values, members, groups, seed=seed)
+    interval, what = percentiles(draws[:, 0]), "images" if groups is None else "groups"
     how = f"{RESAMPLES:,} bootstrap resamples of the test {what}"
     if groups is None and values.dtype == bool:
-        wilson = binomtest(int(values.sum()), len(values)).proportion_ci(CONFIDENCE, method="wilson")
-        interval, how = (float(wilson.low), float(wilson.high)), f"Wilson's over images, {how} over classes"
+        low, high = wilson_interval(int(values.sum()), len(values))
+        interval, how = (float(low), float(high)), f"Wilson's over images, {how} over classes"
     return Averages(
-        value=value,
+        value=float(values.mean()),
         interval=interval,
-        class_value=class_value,
-        class_interval=(float(low[1]), float(high[1])),
+        class_value=mean_of_classes(members.means(values)),
+        class_interval=percentiles(draws[:, 1]),
         how=f"{CONFIDENCE:.0%} intervals: {how}",
     )
-
-
-def _means(values: np.ndarray, labels: np.ndarray, times: np.ndarray, classes: int) -> tuple[float, float]:
-    """The two means, image i counted `times[i]` often."""
-    sizes = np.bincount(labels, times, classes)
-    sums = np.bincount(labels, times * values, classes)
-    present = sizes > 0
-    return float(sums.sum() / sizes.sum()), float((sums[present] / sizes[present]).mean())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from codelab.core.attributes import group_numbers
 from codelab.core.checks import check_choice
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
@@ -17,7 +18,6 @@ from codelab.retrieval.measures import knn_accuracy, precision_at_k, retrieval_m
 from codelab.retrieval.ranking import rank
 from codelab.retrieval.summary import Averaging, RetrievalResult, summarise
 from codelab.statistics.intervals import Averages, averages
-from codelab.statistics.splits import group_numbers
 from training.evaluation.probes import ProbeResult, linear_probe, mlp_probe
 from training.evaluation.sets import Sets
 

@@ -14,8 +14,9 @@ from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
 from codelab import DataError, UsageError
+from codelab.core.attributes import group_numbers
 from codelab.statistics.intervals import averages
-from codelab.statistics.splits import group_numbers, held_out_part
+from codelab.statistics.splits import held_out_part
 from training.evaluation import classifiers
 from training.evaluation.classifiers import (
     Standard,

@@ -16,12 +16,17 @@ from codelab.core.errors import DataError, UsageError
 from codelab.core.result import Result, Source
 from codelab.kernels.counting import class_counts
 from codelab.statistics.estimators import binary_entropy, expected_information, table_information, xlog2x
+from codelab.statistics.nulls import permutation_p_value
+from codelab.statistics.splits import half
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAIRS = 20_000
 """Pairs of images behind the topographic similarity."""
+
+CLOSE = 1e-3
+"""Logits of naive Bayes nearer than this in float32 are compared again in float64."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,7 +144,7 @@ def factors(
         score=real,
         control=null.mean(axis=0),
         control_high=np.quantile(null, 0.95, axis=0),
-        p_value=(1 + (null >= real - 1e-12).sum(axis=0)) / (1 + permutations),
+        p_value=permutation_p_value(real, null),
         permutations=permutations,
     )
 
@@ -164,27 +169,30 @@ class _Scorer:
     def __init__(self, codes: Codes, columns: list[Labelling], generator: np.random.Generator) -> None:
         self.codes, self.columns = codes, columns
         self.chance: dict[int, np.ndarray] = {}
-        n = len(codes)
-        self.bits = unpack_bits(codes.packed, codes.bits)
-        self.entropy = binary_entropy(self.bits.mean(axis=0))
+        n, bits = len(codes), unpack_bits(codes.packed, codes.bits)
+        self.entropy = binary_entropy(bits.mean(axis=0))
         shares = [np.bincount(c.labels[c.labels >= 0]) / max((c.labels >= 0).sum(), 1) for c in columns]
         self.factor_entropy = np.array([-xlog2x(s).sum() for s in shares])
-        self.held_out = generator.permutation(n) < n // 2
+        # the inverse of the permutation says the place of each item, and the first half of the places is held out
+        held_out = half(np.argsort(generator.permutation(n)))
+        self.fitted, self.held_out = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+        self.packed = codes.packed[self.fitted], codes.packed[self.held_out]
+        self.held_out_bits = bits[held_out].astype(np.float32)
         first, second = generator.integers(0, n, (2, PAIRS))
         kept = first != second
         self.first, self.second = first[kept], second[kept]
-        self.distance = _ranks((self.bits[self.first] != self.bits[self.second]).sum(axis=1))
+        self.distance = _ranks((bits[self.first] != bits[self.second]).sum(axis=1))
 
     def information(self, order: np.ndarray) -> np.ndarray:
-        return self._tables(order)[0]
+        """Corrected information of each bit and factor, `[B, F]`."""
+        return np.stack([self._of_factor(f, order)[0] for f in range(len(self.columns))], axis=1)
 
     def scores(self, order: np.ndarray) -> tuple[list[tuple[str, str]], np.ndarray]:
-        information, accuracy = self._tables(order)
-        # as counted: corrected values of shuffled data leave one bit above 0 by luck, which then scores 1 alone
-        importance = np.maximum(
-            information + np.stack([self.chance[f] for f in range(len(self.columns))], axis=1), 0.0
-        )
-        above = np.maximum(information, 0.0)
+        """Measure and factor of each score, and the scores."""
+        found = [self._of_factor(f, order) for f in range(len(self.columns))]
+        information, accuracy = (np.stack([one[i] for one in found], axis=1) for i in (0, 1))
+        # as counted: corrected values of shuffled data leave one bit above 0 by chance, which then scores 1 alone
+        importance = np.maximum(information + np.stack(list(self.chance.values()), axis=1), 0.0)
         rows: list[tuple[str, str]] = []
         values: list[float] = []
 
@@ -200,59 +208,73 @@ class _Scorer:
             add("mig", column.text, (top[0, f] - top[second, f]) / self.factor_entropy[f])
             add("sap", column.text, sure[0, f] - sure[second, f])
             add("completeness", column.text, complete[f] if weight[f] > 0 else 0.0)
-            add("informativeness", column.text, self._read(column.labels[order]))
+            add("informativeness", column.text, found[f][2])
         per_bit = importance.sum(axis=1)
         total = per_bit.sum()
         parted = (per_bit * (1 - _relative_entropy(importance))).sum() / total if total > 0 else 0.0
         add("disentanglement", "all", parted)
-        best = np.sort(above, axis=1)[:, ::-1]
+        best = np.sort(np.maximum(information, 0.0), axis=1)[:, ::-1]
         used = self.entropy > 0
         gap = (best[used, 0] - best[used, 1]) / self.entropy[used]
         add("positional", "all", gap.mean() if used.any() else 0.0)
         add("topographic", "all", self._topographic(order))
         return rows, np.array(values)
 
-    def _tables(self, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Corrected information, and accuracy of the best guess from one bit, `[B, F]`."""
-        information, accuracy = np.zeros((2, self.codes.bits, len(self.columns)))
-        for f, column in enumerate(self.columns):
-            labels = column.labels[order]
-            known = labels >= 0
-            class_n = np.bincount(labels[known], minlength=len(column.names))
-            ones = class_counts(self.codes.packed, self.codes.bits, labels, len(column.names))
-            present = class_n > 0
-            ones, class_n = ones[present], class_n[present]
-            if f not in self.chance:  # the first order is the images' own; missing values move it little in others
-                self.chance[f] = expected_information(ones.sum(axis=0), class_n)
-            information[:, f] = table_information(ones.T, class_n) - self.chance[f]
-            right = ones.max(axis=0) + (class_n[:, None] - ones).max(axis=0)
-            accuracy[:, f] = right / class_n.sum()
-        return information, accuracy
-
-    def _read(self, labels: np.ndarray) -> float:
-        """Share of held-out images whose label naive Bayes finds."""
-        known = labels >= 0
-        train, test = known & ~self.held_out, known & self.held_out
-        if not train.any() or not test.any():
-            return 0.0
+    def _of_factor(self, f: int, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """Corrected information `[B]`, accuracy of the best guess from one bit `[B]`, and accuracy of naive Bayes."""
+        labels = self.columns[f].labels[order]
         n_classes = int(labels.max()) + 1
-        class_n = np.bincount(labels[train], minlength=n_classes)
-        ones = class_counts(self.codes.packed[train], self.codes.bits, labels[train], n_classes)
+        parts = [labels[self.fitted], labels[self.held_out]]
+        sizes = [np.bincount(part[part >= 0], minlength=n_classes) for part in parts]
+        counts = [
+            class_counts(p, self.codes.bits, part, n_classes) for p, part in zip(self.packed, parts, strict=True)
+        ]
+        read = self._read(parts[1], counts[0], sizes[0])
+        ones, class_n = counts[0] + counts[1], sizes[0] + sizes[1]
+        present = class_n > 0
+        ones, class_n = ones[present], class_n[present]
+        if f not in self.chance:  # the first order is the images' own; missing values move it little in others
+            self.chance[f] = expected_information(ones.sum(axis=0), class_n)
+        right = ones.max(axis=0) + (class_n[:, None] - ones).max(axis=0)
+        return table_information(ones.T, class_n) - self.chance[f], right / class_n.sum(), read
+
+    def _read(self, labels: np.ndarray, ones: np.ndarray, class_n: np.ndarray) -> float:
+        """Share of held-out images whose label is the one that naive Bayes finds most likely:
+
+            log P(c | z) = log n_c / n + sum_b z_b log p_cb + (1 - z_b) log(1 - p_cb) + constant,
+            p_cb = (n_cb + 1/2) / (n_c + 1),
+
+        with n_c fitted images in class c and n_cb of them with bit b; so all classes are one product of matrices.
+
+        Args:
+            labels: of the held-out images, -1 = none.
+            ones: n_cb, `[C, B]`.
+            class_n: n_c, `[C]`.
+        """
+        known = labels >= 0
+        if not class_n.any() or not known.any():
+            return 0.0
         p = (ones + 0.5) / (class_n[:, None] + 1)
-        prior = np.log((class_n + 1e-9) / class_n.sum())
-        logits = self.bits[test] @ np.log(p / (1 - p)).T + np.log(1 - p).sum(axis=1) + prior
-        return float((logits.argmax(axis=1) == labels[test]).mean())
+        prior = np.log((class_n + 1e-9) / class_n.sum()) + np.log(1 - p).sum(axis=1)
+        weight = np.log(p / (1 - p)).T
+        logits = self.held_out_bits @ weight.astype(np.float32) + prior.astype(np.float32)
+        found = logits.argmax(axis=1)
+        close = np.flatnonzero((logits > logits.max(axis=1, keepdims=True) - CLOSE).sum(axis=1) > 1)
+        found[close] = (self.held_out_bits[close] @ weight + prior).argmax(axis=1)
+        return float((found == labels)[known].mean())
 
     def _topographic(self, order: np.ndarray) -> float:
+        """Spearman correlation of the codes' distances and the shares of factors that differ."""
         differ, known = np.zeros((2, len(self.first)))
         for column in self.columns:
-            a, b = column.labels[order][self.first], column.labels[order][self.second]
+            labels = column.labels[order]
+            a, b = labels[self.first], labels[self.second]
             both = (a >= 0) & (b >= 0)
             known += both
             differ += both & (a != b)
-        told = known > 0
-        meaning = _ranks(differ[told] / known[told])
-        code = self.distance[told]
+        counted = known > 0
+        meaning = _ranks(differ[counted] / known[counted])
+        code = self.distance[counted]
         if len(code) < 2 or np.ptp(meaning) == 0 or np.ptp(code) == 0:
             return 0.0
         return float(np.corrcoef(code, meaning)[0, 1])
@@ -265,7 +287,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def _relative_entropy(importance: np.ndarray) -> np.ndarray:
-    """Entropy of each row made to sum to 1, over the most it can be; 1 where the row is 0 (it tells of nothing)."""
+    """Entropy of each row's shares, divided by the largest it can be; 1 for a row of zeros."""
     whole = importance.sum(axis=1, keepdims=True)
     shares = np.divide(importance, whole, out=np.zeros_like(importance), where=whole > 0)
     most = np.log(max(importance.shape[1], 2))
