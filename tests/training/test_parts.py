@@ -10,7 +10,7 @@ import pytest
 from codelab import UsageError
 from codelab.cli.main import main
 from codelab.images.encoder import Encoder
-from tests.training.test_loop import TINY, image_set
+from tests.support.training_runs import TINY, image_set
 from training.evaluate import main as evaluate
 from training.loop import fit
 from training.parts import held_out_as, held_out_rows, parts

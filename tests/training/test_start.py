@@ -8,7 +8,7 @@ import torch
 from codelab import UsageError
 from codelab.cli.main import main
 from codelab.images.encoder import Encoder, EncoderConfig
-from tests.training.test_loop import TINY, image_set, rows
+from tests.support.training_runs import TINY, image_set, rows
 from training.config import load_config
 from training.loop import fit
 from training.network import starting_encoder
