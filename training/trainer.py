@@ -1,4 +1,4 @@
-"""A run's student, teacher and optimiser, and one step of them: schedules, loss, gradient, update, teacher."""
+"""Student, teacher and optimiser of a run, and one training step: schedules, loss, gradient, update, teacher."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Run:
         groups = [{"params": decayed, "decays": True}, {"params": others, "decays": False}]
         self.optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=0.0, fused=True)
         self.monitor = Monitor(coding_rate_max(config.batch, config.bits, config.eps2))
-        self.model: nn.Module = self.student  # what the gradients of all processes are averaged in
+        self.model: nn.Module = self.student  # the module that averages gradients over processes
 
     def prepare(self) -> None:
         """Share gradients with the other processes, and compile the backbones where the config says so."""
@@ -131,7 +131,7 @@ class Run:
         bad = clip_gradients(list(self.student.parameters()), config.clip, by=config.clip_by)
         for group in self.optimizer.param_groups:
             group["lr"], group["weight_decay"] = lr, decay if group["decays"] else 0.0
-        # The fused step is skipped on the device where this is 1, as a GradScaler has it: nothing waits for the host.
+        # The fused step is skipped on the device where this is 1, as with a GradScaler: nothing waits for the host.
         self.optimizer.found_inf, self.optimizer.grad_scale = bad, None  # type: ignore[attr-defined]
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -204,7 +204,7 @@ class Run:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
 
     def _probe(self) -> None:
-        """A pass of every kind the run will make, for the compiler."""
+        """One pass of every kind that the run will make, for the compiler."""
         share = self.config.batch // distributed.world()
         side = self.config.store_size
         index = torch.arange(share, device=self.device)
@@ -213,7 +213,7 @@ class Run:
         kept = [buffer.clone() for buffer in buffers]
         self.backward(0, Batch(index, pixels))
         self.optimizer.zero_grad()
-        for buffer, before in zip(buffers, kept, strict=True):  # a compiled run is the same as another
+        for buffer, before in zip(buffers, kept, strict=True):  # so that a compiled run equals an uncompiled one
             buffer.copy_(before)
 
     def reset(self, epoch: int) -> None:
@@ -226,7 +226,7 @@ class Run:
         self.monitor.forget_codes()
         self.resets = [*self.resets, self.step]
 
-    # -- what is kept -----------------------------------------------------------------------------------------------
+    # -- state -----------------------------------------------------------------------------------------------
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -238,10 +238,10 @@ class Run:
         checkpoint.save(path, self.config, self.modules, self.optimizer, header)
 
     def load(self, path: Path) -> None:
-        """Go back to what `save` kept; see `checkpoint.load` for what else can be wrong.
+        """Go back to the state that `save` wrote; for other errors see `checkpoint.load`.
 
         Raises:
-            UsageError: the images are not those of before: the batches would be others.
+            UsageError: the images have changed, so the batches would be others.
         """
         header = checkpoint.load(path, self.config, self.modules, self.optimizer)
         checkpoint.same_images(path, header, self.data.fingerprint)

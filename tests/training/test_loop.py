@@ -134,6 +134,27 @@ class TestResume:
         fit(halves, images=image_set(40), resume=True, show=False)
         same_tensors(whole / "checkpoint.safetensors", tmp_path / "halves" / "checkpoint.safetensors")
 
+    @pytest.mark.parametrize(
+        ("resume", "fresh", "go_on"),
+        [
+            (False, False, "go on with --resume"),
+            (False, True, "go on with --resume in place of --fresh"),
+            (True, False, "the same call goes on from there"),
+            (True, True, "the same call without --fresh goes on from there"),
+        ],
+    )
+    def test_an_interrupted_run_says_how_to_go_on(self, tmp_path, monkeypatch, resume, fresh, go_on):
+        step = Run.train_step
+
+        def stopping(self, *arguments):
+            step(self, *arguments)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        monkeypatch.setattr(Run, "train_step", stopping)
+        config = dataclasses.replace(TINY, run=str(tmp_path / "run"))
+        with pytest.raises(KeyboardInterrupt, match=f"^saved at step 1 of 16; {go_on}$"):
+            fit(config, images=image_set(40), resume=resume, fresh=fresh, show=False)
+
     def test_kill_9_then_resume_gives_the_uninterrupted_run(self, tmp_path, folder, one_thread):
         config = dataclasses.replace(TINY, data=str(folder), epochs=40, run=str(tmp_path / "whole"))
         whole = fit(config, show=False)

@@ -68,6 +68,13 @@ class TestSize:
         with pytest.raises(UsageError, match=r"image_size is 96, .* was trained at 64: its pos_embed"):
             starting_encoder(config)
 
+    def test_an_encoder_that_is_not_there(self, tmp_path):
+        config = load_config("configs/adapt.yaml", {"init": str(tmp_path / "nosuch")})
+        with pytest.raises(
+            UsageError, match=r"nosuch: no such file or folder; expected an encoder\.safetensors, or"
+        ):
+            at_own_size(config, {"init"})
+
     def test_another_size_is_said(self, small, tmp_path, capsys):
         changes = {"init": small, "backbone": "from-init", "image_size": 24, "bits": 8, "hidden": 16, "epochs": 1}
         config = dataclasses.replace(TINY, **changes, head_norm="none", run=str(tmp_path / "run"))
