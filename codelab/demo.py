@@ -1,4 +1,4 @@
-"""The demo's last steps: export the held-out half, compare with what was not trained, write results and report."""
+"""The demo's last steps: export the held-out half, compare it with an untrained network, write results and report."""
 
 from __future__ import annotations
 
@@ -28,15 +28,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PIXELS = 16
+"""Side of the pictures of the baseline without a model."""
 NEIGHBOURS = 10
-
-
 _NEIGHBOURS = {f"{by}_knn": f"{by} {NEIGHBOURS}-NN" for by in ("code", "feature")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scores:
-    """One row of the comparison; NaN where a thing does not exist (pixels have no bits)."""
+    """One row of the comparison; NaN where there is no such figure (pixels have no bits)."""
 
     name: str
     code_map: float
@@ -91,7 +90,7 @@ class Comparison(Result):
 
 
 def measure(run: Path, *, seed: int = 0) -> Comparison:
-    """Export, compare and report what a demo run trained: `encoder.safetensors` and `untrained.safetensors` in `run`.
+    """Export, compare and report the `encoder.safetensors` and `untrained.safetensors` of a demo run.
 
     Writes `codes.parquet` (the held-out half, with logits, features and thumbnails), `results.json`, `report.html`.
     """
@@ -132,7 +131,7 @@ def measure(run: Path, *, seed: int = 0) -> Comparison:
 
 
 def pixels(images: ImageSet) -> np.ndarray:
-    """The baseline without any model: each picture at 16x16, its mean colour over the set taken off, `[N, 768]`."""
+    """The baseline without any model: each picture at 16x16, minus the mean picture of the set, `[N, 768]`."""
     from PIL import Image
 
     small = [np.asarray(images.image(i).resize((PIXELS, PIXELS), Image.Resampling.BOX)) for i in range(len(images))]
@@ -147,7 +146,7 @@ def _exported(checkpoint: Path, images: ImageSet, out: Path, *, thumbnails: bool
 
 
 def score(name: str, codes: Codes, seed: int, *, bits: bool = True) -> Scores:
-    """One row of the comparison, of codes of the demo's drawings; without `bits`, of their features alone."""
+    """One row of the comparison: the codes and features of the demo's drawings; without `bits`, features alone."""
 
     def both(by: str) -> tuple[float, float]:
         if by == "codes" and not bits:

@@ -19,7 +19,7 @@ from training.config import TrainConfig
 
 NEWEST = "checkpoint.safetensors"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-# What a resumed run may change: none of it is part of the result, but for the order of sums.
+# Fields that a resumed run may change: they do not change the result beyond the order of sums.
 _FREE = (
     *("run", "control", "device", "log_every", "save_every", "keep_last", "memory_gb", "store", "workers", "compile"),
     "threads",
@@ -37,7 +37,7 @@ def save(
 ) -> None:
     """Write modules, the moments of the optimiser and `header` as one file.
 
-    All chance is a function of seed, epoch and image, and the batches one of the step: there is no other state.
+    There is no other state: all chance is a function of seed, epoch and image, and the batches of seed and step.
     """
     states = {kind: module.state_dict() for kind, module in modules.items()}
     tensors = {f"{kind}.{name}": _finite(name, v) for kind, state in states.items() for name, v in state.items()}
@@ -48,7 +48,7 @@ def save(
 
 
 def _finite(name: str, tensor: Tensor) -> Tensor:
-    """Running statistics that a skipped batch spoiled are dropped: they are taken anew before they are used."""
+    """Drop running statistics that a skipped batch spoiled: they are taken again before they are used."""
     return tensor.nan_to_num(0, 0, 0) if name.endswith(("running_mean", "running_var")) else tensor
 
 
@@ -68,10 +68,10 @@ def check(path: Path, config: TrainConfig, images: str | None) -> None:
 
 
 def same_images(path: Path, header: Mapping[str, Any], now: str) -> None:
-    """Refuse a checkpoint of other images than those of this fingerprint: the batches would be others.
+    """Refuse a checkpoint of images with another fingerprint: the batches would be others.
 
     Raises:
-        UsageError: they are others.
+        UsageError: the fingerprints differ.
     """
     if header["images"] != now:
         raise UsageError(
@@ -89,7 +89,7 @@ def _same_config(path: Path, header: Mapping[str, Any], config: TrainConfig) -> 
 def load(
     path: Path, config: TrainConfig, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    """Go back to what `save` kept; returns its header.
+    """Go back to the state that `save` wrote; returns its header.
 
     Raises:
         UsageError: the checkpoint is of another config.
@@ -101,14 +101,14 @@ def load(
     for name, tensor in tensors.items():
         kind, _, rest = name.partition(".")
         if kind not in parts:
-            raise DataError(f"{path}: a tensor {name!r} that is of none of {', '.join(parts)}")
+            raise DataError(f"{path}: a tensor {name!r}, expected names that begin with {', '.join(parts)}")
         parts[kind][rest] = tensor
     for kind, module in modules.items():
         load_state(module, parts[kind], path)
     for name, parameter in modules["student"].named_parameters():
         kept = {k: v for k in _MOMENTS if (v := parts["optimizer"].get(f"{k}.{name}")) is not None}
         if kept:
-            # The fused step reads moments and weights in the order of memory: they must lie alike.
+            # The fused step reads moments and weights in memory order: both must have the same layout.
             optimizer.state[parameter] = {
                 k: v.to(parameter.device) if k == "step" else torch.empty_like(parameter).detach().copy_(v)
                 for k, v in kept.items()

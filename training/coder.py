@@ -64,7 +64,7 @@ class HashCoder(FeatureCoder, nn.Module):
         """How it was trained; empty before that."""
         self.register_buffer("centre", torch.zeros(dims))
         self.register_buffer("spread", torch.ones(()))
-        with torch.random.fork_rng(devices=[]):  # PyTorch's own initialisation would use up the caller's chance
+        with torch.random.fork_rng(devices=[]):  # PyTorch's own initialisation would move the caller's random state
             layers = (nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, bits), nn.BatchNorm1d(bits))
         self.layers = nn.Sequential(*layers)
         generator = torch.Generator().manual_seed(seed)
@@ -217,7 +217,7 @@ def fit_coder(
 
 
 def coder_loss(views: Tensor, *, eps2: float = 0.05) -> Tensor:
-    """The loss of logits `[2, n, B]`: each view's hard bits are the other's target, and codes must fill their space.
+    """The loss of logits `[2, n, B]`: each view's hard bits are the other's target, minus the weighted coding rate.
 
     Source: CroVCA, arXiv 2510.27584; gamma balances the rate over batch and bits as in SimDINO.
 
@@ -232,7 +232,7 @@ def coder_loss(views: Tensor, *, eps2: float = 0.05) -> Tensor:
 
 @torch.no_grad()
 def _settle(coder: HashCoder, features: Tensor) -> None:
-    """Take the BatchNorm statistics on features as they will be coded: in training they were those of late batches."""
+    """Take BatchNorm statistics on features without noise; in training they were those of the latest batches."""
     norm: Any = coder.layers[-1]
     hidden = coder.layers[:-1]((features - coder.centre) / coder.spread)
     norm.running_mean.copy_(hidden.mean(0))
@@ -240,7 +240,7 @@ def _settle(coder: HashCoder, features: Tensor) -> None:
 
 
 class _View:
-    """Features of one view for access in any order, checked, and what standardises them."""
+    """Features of one view for access in any order, checked, with the numbers that standardise them."""
 
     def __init__(self, features: Any, column: str | None) -> None:
         source = open_features(features, column=column)
@@ -259,8 +259,8 @@ class _View:
 
 
 def _spooled(source: Features) -> Callable[[np.ndarray], np.ndarray]:
-    """Rows in any order of what can only be read in order: they wait in a file without a name, not in memory."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115  closed, and so gone, with the function that is returned
+    """Rows in any order from a source that is read in order: they are kept in a nameless file, not in memory."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  it is closed, and so deleted, with the function that is returned
     for _, block in source.blocks(BLOCK):
         file.write(block.data)
     row = 4 * source.dims

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -19,6 +19,23 @@ from codelab.core.errors import UsageError
 from codelab.core.shipped import recipe
 
 AUTO = "auto"
+
+ObjectiveName = Literal["bits", "soft-bits", "cosine-bits", "simdino", "dino", "hashcoder"]
+Switch = Literal["auto", "on", "off"]
+BestBy = Literal[
+    "",
+    "entropy",
+    "dof",
+    "block_entropy",
+    "agreement",
+    "kappa",
+    "code_map",
+    "feature_map",
+    "code_knn",
+    "feature_knn",
+    "d_eff",
+    "r_eff",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +49,7 @@ class TrainConfig:
     run: str = "runs/train"
     """Folder of the run: checkpoint, metrics, encoder."""
     control: bool = False
-    """Also write untrained.safetensors: the same architecture and seed at initialisation."""
+    """Also write untrained.safetensors: the network before its first step."""
 
     backbone: str = "vit_base_patch16_224"
     """conv (a small network for small images), any timm model, or from-init: the one of `init`."""
@@ -41,7 +58,7 @@ class TrainConfig:
     init: str = ""
     """Start from the weights of this encoder, a .safetensors file or a run folder."""
     reset_at_start: bool = False
-    """With `init`: keep the backbone alone and draw a new head; with `pretrained` the head is new in any case."""
+    """With `init`: keep the backbone only and draw a new head; with `pretrained` the head is new in any case."""
     drop_path: float = 0.1
     """Stochastic depth of the student: share of residual branches left out in the last block; not for conv."""
     width: int = 32
@@ -50,8 +67,8 @@ class TrainConfig:
     """B, the length of the code."""
     hidden: int = 2048
     """Width of the head's hidden layers."""
-    head_norm: str = "none"
-    """none, or batch: a BatchNorm at the end of the head, for small data and batches."""
+    head_norm: Literal["none", "batch"] = "none"
+    """batch: a BatchNorm at the end of the head, which helps with small data and batches."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Normalisation: mean of R, G, B."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -61,12 +78,12 @@ class TrainConfig:
     """Side of the global views and of the images the encoder codes, in pixels."""
     store_size: int = 256
     """Side at which images are kept in memory, in pixels."""
-    store: str = "auto"
-    """Where images wait: memory (each decoded once), stream (each epoch anew), auto (memory where they fit)."""
+    store: Literal["auto", "memory", "stream"] = "auto"
+    """Where images are kept: memory (each decoded once), stream (decoded in each epoch), auto (memory if they fit)."""
     memory_gb: float = 8.0
-    """Most memory the images of a process may take."""
+    """Most memory that the images of a process may take, in GB."""
     workers: int = 0
-    """Threads that decode and resize images; 0 for one on each core."""
+    """Threads that decode and resize images; 0: one on each core."""
     threads: int = 0
     """Threads that compute, on a CPU; 0: one for a small network, else one on each core, or OMP_NUM_THREADS."""
     skip_bad: bool = False
@@ -94,8 +111,8 @@ class TrainConfig:
     solarise: float = 0.2
     """Probability of solarisation of the second global view."""
 
-    objective: str = "bits"
-    """bits, soft-bits, cosine-bits, simdino, dino or hashcoder; bits are the signs of the head's outputs in all."""
+    objective: ObjectiveName = "bits"
+    """What is trained for; in all of them the bits are the signs of the head's outputs."""
     beta: float = 0.1
     """Weight of the coding rate: times 1/B (Eq. 10), for simdino (published: 1) and hashcoder times 1/B + 1/n."""
     tau: float = 0.1
@@ -111,15 +128,15 @@ class TrainConfig:
     freeze_epochs: int = 1
     """Epochs at the start in which the prototypes do not move (dino)."""
     eps2: float = 0.05
-    """What divides B in the coding rate (Eq. 9); tune it together with beta."""
+    """Squared precision of the coding rate (Eq. 9): it divides B; tune it together with beta."""
     centred: bool = False
-    """Take the covariance in place of the second moment in the coding rate."""
-    rate_views: str = "global"
-    """Student views the coding rate is taken on: global or all."""
-    blend: str = "auto"
-    """Take the rate on the mean of student and teacher outputs: on, off, auto (on for simdino alone)."""
+    """Use the covariance instead of the second moment in the coding rate."""
+    rate_views: Literal["global", "all"] = "global"
+    """Student views whose coding rate is computed."""
+    blend: Switch = "auto"
+    """Compute the rate of the mean of student and teacher outputs; auto: with simdino alone."""
     reset_every: int = 10
-    """Re-draw the head every n epochs, never in the last n; 0 for never."""
+    """Re-draw the head every n epochs, never in the last n; 0: never."""
 
     epochs: int = 100
     """Passes over the data."""
@@ -129,8 +146,8 @@ class TrainConfig:
     """Compute a step in this many parts to save memory: the same loss, but a BatchNorm sees one part at a time."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass to save memory; timm models only."""
-    compile: str = "auto"
-    """torch.compile of the backbone: on, off, auto (on a GPU)."""
+    compile: Switch = "auto"
+    """Compile the backbone with torch.compile; auto: on a GPU."""
     lr: float = 5e-4
     """Peak learning rate for a batch of 256; other batches scale it."""
     min_lr: float = 5e-5
@@ -142,20 +159,20 @@ class TrainConfig:
     weight_decay_end: float = 0.4
     """Weight decay at the end of its cosine."""
     clip: float = 1.0
-    """Largest norm of a gradient; 0 for no limit."""
-    clip_by: str = "tensor"
-    """What the limit holds for: tensor (each parameter apart) or global (all together)."""
+    """Largest norm of a gradient; 0: no limit."""
+    clip_by: Literal["tensor", "global"] = "tensor"
+    """Which norm is limited: that of each parameter (tensor), or of all together (global)."""
     ema: float = 0.996
     """Momentum of the teacher at the start of its cosine."""
     ema_end: float = 1.0
     """Momentum of the teacher at the end."""
 
     seed: int = 0
-    """Draws weights, batches and crops."""
-    device: str = "auto"
-    """auto (cuda if there is one), cpu or cuda."""
-    precision: str = "auto"
-    """auto (bf16 where the hardware has it), fp32 or bf16."""
+    """Seed of weights, batches and crops."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device to train on; auto: cuda if there is one."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number type of matrix products; auto: bf16 where the hardware has it."""
     log_every: int = 10
     """Steps between two readings of the metrics."""
     save_every: int = 1
@@ -163,7 +180,7 @@ class TrainConfig:
     keep_last: int = 1
     """Checkpoints kept; the newest is checkpoint.safetensors, the others carry their step."""
     evaluate_every: int = 10
-    """Epochs between two evaluations of the teacher; 0 for never."""
+    """Epochs between two evaluations of the teacher; 0: never."""
     evaluate_data: str = ""
     """Images the teacher is evaluated on; empty for the training data."""
     evaluate_split: str = AUTO
@@ -172,19 +189,22 @@ class TrainConfig:
     evaluate_images: int = 5000
     """Evaluate on an even sample of at most so many."""
     evaluate_group: str = AUTO
-    """Item column by which near copies are known: they are left out of each other's ranking, and stay on one side
-    where images are held out; auto: the column group or emoji where there is one; '': none."""
-    best_by: str = "code_map"
-    """Figure of the evaluation whose best teacher is kept as best.safetensors; empty to keep none."""
+    """Item column whose equal values mark near copies: these are left out of each other's ranking, and stay on one
+    side where images are held out; auto: the column group or emoji where there is one; '': none."""
+    best_by: BestBy = "code_map"
+    """Figure of the evaluation by which the best teacher is kept as best.safetensors; '': none is kept."""
     tensorboard: bool = False
     """Also write the curves for TensorBoard."""
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(TrainConfig).items():
             value = getattr(self, name)
-            if isinstance(value, bool) and "on" in _CHOICES.get(name, ()):  # YAML reads on and off as true and false
+            if isinstance(value, bool) and kind is Switch:  # YAML reads on and off as true and false
                 value = "on" if value else "off"
             object.__setattr__(self, name, _coerce(name, kind, value))
+            if get_origin(kind) is Literal:
+                choices = get_args(kind)
+                self._require(name, getattr(self, name) in choices, " or ".join(choice or "''" for choice in choices))
         at_least = {
             0: (
                 *("local_views", "reset_every", "lr", "min_lr", "warmup_epochs", "weight_decay", "weight_decay_end"),
@@ -214,8 +234,6 @@ class TrainConfig:
         started = bool(self.init) or self.pretrained
         self._require("init", started or not self.reset_at_start, "an encoder, as reset_at_start is true")
         self._require("pretrained", not (self.pretrained and self.init), "false, as init gives the weights")
-        for name, choices in _CHOICES.items():
-            self._require(name, getattr(self, name) in choices, " or ".join(choices))
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
         if not holds:
@@ -224,23 +242,6 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON and YAML."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-
-
-_CHOICES = {
-    "objective": ("bits", "soft-bits", "cosine-bits", "simdino", "dino", "hashcoder"),
-    "rate_views": ("global", "all"),
-    "blend": ("auto", "on", "off"),
-    "store": ("auto", "memory", "stream"),
-    "compile": ("auto", "on", "off"),
-    "best_by": (
-        *("", "entropy", "dof", "block_entropy", "agreement", "kappa", "code_map", "feature_map"),
-        *("code_knn", "feature_knn", "d_eff", "r_eff"),
-    ),
-    "head_norm": ("none", "batch"),
-    "clip_by": ("tensor", "global"),
-    "device": ("auto", "cpu", "cuda"),
-    "precision": ("auto", "fp32", "bf16"),
-}
 
 
 def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
@@ -269,14 +270,14 @@ def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = N
         if not loaded:
             raise UsageError(f"{path}: an empty file, expected config keys")
         if twice is not None:
-            raise UsageError(f"{path}: the key {twice!r} stands there twice")
+            raise UsageError(f"{path}: the key {twice!r} is there twice")
         values |= _known(loaded or {}, str(path))
     values |= _known({k: v for k, v in (overrides or {}).items() if v is not None}, "config")
     return TrainConfig(**values)
 
 
 def _twice(node: yaml.Node | None) -> str | None:
-    """A key that a mapping has twice: YAML takes the last one and says nothing."""
+    """A key that a mapping has twice: YAML silently takes the last one."""
     keys = [str(key.value).replace("-", "_") for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
     return next((key for i, key in enumerate(keys) if key in keys[:i]), None)
 
@@ -290,10 +291,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     for name, (kind, default) in _schema().items():
         text = f"{field_docs()[name]} [{_text(default)}]".replace("%", "%%")
         bare: dict[str, Any] = {"nargs": "?", "const": "true"} if kind is bool else {}  # --skip-bad alone is yes
-        choices = "|".join(choice or "''" for choice in _CHOICES.get(name, ()))
-        group.add_argument(
-            f"--{name.replace('_', '-')}", dest=name, metavar=choices or _type_name(kind), help=text, **bare
-        )
+        flag = f"--{name.replace('_', '-')}"
+        group.add_argument(flag, dest=name, metavar=_type_name(kind), help=text, **bare)
 
 
 def flags_given(arguments: argparse.Namespace) -> dict[str, str]:
@@ -347,8 +346,8 @@ def _coerce(name: str, kind: Any, value: Any) -> Any:
         raise UsageError(f"config: {name} is {_text(value)}, expected {_type_name(kind)}") from None
 
 
-def _scalar(kind: type, value: Any) -> Any:
-    if kind is str and isinstance(value, str):
+def _scalar(kind: Any, value: Any) -> Any:
+    if (kind is str or get_origin(kind) is Literal) and isinstance(value, str):
         return value
     if kind is bool:
         if isinstance(value, str):
@@ -365,6 +364,8 @@ def _scalar(kind: type, value: Any) -> Any:
 def _type_name(kind: Any) -> str:
     if get_origin(kind) is tuple:
         return ",".join(k.__name__ for k in get_args(kind))
+    if get_origin(kind) is Literal:
+        return "|".join(choice or "''" for choice in get_args(kind))
     return {bool: "true|false", str: "text"}.get(kind, kind.__name__)
 
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,7 +26,35 @@ _GREY, _COLOUR, _TURNED = (
     tuple(map(tuple, np.linalg.inv(_TO_YIQ) @ np.array(axes) @ _TO_YIQ))
     for axes in (np.diag([1, 0, 0]), np.diag([0, 1, 1]), [[0, 0, 0], [0, 0, -1], [0, 1, 0]])
 )
-_CACHED = 1 << 21  # numbers a processor works on at once: what leaves its cache is fetched anew by every operation
+_CACHED = 1 << 21  # numbers a processor works on at once; more leave its cache, and every operation waits for them
+
+
+class Draws(NamedTuple):
+    """The uniform numbers that one view of an image takes, in the order of the last axis of `uniforms`.
+
+    Of `flip`, `jitter`, `grey`, `blur` and `solarise` a number below the probability means yes; the others are how
+    much.
+    """
+
+    area: Tensor
+    aspect: Tensor
+    top: Tensor
+    left: Tensor
+    flip: Tensor
+    jitter: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+    hue: Tensor
+    grey: Tensor
+    blur: Tensor
+    sigma: Tensor
+    solarise: Tensor
+
+    @classmethod
+    def of(cls, draws: Tensor) -> Draws:
+        """The numbers by name, of draws `[..., 16]`; the last two are spare."""
+        return cls(*draws.unbind(-1)[: len(cls._fields)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +112,6 @@ def multi_crop(
         float32 `[V, n, 3, size, size]` in 0..1.
 
     Example:
-        >>> from training.draws import uniforms
         >>> pair = [View(size=8, scale=(0.4, 1))] * 2
         >>> list(multi_crop(torch.zeros(5, 3, 16, 16), pair, uniforms(0, 0, torch.arange(5), torch.arange(2))).shape)
         [2, 5, 3, 8, 8]
@@ -104,7 +131,7 @@ def multi_crop(
     unit = 1 / 255 if pixels.dtype == torch.uint8 else 1.0
     maps = unit * colour_matrices(image.mean((3, 4)).transpose(0, 1), views, draws).transpose(0, 1)
     image = recolour(image.flatten(0, 1), maps.flatten(0, 1)).clamp_(0, 1).view_as(image)
-    for one, view, u in zip(image, views, draws[..., 13].unbind(1), strict=True):
+    for one, view, u in zip(image, views, Draws.of(draws).solarise.unbind(1), strict=True):
         if view.solarise_p:
             top = torch.where(u < view.solarise_p, 1.0, 3.0)[:, None, None, None]
             torch.minimum(one, top - one, out=one)  # 1 - x where that is darker; 3 - x never is
@@ -115,13 +142,13 @@ def crop_matrices(
     side: int, views: Sequence[View], draws: Tensor, precision: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
     """The matrices `[n, V, size, side]` that crop, resize, blur (rows and columns) and flip (columns)."""
-    u, size = draws.unbind(-1), views[0].size
+    u, size = Draws.of(draws), views[0].size
     low, high = _each(views, "scale", draws).unbind(-1)
-    area = low + (high - low) * u[0]
-    stretch = torch.exp((2 * u[1] - 1) * _each(views, "ratio", draws).log() / 2)
+    area = low + (high - low) * u.area
+    stretch = torch.exp((2 * u.aspect - 1) * _each(views, "ratio", draws).log() / 2)
     height, width = ((area.sqrt() * s).clamp(max=1) * side for s in (1 / stretch, stretch))
-    top, left = u[2] * (side - height), u[3] * (side - width)
-    flipped = u[4] < _each(views, "flip", draws)
+    top, left = u.top * (side - height), u.left * (side - width)
+    flipped = u.flip < _each(views, "flip", draws)
     left, width = torch.where(flipped, left + width, left), torch.where(flipped, -width, width)
     longest = side * min(1, max(math.sqrt(view.scale[1] * view.ratio) for view in views))
     rows, columns = (
@@ -130,7 +157,7 @@ def crop_matrices(
     )
     if any(view.blur_p for view in views):
         low, high = _each(views, "blur_sigma", draws).unbind(-1)
-        sigma = torch.where(u[11] < _each(views, "blur_p", draws), low + (high - low) * u[12], 0.0)
+        sigma = torch.where(u.blur < _each(views, "blur_p", draws), low + (high - low) * u.sigma, 0.0)
         blur = blur_matrix(size, sigma).to(precision)
         rows, columns = blur @ rows, blur @ columns
     return rows, columns
@@ -173,9 +200,8 @@ def resize_matrix(
 def blur_matrix(size: int, sigma: Tensor) -> Tensor:
     """Gaussian blur of a line of `size` pixels, `[..., size, size]`; sigma 0 leaves the line as it is."""
     half = torch.exp(-0.5 * (torch.arange(size, device=sigma.device) / sigma.clamp(min=1e-3)[..., None]) ** 2)
-    half = torch.threshold(
-        half, 1e-6, 0
-    )  # products with numbers below the smallest normal float take ten times as long
+    # products with numbers below the smallest normal float take ten times as long
+    half = torch.threshold(half, 1e-6, 0)
     both = torch.cat([half[..., 1:].flip(-1), half], -1)
     weights = both.unfold(-1, size, 1).flip(-2)  # each row is the one above, moved by a place
     return weights / weights.sum(-1, keepdim=True)
@@ -187,14 +213,16 @@ def colour_matrices(mean: Tensor, views: Sequence[View], draws: Tensor) -> Tenso
     Args:
         mean: mean RGB `[n, V, 3]` of each view: contrast is a blend with its mean grey.
     """
-    u = draws.unbind(-1)
-    jittered = u[5] < _each(views, "jitter_p", draws)
+    u = Draws.of(draws)
+    jittered = u.jitter < _each(views, "jitter_p", draws)
     brightness, contrast, saturation, hue = (
-        torch.where(jittered, (2 * u[6 + i] - 1) * strength, 0.0)
-        for i, strength in enumerate(_each(views, "jitter", draws).unbind(-1))
+        torch.where(jittered, (2 * draw - 1) * strength, 0.0)
+        for draw, strength in zip(
+            (u.brightness, u.contrast, u.saturation, u.hue), _each(views, "jitter", draws).unbind(-1), strict=True
+        )
     )
     grey, colour, turned = (_constant(axes, mean.device) for axes in (_GREY, _COLOUR, _TURNED))
-    vivid = torch.where(u[10] < _each(views, "grey_p", draws), 0.0, 1 + saturation)[..., None, None]
+    vivid = torch.where(u.grey < _each(views, "grey_p", draws), 0.0, 1 + saturation)[..., None, None]
     angle = 2 * math.pi * hue[..., None, None]
     mix = grey + vivid * (torch.cos(angle) * colour + torch.sin(angle) * turned)
     shift = -contrast * (1 + brightness) * (mean * grey[0]).sum(-1)  # of grey, which no other change moves
@@ -218,7 +246,7 @@ def _constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device)
 
 
-_DRAWS = 16  # random numbers an image and view takes, with some to spare
+_DRAWS = 16  # numbers for each image and view: `Draws` and two to spare
 _GOLDEN = -0x61C8864680B583EB  # 2^64 over the golden ratio, as int64
 
 

@@ -1,4 +1,4 @@
-"""Training images: decoded and resized once into memory, or anew each epoch by threads that run ahead."""
+"""Training images: decoded and resized once into memory, or in each epoch by threads that run ahead."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Batch:
 
 
 class Data:
-    """Training images, ready to be asked for in batches.
+    """Training images in batches.
 
     Args:
         images: all of them.
@@ -52,9 +52,9 @@ class Data:
     def __init__(self, images: ImageSet, config: TrainConfig, device: torch.device, *, show: bool = True) -> None:
         self.config, self.device = config, device
         self.waited = 0.0
-        """Seconds the loop stood still for images."""
+        """Seconds in which the loop waited for images."""
         self.unreadable: dict[str, str] = {}
-        """What could not be read and was left out: path -> reason."""
+        """Images that could not be read and were left out: path -> reason."""
         _enough(images, config)
         size = config.store_size
         need = len(images) * 3 * size * size / 1e9
@@ -93,7 +93,7 @@ class Data:
         """The batches of the steps `first` to `last`, the share of this process in each."""
         if self.pixels is not None:
             for step in range(first, last):
-                index = self._sent(self.numbers(step))
+                index = self._on_device(self.numbers(step))
                 yield Batch(index, self.pixels[index])
             return
         pool = ThreadPoolExecutor(threads(self.config))
@@ -112,11 +112,11 @@ class Data:
                 index = torch.tensor([i for i, _ in read])
                 pixels = torch.from_numpy(np.stack([p for _, p in read]))
                 self.waited += time.perf_counter() - start
-                yield Batch(self._sent(index), self._sent(pixels))
+                yield Batch(self._on_device(index), self._on_device(pixels))
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _sent(self, tensor: Tensor) -> Tensor:
+    def _on_device(self, tensor: Tensor) -> Tensor:
         """The tensor on the device; the host does not wait for the copy."""
         pinned = tensor.pin_memory() if self.device.type == "cuda" else tensor
         return pinned.to(self.device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar with the health line on a terminal, lines in a pipe; on stderr."""
+"""Progress of a run on stderr: a bar with the health line on a terminal, lines in a pipe."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Display:
         self.show = show
         self.total = total
         self.console = Console(stderr=True) if console is None else console
-        # on a narrow terminal the health line is cut at its end: all else keeps its width
+        # on a narrow terminal the end of the health line is cut, and all else keeps its width
         columns = (
             TextColumn("epoch {task.fields[epoch]}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=20 if self.console.width >= _WIDE else 8),
@@ -56,6 +56,6 @@ class Display:
             self.console.print(f"epoch {epoch}  {line}", highlight=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """Say that something is wrong, and keep it on the screen."""
+        """Print a warning that stays on the screen."""
         if self.show:
             self.console.print(f"warning: {text}", style="yellow", highlight=False, soft_wrap=True)

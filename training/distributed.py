@@ -1,4 +1,4 @@
-"""Many processes as one: sums over ranks that gradients flow through, and BatchNorm over the whole batch."""
+"""Several processes as one: sums over ranks that carry gradients, and BatchNorm over the whole batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, distributed, nn
 
 K = TypeVar("K")
 _host: Any = None
-"""The processes, talking processor to processor."""
+"""A group of the same processes that talks between CPUs, so that no GPU is waited for."""
 
 
 def start(device: torch.device) -> None:
@@ -28,7 +28,7 @@ def stop() -> None:
 
 
 def left_alone(error: RuntimeError) -> bool:
-    """Whether it came of another process that ended: that one has said why."""
+    """Whether another process ended and so caused this error; that process has printed why."""
     return world() > 1 and ("by peer" in str(error) or isinstance(error, distributed.DistError))
 
 
@@ -63,6 +63,8 @@ def gather(value: Tensor, dim: int = 0) -> Tensor:
 
 
 class _Total(torch.autograd.Function):
+    """As `torch.distributed.nn.functional.all_reduce`, which PyTorch has deprecated; equal to it bit for bit."""
+
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
         value = value.clone()
@@ -71,7 +73,7 @@ class _Total(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        # Each process counts the shared result in its own loss, so a value's gradient comes from all of them.
+        # The sum is part of every process's loss, so the gradients of all of them add up.
         # DistributedDataParallel divides by their number afterwards.
         return _Total.forward(ctx, gradient)
 
@@ -147,7 +149,7 @@ def merge_words(mine: dict[K, str]) -> dict[K, str]:
 
 
 def any_of(flag: bool) -> bool:
-    """Whether it holds in any process; asked on the processor, so that no GPU is waited for."""
+    """Whether it holds in any process; the CPUs agree on it, so that no GPU is waited for."""
     if world() == 1:
         return flag
     count = torch.tensor(float(flag))

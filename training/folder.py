@@ -1,4 +1,4 @@
-"""The run folder: the lock that one process holds, the readings, the unreadable images."""
+"""The run folder: the lock that one process holds, and its logs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from codelab.core.result import plain
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make the folder and hold it; the system lets go of it when the process ends, however it ends.
+    """Make the folder and lock it; the system unlocks it when the process ends, however it ends.
 
-    A folder that was made here and is still empty at the end is taken away again.
+    A folder that was made here and is still empty at the end is removed.
 
     Raises:
-        UsageError: another process holds it, or it is a file.
+        UsageError: another process has locked it, or it is a file.
 
     Example:
         >>> import tempfile
@@ -85,7 +85,7 @@ class Log:
 
 
 def tensorboard(folder: Path, step: int) -> Any:
-    """A writer into the run folder that hides what an interrupted run wrote past `step`.
+    """A writer into the run folder that hides the readings of an interrupted run past `step`.
 
     Raises:
         UsageError: the package is not installed.

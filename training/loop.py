@@ -1,4 +1,4 @@
-"""The training run: images, student and teacher, steps, what is watched, what is kept; read it top to bottom."""
+"""A training run from images to encoder: steps, metrics, evaluations and checkpoints."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from codelab.core.io import atomic_path
 from codelab.core.run_folder import ENCODER
 from codelab.images.encoder import read_encoder_config
 from codelab.images.imageset import ImageSet
+from codelab.runs.readings import BCE
 from training import checkpoint, distributed
 from training.config import TrainConfig
 from training.data import Data, fingerprint
@@ -29,7 +30,7 @@ from training.score import HeldOut, read_held, score
 from training.threads import threads_for
 from training.trainer import Run
 
-_HALVES = ".*.tmp"  # what a kill left half written
+_HALVES = ".*.tmp"  # files that a kill left half written
 _FILES = (
     *("checkpoint*.safetensors", "best.safetensors", "encoder.safetensors", "untrained.safetensors"),
     *("metrics.jsonl", "evaluation.jsonl", "unreadable.txt", "nonfinite.json", "tensorboard/*"),
@@ -92,7 +93,7 @@ def fit(
                 return folder
             if found.note and show and first:
                 print(found.note, file=sys.stderr)
-            _whole_run(found, folder, device, show=show and first)
+            _whole_run(found, folder, device, go_on=_how_to_go_on(resume, fresh), show=show and first)
             distributed.wait()
         return folder
     except RuntimeError as error:
@@ -108,7 +109,14 @@ def _clear(folder: Path, names: Sequence[str]) -> None:
         path.unlink()
 
 
-def _whole_run(found: Parts, folder: Path, device: torch.device, *, show: bool) -> None:
+def _how_to_go_on(resume: bool, fresh: bool) -> str:
+    """What a person does after an interruption: a call that resumes already is only repeated."""
+    if not resume:
+        return f"go on with --resume{' in place of --fresh' if fresh else ''}"
+    return f"the same call{' without --fresh' if fresh else ''} goes on from there"
+
+
+def _whole_run(found: Parts, folder: Path, device: torch.device, *, go_on: str, show: bool) -> None:
     """From images to encoder.safetensors."""
     first, saved, config = distributed.rank() == 0, folder / checkpoint.NEWEST, found.config
     with needing_memory("the images", "lower store_size, or set store to stream"):
@@ -120,7 +128,7 @@ def _whole_run(found: Parts, folder: Path, device: torch.device, *, show: bool) 
         run = Run(config, data)
     with threads_for(run.student.encoder.backbone, config) as threads:
         if show:
-            _say_what_runs(run, threads)
+            _print_what_runs(run, threads)
         with needing_memory("the networks", networks):
             if saved.exists():
                 run.load(saved)
@@ -135,12 +143,12 @@ def _whole_run(found: Parts, folder: Path, device: torch.device, *, show: bool) 
             knobs = f"set checkpoint_activations, {knobs}"
         with needing_memory(step, knobs):
             run.prepare()
-            train(run, folder, held, show=show)
+            train(run, folder, held, go_on=go_on, show=show)
         if first:
             run.product(config.to_dict()).save(folder / ENCODER)
 
 
-def _say_what_runs(run: Run, threads: str) -> None:
+def _print_what_runs(run: Run, threads: str) -> None:
     """One line on what is trained, and one where it sees images of another size than the encoder it starts from."""
     config, own = run.config, run.student.encoder.config
     where = threads if run.device.type == "cpu" else str(run.device)
@@ -150,8 +158,11 @@ def _say_what_runs(run: Run, threads: str) -> None:
         print(f"{config.init}: trained at {size} pixels, here at {config.image_size} (image_size)", file=sys.stderr)
 
 
-def train(run: Run, folder: Path, held: HeldOut | None, *, show: bool) -> None:
+def train(run: Run, folder: Path, held: HeldOut | None, *, go_on: str, show: bool) -> None:
     """Every step that is left, with metrics, evaluations of `held` and checkpoints in `folder`.
+
+    Args:
+        go_on: how a person goes on after an interruption, for the message.
 
     Raises:
         DataError: the loss is not finite in more steps in a row than are tolerated.
@@ -159,7 +170,7 @@ def train(run: Run, folder: Path, held: HeldOut | None, *, show: bool) -> None:
     """
     config, first = run.config, distributed.rank() == 0
     watch = Watch(run, folder) if first else None
-    with Display(run.step, run.steps, show=show) as display, stop_signals() as stopped:
+    with Display(run.step, run.steps, show=show) as display, stop_signals(go_on) as stopped:
         started, start_step = time.perf_counter(), run.step
         for batch in run.data.steps(run.step, run.steps):
             epoch, place = divmod(run.step, run.steps_per_epoch)
@@ -190,11 +201,11 @@ def train(run: Run, folder: Path, held: HeldOut | None, *, show: bool) -> None:
                 watch.note_unreadable(unreadable, display)
             started, start_step = time.perf_counter(), run.step
             if stop:
-                raise KeyboardInterrupt(f"saved at step {run.step} of {run.steps}; go on with --resume")
+                raise KeyboardInterrupt(f"saved at step {run.step} of {run.steps}; {go_on}")
 
 
 class Watch:
-    """What the first process writes down and says: metrics, alarms, scores of the teacher."""
+    """What the first process writes and prints: metrics, alarms, scores of the teacher."""
 
     def __init__(self, run: Run, folder: Path) -> None:
         self.run, self.folder, self.alarmed = run, folder, False
@@ -208,12 +219,12 @@ class Watch:
         return {"step": self.run.step, "epoch": self.run.step / self.run.steps_per_epoch}
 
     def note(self, values: dict[str, float], display: Display) -> None:
-        """Write one reading of the metrics, show it, and say once what is wrong where something is."""
+        """Write one reading of the metrics and show it; an alarm is printed once, when it begins."""
         run, config = self.run, self.run.config
         since_reset = run.step - (run.resets[-1] if run.resets else 0)
         epochs = min(2, config.reset_every / 2) if config.reset_every else 2
         settled = since_reset >= max(50, epochs * run.steps_per_epoch) and run.step > 2 * run.warmup
-        alarm = warning(values, bce=config.objective in _BCE) if settled else None
+        alarm = warning(values, bce=config.objective in BCE) if settled else None
         if alarm and not self.alarmed:
             display.warn(f"step {run.step}: {alarm}")
         self.alarmed = alarm is not None
@@ -223,7 +234,7 @@ class Watch:
         display.update(run.step, f"{epoch}/{config.epochs}", health_line(values))
 
     def note_unreadable(self, reasons: dict[str, str], display: Display) -> None:
-        """List the images that were left out, and say how many they are where they have become more."""
+        """List the images that were left out, and print their number when it has grown."""
         if not self.unreadable.issuperset(reasons.values()):
             self.unreadable.update(reasons.values())
             with atomic_path(self.folder / "unreadable.txt") as part:
@@ -245,9 +256,6 @@ class Watch:
         return best
 
 
-_BCE = ("bits", "soft-bits", "hashcoder")
-
-
 def check_finite(run: Run, folder: Path) -> None:
     """Stop a run whose gradient is not finite in more steps in a row than are tolerated.
 
@@ -263,6 +271,6 @@ def check_finite(run: Run, folder: Path) -> None:
         with atomic_path(folder / "nonfinite.json") as part:
             part.write_text(json.dumps(named, indent=1))
     raise DataError(
-        f"{folder}: the loss is not finite in {len(bad)} steps in a row from step {bad[0]}, and no step was taken on "
-        "them; their images are in nonfinite.json; lower lr or raise eps2"
+        f"{folder}: the loss is not finite in {len(bad)} steps in a row from step {bad[0]}; these "
+        "steps were skipped, and their images are listed in nonfinite.json; lower lr or raise eps2"
     )

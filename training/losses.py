@@ -17,12 +17,12 @@ def pair_count(student: Tensor, teacher: Tensor) -> int:
     return len(teacher) * len(student) - len(teacher)
 
 
-def heard_message(message: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
-    """What each student view is to hear: the sum of the messages of the teacher's *other* views, and their number.
+def cross_view_targets(targets: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
+    """The target of each student view, summed over the teacher's *other* views, and the number of those views.
 
     Args:
-        message: `[T, n, D]`, what the teacher says of its T views.
-        student: `[V, n, D]`; its first T views are the teacher's.
+        targets: `[T, n, D]`, one target for each teacher view.
+        student: `[V, n, D]`; its first T views are the teacher's views.
 
     Returns:
         `[V, n, D]` and `[V, 1, 1]`.
@@ -31,21 +31,21 @@ def heard_message(message: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
         UsageError: the shapes do not fit, or there is no cross pair.
 
     Example:
-        >>> heard, teachers = heard_message(torch.tensor([[[1.0]], [[10.0]]]), torch.zeros(3, 1, 1))
-        >>> heard.flatten().tolist(), teachers.flatten().tolist()
+        >>> summed, teachers = cross_view_targets(torch.tensor([[[1.0]], [[10.0]]]), torch.zeros(3, 1, 1))
+        >>> summed.flatten().tolist(), teachers.flatten().tolist()
         ([10.0, 1.0, 11.0], [1.0, 1.0, 2.0])
     """
-    V, T = len(student), len(message)
-    if student.ndim != 3 or student.shape[1:] != message.shape[1:] or not 1 <= T <= V or V < 2:
+    V, T = len(student), len(targets)
+    if student.ndim != 3 or student.shape[1:] != targets.shape[1:] or not 1 <= T <= V or V < 2:
         raise UsageError(
-            f"objective: student {list(student.shape)} and teacher {list(message.shape)}: "
+            f"objective: student {list(student.shape)} and teacher {list(targets.shape)}: "
             "expected [V, n, B] and [T, n, B] with 1 <= T <= V and V >= 2"
         )
-    heard = message.sum(0).expand_as(student).clone()
-    heard[:T] -= message
+    summed = targets.sum(0).expand_as(student).clone()
+    summed[:T] -= targets
     teachers = torch.full((V, 1, 1), float(T), device=student.device)
     teachers[:T] -= 1
-    return heard, teachers
+    return summed, teachers
 
 
 def bit_bce(student: Tensor, teacher: Tensor) -> Tensor:
@@ -53,10 +53,10 @@ def bit_bce(student: Tensor, teacher: Tensor) -> Tensor:
 
     Args:
         student: logits `[V, n, B]`; its first T views are the teacher's views.
-        teacher: logits `[T, n, B]`; its message is 1 where a logit is > 0, and takes no gradient.
+        teacher: logits `[T, n, B]`; a target is 1 where a logit is > 0, and takes no gradient.
 
     Returns:
-        Mean over bits, images and the T V - T cross pairs, in nats; ln 2 where nothing is known.
+        Mean over bits, images and the T V - T cross pairs, in nats; ln 2 where the student cannot tell.
 
     Raises:
         UsageError: the shapes do not fit, or there is no cross pair.
@@ -65,21 +65,22 @@ def bit_bce(student: Tensor, teacher: Tensor) -> Tensor:
 
     Example:
         >>> a = torch.tensor([[[3.0]], [[-3.0]]])
-        >>> round(bit_bce(a, a).item(), 4)  # each view is sure, and wrong about the other
+        >>> round(bit_bce(a, a).item(), 4)  # each view predicts the other's bit, and is wrong
         3.0486
     """
     logits = student.float()
-    heard, teachers = heard_message((teacher.detach() > 0).float(), student)
-    # BCE(a, z) = softplus(a) - a z is linear in z, so the teacher views were summed first: O(V), not O(V T).
-    loss = (teachers * functional.softplus(logits) - logits * heard).sum()
+    targets, teachers = cross_view_targets((teacher.detach() > 0).float(), student)
+    # BCE(a, z) = softplus(a) - a z is linear in z, so the targets are summed first: O(V), not O(V T)
+    loss = (teachers * functional.softplus(logits) - logits * targets).sum()
     return loss / (pair_count(student, teacher) * math.prod(student.shape[1:]))
 
 
 def coding_rate(logits: Tensor, eps2: float = 0.05, centred: bool = False) -> Tensor:
     """Coding rate of one view: how many nats it takes to describe the normalised logits to a precision of eps2.
 
-    R = 1/2 logdet(I + (B / eps2) C), C the second moment of the L2-normalised rows; fp32 whatever the caller's
-    autocast says, for the determinant of a half-precision matrix is noise.
+        R = 1/2 logdet(I + (B / eps2) C),   C = 1/n sum_i z_i z_i^T,   z_i = a_i / |a_i|
+
+    It is computed in fp32 whatever the caller's autocast says: the determinant of a half-precision matrix is noise.
 
     Args:
         logits: `[n, B]`.
@@ -112,7 +113,7 @@ def rate_of_rows(z: Tensor, eps2: float, centred: bool = False) -> Tensor:
 
 
 def coding_rate_max(n: int, bits: int, eps2: float = 0.05) -> float:
-    """The largest rate n rows of B logits can have: orthogonal directions, all of one weight.
+    """The largest rate n rows of B logits can have: min(n, B) orthogonal directions of equal weight.
 
     Example:
         >>> round(coding_rate_max(1000, 4, 0.5), 4) == round(2 * math.log(1 + 1 / 0.5), 4)
@@ -125,7 +126,9 @@ def coding_rate_max(n: int, bits: int, eps2: float = 0.05) -> float:
 def bits_loss(
     student: Tensor, teacher: Tensor, beta: float = 0.1, eps2: float = 0.05, centred: bool = False
 ) -> Tensor:
-    """The loss: `bit_bce - (beta / B) * R`, R averaged over the student's global views.
+    """The loss of BITS, R averaged over the student's global views:
+
+        loss = bit_bce - (beta / B) R
 
     Args:
         student: logits `[V, n, B]`, the T global views first.
@@ -153,8 +156,8 @@ def soft_bce(student: Tensor, teacher: Tensor, tau: float) -> Tensor:
         >>> round(soft_bce(a, a, 0.01).item(), 4)
         3.0486
     """
-    heard, teachers = heard_message(torch.sigmoid(teacher / tau), student)
-    loss = (teachers * functional.softplus(student) - student * heard).sum()
+    targets, teachers = cross_view_targets(torch.sigmoid(teacher / tau), student)
+    loss = (teachers * functional.softplus(student) - student * targets).sum()
     return loss / (pair_count(student, teacher) * math.prod(student.shape[1:]))
 
 
@@ -168,8 +171,8 @@ def mean_cosine(student: Tensor, teacher: Tensor) -> Tensor:
         >>> abs(mean_cosine(a, a).item())  # the two views are at right angles
         0.0
     """
-    heard, _ = heard_message(functional.normalize(teacher, dim=2), student)
-    return -(functional.normalize(student, dim=2) * heard).sum() / (pair_count(student, teacher) * student.shape[1])
+    targets, _ = cross_view_targets(functional.normalize(teacher, dim=2), student)
+    return -(functional.normalize(student, dim=2) * targets).sum() / (pair_count(student, teacher) * student.shape[1])
 
 
 def cosine_bits(student: Tensor, teacher: Tensor) -> Tensor:
@@ -187,6 +190,6 @@ def prototype_cross_entropy(
 
     Source: DINO (arXiv 2104.14294), Eq. 4 and 5.
     """
-    heard, _ = heard_message(torch.softmax((teacher - centre) / teacher_temperature, 2), student)
-    said = torch.log_softmax(student / student_temperature, 2)
-    return -(said * heard).sum() / (pair_count(student, teacher) * student.shape[1])
+    targets, _ = cross_view_targets(torch.softmax((teacher - centre) / teacher_temperature, 2), student)
+    log_shares = torch.log_softmax(student / student_temperature, 2)
+    return -(log_shares * targets).sum() / (pair_count(student, teacher) * student.shape[1])

@@ -1,4 +1,4 @@
-"""What is trained: an encoder, and the prototypes where the objective has them; and what it starts from."""
+"""The network that is trained, an encoder and the prototypes of DINO, and the weights it starts from."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ def plain_attention(network: nn.Module) -> None:
 
 
 def compile_in_place(backbones: Sequence[nn.Module], probe: Callable[[], None]) -> None:
-    """Compile, and try it once; where that fails all goes on without, after one warning.
+    """Compile, and try it once; where that fails, warn once and go on uncompiled.
 
     Args:
-        probe: runs what will be run later, with the same shapes.
+        probe: runs every pass that will be run later, with the same shapes.
     """
     for backbone in backbones:
         backbone.compile(dynamic=False)
@@ -91,7 +91,7 @@ def compile_in_place(backbones: Sequence[nn.Module], probe: Callable[[], None]) 
         probe()
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # whatever the compiler raises, the run itself can go on
+    except Exception as error:  # a compiler can raise anything, and the run itself can go on
         for backbone in backbones:
             backbone._compiled_call_impl = None
         warnings.warn(f"torch.compile failed, going on without it ({first_line(error)})", stacklevel=2)
@@ -99,7 +99,7 @@ def compile_in_place(backbones: Sequence[nn.Module], probe: Callable[[], None]) 
 
 
 def _check_patches(encoder: Encoder, config: TrainConfig) -> None:
-    """Views of a transformer must be whole patches; timm says so late and at length."""
+    """Views of a transformer must be whole patches; timm's own message comes late and is long."""
     patch = getattr(getattr(encoder.backbone, "patch_embed", None), "patch_size", None)
     if patch is None:
         return
@@ -111,7 +111,7 @@ def _check_patches(encoder: Encoder, config: TrainConfig) -> None:
 
 
 def _check_size(encoder: Encoder, start: Encoder, path: Path) -> None:
-    """Weights that depend on the size of the images, as positions do, fit no other size."""
+    """Weights that depend on the size of the images, such as position embeddings, fit no other size."""
     size, own = encoder.config.image_size, start.config.image_size
     if size == own or encoder.config.backbone != start.config.backbone:
         return
@@ -119,14 +119,14 @@ def _check_size(encoder: Encoder, start: Encoder, path: Path) -> None:
     fixed = [n for n, t in encoder.backbone.state_dict().items() if n in theirs and t.shape != theirs[n].shape]
     if fixed:
         raise UsageError(
-            f"config: image_size is {size}, and {path} was trained at {own}: its {fixed[0]} is of that size alone; "
+            f"config: image_size is {size}, and {path} was trained at {own}: its {fixed[0]} fits that size alone; "
             f"set image_size to {own}"
         )
 
 
 @torch.no_grad()
 def _check_views(encoder: Encoder, config: TrainConfig) -> None:
-    """Whether the backbone takes views of both sizes, and gives as many features as it says."""
+    """Refuse a backbone that does not take views of both sizes, or gives another number of features than it names."""
     encoder.eval()
     for name in ("image_size", "local_size") if config.local_views else ("image_size",):
         size = getattr(config, name)
@@ -174,7 +174,7 @@ _STREAM = 1000
 
 
 class DropPath(nn.Module):
-    """Leaves a residual branch out for the rows whose draw is below p, and scales up the others.
+    """Leaves out a residual branch in the rows whose draw is below p, and scales up the others.
 
     Source: Huang et al. 2016, arXiv 1603.09382.
     """
@@ -193,7 +193,7 @@ class DropPath(nn.Module):
 
 
 def take_over(backbone: nn.Module) -> list[DropPath]:
-    """Put `DropPath` in the place of timm's, in their order."""
+    """Replace timm's drop paths by `DropPath`; returns these in order."""
     from timm.layers.drop import DropPath as TimmDropPath
 
     paths = []
@@ -206,7 +206,7 @@ def take_over(backbone: nn.Module) -> list[DropPath]:
 
 
 def draw(paths: list[DropPath], seed: int, epoch: int, index: Tensor, views: int) -> None:
-    """Give each path the draws of the images `index`, one block of rows a view.
+    """Give each path the draws of the images `index`, a block of rows for each view.
 
     The wide and the local views are two passes; both take the first rows, so the activations can be computed again
     in the backward pass with the draws they had.
@@ -220,7 +220,7 @@ def draw(paths: list[DropPath], seed: int, epoch: int, index: Tensor, views: int
 
 @torch.no_grad()
 def calibrate(encoder: Encoder, data: Data, *, most: int = 4096) -> None:
-    """Take BatchNorm statistics anew on images as they will be coded: in training they were those of crops."""
+    """Take BatchNorm statistics on whole images, as they will be coded; in training they were those of crops."""
     norms = [m for m in encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not norms:
         return

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.config import TrainConfig
+from codelab.core.errors import UsageError
+from training.config import ObjectiveName, TrainConfig
 from training.distributed import total, world
 from training.losses import (
     bit_bce,
@@ -29,7 +30,7 @@ from training.losses import (
 
 @dataclass(frozen=True)
 class Terms:
-    """What one step's loss is made of, scalar tensors; `loss` is the one to minimise."""
+    """One step's loss and its parts, scalar tensors; `loss` is the one to minimise."""
 
     loss: Tensor
     agreement: Tensor
@@ -57,7 +58,11 @@ class Objective(nn.Module):
         self.register_buffer("centre", torch.zeros(config.prototypes if config.objective == "dino" else 0))
 
     def forward(self, student: Tensor, teacher: Tensor) -> Terms:
-        """The terms of student outputs `[V, n, D]`, the T global views first, against teacher outputs `[T, n, D]`."""
+        """The terms of student outputs `[V, n, D]`, the T global views first, against teacher outputs `[T, n, D]`.
+
+        Raises:
+            UsageError: the config names no objective there is.
+        """
         config, T = self.config, len(teacher)
         student, teacher = student.float(), teacher.detach().float()
         n, B = student.shape[1] * world(), student.shape[2]
@@ -73,12 +78,14 @@ class Objective(nn.Module):
                 agreement, weight = mean_cosine(student, teacher), config.beta * (1 / B + 1 / n)
             case "hashcoder":
                 agreement, weight = bit_bce(student, student[:T]), config.beta * (1 / B + 1 / n)
-            case _:
+            case "dino":
                 agreement = prototype_cross_entropy(
                     student, teacher, self.centre, config.student_temperature, config.teacher_temperature
                 )
                 self._move_centre(teacher)
                 return Terms(agreement, agreement, agreement.new_zeros(()))
+            case unknown:
+                raise UsageError(f"objective: found {unknown!r}, expected {' or '.join(get_args(ObjectiveName))}")
         rate = self.rate(student, teacher)
         return Terms(agreement - weight * rate, agreement, rate)
 
@@ -87,8 +94,8 @@ class Objective(nn.Module):
         config, T = self.config, len(teacher)
         blend = config.blend == "on" or (config.blend == "auto" and config.objective == "simdino")
         if not blend:
-            heard = student if config.rate_views == "all" else student[:T]
-            return mean_rate(heard, config.eps2, config.centred)
+            rated = student if config.rate_views == "all" else student[:T]
+            return mean_rate(rated, config.eps2, config.centred)
         with torch.autocast(student.device.type, enabled=False):
             # SimDINO takes the mean of the two networks' normalised outputs of a view, not normalised again.
             z = (functional.normalize(student[:T], dim=2) + functional.normalize(teacher, dim=2)) / 2
@@ -112,10 +119,10 @@ class Redrawn(Protocol):
 def reset_head(student_head: Redrawn, teacher_head: Redrawn, optimizer: torch.optim.Optimizer, seed: int) -> None:
     """Re-draw both heads alike and forget the optimiser's moments of the student's head.
 
-    The channel is renegotiated while the backbone keeps what it learned; stale Adam moments would pull the new
-    weights towards the old ones.
+    Student and teacher agree on a new code while the backbone keeps what it learned; the moments of the old head
+    would move the new weights in directions that mean nothing to them.
 
-    Source: BITS, periodic head reset; METHOD 2.
+    Source: BITS (arXiv 2602.09764), periodic head reset.
     """
     for head in (student_head, teacher_head):
         head.draw(seed)

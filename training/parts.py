@@ -17,9 +17,9 @@ from training.config import AUTO, TrainConfig
 SHARE = 0.2
 """Share of the images held out where the data has no split to evaluate on."""
 LEAST = 2
-"""Fewer images than this say nothing: none is held out then."""
+"""Fewest images that are held out; with fewer, none is."""
 EVALUATED = ("validation", "valid", "val", "test")
-"""Names of splits to evaluate on, the first that is there; where one of them is trained on, also train."""
+"""Names of splits to evaluate on, the first there is; where that one is trained on, train."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Parts:
 
     Args:
         train: what it trains on.
-        held: what its teacher is evaluated on; None where the config evaluates never.
-        config: the same config, with the names of splits and group that were found in the place of `auto`.
+        held: what its teacher is evaluated on; None where the config never evaluates.
+        config: the same config; where it says `auto`, the names of the splits and the group that were found.
         note: what was done where the data has no split, in one line; empty where its own splits are used.
     """
 
@@ -44,7 +44,7 @@ def parts(config: TrainConfig, images: ImageSet | None = None) -> Parts:
 
     Args:
         config: `split`, `evaluate_split` and `evaluate_group` may be `auto`.
-        images: take these in the place of `config.data`.
+        images: take these instead of `config.data`.
 
     Raises:
         UsageError: a split or a column that the config names is not there; the message names those there are.
@@ -75,7 +75,7 @@ def parts(config: TrainConfig, images: ImageSet | None = None) -> Parts:
             return Parts(whole.subset(rest), held, found)
     if other is not whole:
         return Parts(train, other, all_of_it)
-    if evaluated == "" or split == "":  # the caller wants all of them trained on
+    if evaluated == "" or split == "":  # all of them are to be trained on
         return Parts(train, train, all_of_it)
 
     rows = held_out_rows(train, seed=config.seed, most=config.evaluate_images, group=group)
@@ -91,14 +91,15 @@ def parts(config: TrainConfig, images: ImageSet | None = None) -> Parts:
 def held_out_rows(images: Any, *, seed: int, most: int, group: str = "") -> np.ndarray:
     """Rows of the images held out, rising: a share of at most `most`, whole groups where a group column is named.
 
-    An image is drawn by its id and the seed alone, so that the order of the data does not matter, and few change
-    sides where images come or go. None is held out where the share is less than two images or one group.
+    Whether an image is held out depends on its id and the seed alone, so the order of the data does not matter, and
+    few images change sides when others are added or removed. None is held out where the share is less than two images
+    or one group.
 
     Args:
         images: an ImageSet, or Codes of one.
         seed: of the draw.
         most: the largest number.
-        group: item column by which near copies are known.
+        group: item column whose equal values mark near copies.
 
     Example:
         >>> import pyarrow as pa
@@ -121,7 +122,7 @@ def held_out_rows(images: Any, *, seed: int, most: int, group: str = "") -> np.n
 
 
 def held_out_words(held: int, n: int, *, seed: int, group: str = "") -> str:
-    """What `held_out_rows` did, in words."""
+    """The result of `held_out_rows`, in words."""
     how = f"by {group}" if group else "by chance"
     return f"{held:,} of {n:,} images held out {how} (seed {seed})"
 
@@ -154,7 +155,7 @@ def _split(images: ImageSet, name: str, field: str, names: Sequence[str]) -> Ima
 
 
 def _group(images: ImageSet, name: str) -> str:
-    """The column that tells near copies, empty where there is none."""
+    """The column whose equal values mark near copies, empty where there is none."""
     if name == AUTO:
         return images.group
     if name and name not in images.items.column_names:

@@ -35,7 +35,7 @@ def find_device(name: str) -> torch.device:
 
 
 def find_precision(name: str, device: torch.device) -> torch.dtype:
-    """The type of products: bf16 where the hardware has it, unless the config names one."""
+    """The number type of matrix products: bf16 where the hardware has it, unless the config names one."""
     if name == "auto":
         # On a CPU without bf16 instructions bf16 is emulated, and slower than fp32.
         fast = device.type == "cuda" or getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
@@ -44,7 +44,7 @@ def find_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 _STARVED = re.compile(r"can't allocate|could not create a primitive$")
-"""How PyTorch's allocator and oneDNN say it on the processor, in a plain RuntimeError."""
+"""Messages of PyTorch's allocator and of oneDNN on a CPU without memory; both raise a plain RuntimeError."""
 
 
 @contextmanager
@@ -52,8 +52,8 @@ def needing_memory(what: str, knobs: str) -> Iterator[None]:
     """Around work that may not fit.
 
     Args:
-        what: it is said to be out of memory for.
-        knobs: what a person can do.
+        what: what the memory is for, for the message.
+        knobs: what a person can do, for the message.
 
     Raises:
         DataError: it did not fit.
@@ -73,15 +73,18 @@ def needing_memory(what: str, knobs: str) -> Iterator[None]:
 
 
 _ECHO = 5.0
-"""Seconds."""
+"""Seconds in which a second signal counts as the first one again."""
 
 
 @contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether SIGINT or SIGTERM came; the step in progress is finished first.
+def stop_signals(go_on: str) -> Iterator[Callable[[], bool]]:
+    """Yields a function that says whether SIGINT or SIGTERM came; the step in progress is finished first.
 
-    A second signal stops at once: the last checkpoint stands. Among many processes one that follows within seconds is
-    the same one: a scheduler tells every process, and `torchrun` tells its own again.
+    A second signal stops at once, and the last checkpoint stays. With several processes a signal within seconds of the
+    first is ignored: a scheduler signals every process, and `torchrun` signals its own once more.
+
+    Args:
+        go_on: how a person goes on after an interruption, for the message.
     """
     came = threading.Event()
     first = 0.0
@@ -91,7 +94,7 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
         if came.is_set():
             if world() > 1 and time.monotonic() - first < _ECHO:
                 return
-            raise KeyboardInterrupt("at once; go on from the last checkpoint with --resume")
+            raise KeyboardInterrupt(f"at once, at the last checkpoint; {go_on}")
         came.set()
         first = time.monotonic()
         if rank() == 0:

@@ -1,4 +1,4 @@
-"""A run that starts from an encoder sees images at that encoder's size, unless a flag says otherwise."""
+"""A run that starts from an encoder takes over its image size, unless a flag sets another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from codelab.images.encoder import EncoderConfig, read_encoder_config
 from training.config import TrainConfig
 
 _SMALLEST = 8
-"""Side of a local view in pixels below which a convolutional network has nothing left to pool."""
+"""Smallest side of a local view in pixels: below it a convolutional network has nothing left to pool."""
 
 
 def at_own_size(config: TrainConfig, given: Collection[str]) -> TrainConfig:
@@ -20,7 +20,7 @@ def at_own_size(config: TrainConfig, given: Collection[str]) -> TrainConfig:
     Args:
         config: `store_size` becomes that of the encoder's own training where it is recorded, else it keeps its ratio
             to `image_size`, as `local_size` does, in whole patches.
-        given: names of fields that stay as they are, those set by flags; with `image_size` among them all do.
+        given: names of fields that were set by flags and stay as they are; with `image_size` among them, all stay.
 
     Raises:
         UsageError, DataError: the encoder cannot be read.
@@ -51,7 +51,7 @@ def size_words(before: TrainConfig, after: TrainConfig) -> str:
 
 
 def _local_size(size: float, start: EncoderConfig) -> int:
-    """Rounded to whole patches where the name of the backbone tells their side."""
+    """Rounded to whole patches where the name of the backbone holds their side."""
     found = re.search(r"patch(\d+)", start.backbone)
     patch = int(found[1]) if found else 1
     return max(patch * round(size / patch), patch, _SMALLEST)

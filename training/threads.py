@@ -1,4 +1,4 @@
-"""How many threads a network is worth: on a small one they wait for each other longer than they compute."""
+"""How many threads a network needs: on a small one they wait for each other longer than they compute."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def operations(backbone: nn.Module, config: TrainConfig) -> float:
 
 @contextmanager
 def threads_for(backbone: nn.Module, config: TrainConfig) -> Iterator[str]:
-    """Set torch's threads while a run goes on, and put them back; gives what was set, in words.
+    """Set torch's threads while a run goes on, and put them back; yields what was set, in words.
 
-    `config.threads` rules, then what the environment sets; else a small network has one, and others all there are.
+    `config.threads` comes first, then the environment; else a small network gets one thread, and others all there are.
     """
     before = torch.get_num_threads()
     threads, why = before, ""

@@ -1,4 +1,4 @@
-"""A run's student, teacher and optimiser, and one step of them: schedules, loss, gradient, update, teacher."""
+"""Student, teacher and optimiser of a run, and one training step: schedules, loss, gradient, update, teacher."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import copy
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +32,30 @@ from training.network import (
     starting_encoder,
     take_over,
 )
-from training.objective import Objective, reset_head
+from training.objective import Objective, Terms, reset_head
 from training.process import find_precision
+
+
+class Outputs(NamedTuple):
+    """Logits `[V, n, B]` and what the objective compares, `[V, n, D]`; the teacher has the T global views alone."""
+
+    student_logits: Tensor
+    student_output: Tensor
+    teacher_logits: Tensor
+    teacher_output: Tensor
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step was taken on: the terms of its loss, and logits `[2, n, B]` of the global views."""
+
+    terms: Terms
+    student_logits: Tensor
+    teacher_logits: Tensor
+
+    @classmethod
+    def of(cls, terms: Terms, outputs: Outputs) -> StepResult:
+        return cls(terms, outputs.student_logits[:2].detach(), outputs.teacher_logits)
 
 
 class Run:
@@ -83,7 +105,7 @@ class Run:
         groups = [{"params": decayed, "decays": True}, {"params": others, "decays": False}]
         self.optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=0.0, fused=True)
         self.monitor = Monitor(coding_rate_max(config.batch, config.bits, config.eps2))
-        self.model: nn.Module = self.student  # what the gradients of all processes are averaged in
+        self.model: nn.Module = self.student  # the module that averages gradients over processes
 
     def prepare(self) -> None:
         """Share gradients with the other processes, and compile the backbones where the config says so."""
@@ -103,66 +125,69 @@ class Run:
         decay = cosine(self.step, self.steps, config.weight_decay, config.weight_decay_end)
         momentum = cosine(self.step, self.steps, config.ema, config.ema_end)
 
-        self.backward(epoch, batch)
+        made = self.backward(epoch, batch)
         if self.student.prototypes is not None and epoch < config.freeze_epochs:
             self.student.prototypes.weight.grad = None
         bad = clip_gradients(list(self.student.parameters()), config.clip, by=config.clip_by)
         for group in self.optimizer.param_groups:
             group["lr"], group["weight_decay"] = lr, decay if group["decays"] else 0.0
-        # The fused step is skipped on the device where this is 1, as a GradScaler has it: nothing waits for the host.
+        # The fused step is skipped on the device where this is 1, as with a GradScaler: nothing waits for the host.
         self.optimizer.found_inf, self.optimizer.grad_scale = bad, None  # type: ignore[attr-defined]
         self.optimizer.step()
         self.optimizer.zero_grad()
         with torch.no_grad():
             torch._foreach_lerp_(list(self.teacher.parameters()), list(self.student.parameters()), 1 - momentum)
-        self.monitor.record(self.step, self.terms, bad, *self.logits)
+        self.monitor.record(self.step, made.terms, bad, made.student_logits, made.teacher_logits)
         self.step += 1
 
-    def backward(self, epoch: int, batch: Batch) -> None:
-        """The gradient of the whole batch's loss, in one part or in several.
+    def backward(self, epoch: int, batch: Batch) -> StepResult:
+        """Leave the gradient of the whole batch's loss in the student, computed in one part or in several.
 
-        The rate is not a mean over images, so parts cannot be summed as they come. All logits are computed first
-        without a graph, the loss gives their gradient, and each part runs again to carry it back: the gradient is
-        that of the whole batch (GradCache, Gao et al. 2021, arXiv 2101.06983).
+        The rate is not a mean over images, so gradients of parts cannot be summed as they come. All outputs are
+        computed first without a graph, the loss gives their gradient, and each part runs again to carry it back: the
+        gradient is that of the whole batch.
+
+        Source: GradCache, Gao et al. 2021, arXiv 2101.06983.
         """
         k = self.config.accumulate
-        parts = [Batch(*part) for part in zip(batch.index.chunk(k), batch.pixels.chunk(k), strict=True)]
         if k == 1:
-            heard, student, sent, teacher = self.answers(epoch, batch)
-            self.terms = self.objective(student, teacher)
-            self.terms.loss.backward()
-        else:
-            with torch.no_grad():
-                answers = [self.answers(epoch, part) for part in parts]
-            heard, student, sent, teacher = (torch.cat(column, 1) for column in zip(*answers, strict=True))
-            student.requires_grad_()
-            self.terms = self.objective(student, teacher)
-            (gradient,) = torch.autograd.grad(self.terms.loss, student)
-            for i, (part, carried) in enumerate(zip(parts, gradient.chunk(k, 1), strict=True)):
-                alone = distributed.world() > 1 and i < k - 1
-                with self.model.no_sync() if alone else nullcontext():  # type: ignore[operator]
-                    self.student_answers(epoch, part, self.crops(epoch, part))[1].backward(carried)
-        self.logits = heard[:2].detach(), sent
+            outputs = self.outputs(epoch, batch)
+            terms = self.objective(outputs.student_output, outputs.teacher_output)
+            terms.loss.backward()
+            return StepResult.of(terms, outputs)
+        parts = [Batch(*part) for part in zip(batch.index.chunk(k), batch.pixels.chunk(k), strict=True)]
+        with torch.no_grad():
+            by_part = [self.outputs(epoch, part) for part in parts]
+        outputs = Outputs(*(torch.cat(column, 1) for column in zip(*by_part, strict=True)))
+        student_output = outputs.student_output.requires_grad_()
+        terms = self.objective(student_output, outputs.teacher_output)
+        (gradient,) = torch.autograd.grad(terms.loss, student_output)
+        for i, (part, part_gradient) in enumerate(zip(parts, gradient.chunk(k, 1), strict=True)):
+            unshared = distributed.world() > 1 and i < k - 1  # processes average gradients once, after the last part
+            with self.model.no_sync() if unshared else nullcontext():  # type: ignore[operator]
+                _, student_output = self.student_outputs(epoch, part, self.crops(epoch, part))
+                student_output.backward(part_gradient)
+        return StepResult.of(terms, outputs)
 
-    def answers(self, epoch: int, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Logits and outputs `[V, n, D]` of the student on all views, and of the teacher on the global ones."""
+    def outputs(self, epoch: int, batch: Batch) -> Outputs:
+        """Logits and outputs of the student on all views, and of the teacher on the global ones."""
         crops = self.crops(epoch, batch)
         with torch.no_grad(), self.autocast():
-            sent, target = self.teacher(crops[0], None)
-        n = len(batch.index)
-        heard, output = self.student_answers(epoch, batch, crops)
-        return heard, output, sent.float().view(2, n, -1), target.float().view(2, n, -1)
+            teacher = self.teacher(crops[0], None)
+        student_logits, student_output = self.student_outputs(epoch, batch, crops)
+        teacher_logits, teacher_output = (t.float().view(2, len(batch.index), -1) for t in teacher)
+        return Outputs(student_logits, student_output, teacher_logits, teacher_output)
 
-    def student_answers(self, epoch: int, batch: Batch, crops: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
+    def student_outputs(self, epoch: int, batch: Batch, crops: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
         """Logits and outputs `[V, n, D]` of the student."""
         config = self.config
         draw(self.paths, config.seed, epoch, batch.index, max(2, config.local_views))
         # for backbones with dropout; all else draws by its own key
         torch.manual_seed(hash((config.seed, self.step, int(batch.index[0]) if self.device.type == "cpu" else 0)))
         with self.autocast():
-            heard, output = self.model(*crops)
+            logits, output = self.model(*crops)
         n = len(batch.index)
-        return heard.float().view(-1, n, heard.shape[1]), output.float().view(-1, n, output.shape[1])
+        return logits.float().view(-1, n, logits.shape[1]), output.float().view(-1, n, output.shape[1])
 
     def crops(self, epoch: int, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """The global views as one normalised batch, and the local ones."""
@@ -179,7 +204,7 @@ class Run:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
 
     def _probe(self) -> None:
-        """A pass of every kind the run will make, for the compiler."""
+        """One pass of every kind that the run will make, for the compiler."""
         share = self.config.batch // distributed.world()
         side = self.config.store_size
         index = torch.arange(share, device=self.device)
@@ -188,7 +213,7 @@ class Run:
         kept = [buffer.clone() for buffer in buffers]
         self.backward(0, Batch(index, pixels))
         self.optimizer.zero_grad()
-        for buffer, before in zip(buffers, kept, strict=True):  # a compiled run is the same as another
+        for buffer, before in zip(buffers, kept, strict=True):  # so that a compiled run equals an uncompiled one
             buffer.copy_(before)
 
     def reset(self, epoch: int) -> None:
@@ -201,7 +226,7 @@ class Run:
         self.monitor.forget_codes()
         self.resets = [*self.resets, self.step]
 
-    # -- what is kept -----------------------------------------------------------------------------------------------
+    # -- state -----------------------------------------------------------------------------------------------
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -213,10 +238,10 @@ class Run:
         checkpoint.save(path, self.config, self.modules, self.optimizer, header)
 
     def load(self, path: Path) -> None:
-        """Go back to what `save` kept; see `checkpoint.load` for what else can be wrong.
+        """Go back to the state that `save` wrote; for other errors see `checkpoint.load`.
 
         Raises:
-            UsageError: the images are not those of before: the batches would be others.
+            UsageError: the images have changed, so the batches would be others.
         """
         header = checkpoint.load(path, self.config, self.modules, self.optimizer)
         checkpoint.same_images(path, header, self.data.fingerprint)

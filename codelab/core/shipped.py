@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def shipped(name: str) -> Path:
-    """The path of a file of the project that is no module, in a clone as in an installed wheel.
+    """The path of a file that is shipped with the code and is no module, in a clone or an installed wheel.
 
     Args:
         name: its path in the clone, such as `app/main.py`.
@@ -25,7 +25,7 @@ def recipe(name: str | Path) -> Path:
 
     Args:
         name: a path, or `demo` or `configs/demo.yaml` for the shipped `configs/demo.yaml`. A name that fits nothing
-            comes back as it is, so that the error names what was typed.
+            comes back unchanged, so that the error names what was typed.
 
     Example:
         >>> recipe("demo") == shipped("configs/demo.yaml")

@@ -1,4 +1,4 @@
-"""Augmented views of images, for asking what of a code survives: one change at a time, and all together."""
+"""Augmented views of images, to measure which bits survive: one change at a time, and all together."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 ALL = "all"
-"""Name of the view that all changes are drawn for, as in training."""
+"""Name of the view with all changes, as in training."""
 
 
 @dataclass(frozen=True)
 class ViewedImages(ImageSet):
-    """The images of a set as seen through one augmentation, each with a draw of its own.
+    """The images of a set after one augmentation, each with a draw of its own.
 
     Args:
         change: name of the augmentation, one of `CHANGES` or `all`.
@@ -64,7 +64,7 @@ def view_of(images: ImageSet, change: str = ALL, *, seed: int = 0) -> ViewedImag
 
 
 def _crop(image: Image.Image, draw: np.random.Generator) -> Image.Image:
-    """A crop of 40 to 100 % of the area, aspect 3/4 to 4/3: the global view of METHOD 3."""
+    """A crop of 40 to 100 % of the area, aspect 3/4 to 4/3: the global view of BITS (arXiv 2602.09764)."""
     area = draw.uniform(0.4, 1.0) * image.width * image.height
     ratio = np.exp(draw.uniform(np.log(3 / 4), np.log(4 / 3)))
     width = min(image.width, max(1, round(np.sqrt(area * ratio))))
@@ -80,7 +80,7 @@ def _flip(image: Image.Image, draw: np.random.Generator) -> Image.Image:
 
 
 def _colour(image: Image.Image, draw: np.random.Generator) -> Image.Image:
-    """Brightness and contrast by up to 40 %, saturation 20 %, hue a tenth of the circle (METHOD 3)."""
+    """Brightness and contrast by up to 40 %, saturation 20 %, hue a tenth of the circle, as BITS does."""
     from torchvision.transforms.v2 import functional
 
     image = functional.adjust_brightness(image, draw.uniform(0.6, 1.4))
@@ -104,4 +104,4 @@ CHANGES: dict[str, Change] = {"crop": _crop, "flip": _flip, "colour": _colour, "
 """The augmentations one by one; `flip` and `grey` are the same each time, the others by a random amount."""
 
 SHARE = {"crop": 1.0, "flip": 0.5, "colour": 0.8, "grey": 0.2, "blur": 0.5}
-"""How often each is part of the view `all`: the recipe's probabilities (METHOD 3), blur as in the local views."""
+"""How often each is part of the view `all`: the probabilities of BITS, blur as in its local views."""

@@ -36,7 +36,7 @@ class EncoderConfig:
         width: channels of the first block of `conv`; the others have 2, 4 and 8 times as many.
         hidden: width of the two hidden layers of the head.
         head_norm: `none`, or `batch`: a BatchNorm without scale and shift after the last layer, which keeps bits
-            balanced where data and batches are small.
+            balanced with small data sets and batches.
         mean, std: normalisation of RGB values in 0..1.
         crop: share of the shorter side kept by the centre crop.
         interpolation: `bilinear` or `bicubic`.
@@ -108,7 +108,7 @@ class Encoder(nn.Module):
     @property
     def features(self) -> int:
         """d, the number of features the backbone gives."""
-        # where timm's networks widen their features last, it calls that the head's hidden size
+        # timm's name for the width of the features where a last layer widens them
         return int(getattr(self.backbone, "head_hidden_size", self.backbone.num_features))  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -172,7 +172,7 @@ class Encoder(nn.Module):
             UsageError: there is no such file, or no encoder in the folder.
             DataError: the file is truncated or foreign, of another format version, or its tensors do not fit.
         """
-        path = encoder_file(path)
+        path = _existing(path)
         header, tensors = read_tensors(path, kind="encoder")
         config = _read_config(header, path)
         try:
@@ -227,9 +227,17 @@ def open_encoder(checkpoint: str, *, bits: int | None = None, random_weights: bo
 
 
 def read_encoder_config(path: str | Path) -> EncoderConfig:
-    """What the encoder in a file or a run folder is, without its weights; errors as `Encoder.load`."""
-    path = encoder_file(path)
+    """The config of the encoder in a file or a run folder, without reading its weights; errors as `Encoder.load`."""
+    path = _existing(path)
     return _read_config(read_header(path, kind="encoder"), path)
+
+
+def _existing(path: str | Path) -> Path:
+    """The file of the encoder that a path names, which must be there."""
+    file = encoder_file(path)
+    if not file.exists():
+        raise UsageError(f"{file}: no such file or folder; expected an encoder.safetensors, or a run folder with one")
+    return file
 
 
 def _read_config(header: Mapping[str, Any], path: Path) -> EncoderConfig:
@@ -243,7 +251,7 @@ def _read_config(header: Mapping[str, Any], path: Path) -> EncoderConfig:
 class Head(nn.Sequential):
     """Linear, GELU, Linear, GELU, Linear, and a BatchNorm without scale and shift where `norm` is set.
 
-    Source: METHOD of BITS (arXiv 2602.09764): three layers, truncated normal weights of 0.02, zero bias.
+    Source: BITS (arXiv 2602.09764): three layers, truncated normal weights of 0.02, zero bias.
     """
 
     def __init__(self, features: int, hidden: int, bits: int, *, norm: bool) -> None:
@@ -279,8 +287,8 @@ class ConvBackbone(nn.Sequential):
 
 @cache
 def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """A value for each channel, made once: to send it anew with each batch would hold up the device."""
-    with torch.inference_mode(False):  # whoever asks first, gradients may flow past it later
+    """A value for each channel, copied to the device once: a copy for each batch would hold it up."""
+    with torch.inference_mode(False):  # a later caller may need gradients past it, whatever the first one needs
         return torch.tensor(values, device=device).view(-1, 1, 1)
 
 
@@ -300,7 +308,7 @@ def _backbone(config: EncoderConfig, pretrained: bool, drop_path: float) -> nn.M
     wanted: dict[str, Any] = {"pretrained": pretrained, "num_classes": 0}
     if drop_path:
         wanted["drop_path_rate"] = drop_path
-    # transformers take an image size, and other sizes for local crops; convolutional nets take any size unasked
+    # transformers are built for an image size, and other sizes for local crops; convolutional nets take any size
     sizes: dict[str, Any] = {"img_size": config.image_size, "dynamic_img_size": True}
     try:
         try:
@@ -310,7 +318,7 @@ def _backbone(config: EncoderConfig, pretrained: bool, drop_path: float) -> nn.M
     except TypeError as error:
         hint = "; set drop_path to 0" if drop_path else ""
         raise UsageError(f"backbone {config.backbone!r} cannot be built so ({first_line(error)}){hint}") from None
-    except OSError as error:  # what the hub's client raises without a network
+    except OSError as error:  # raised by the hub's client without a network
         raise DataError(f"{config.backbone}: its pretrained weights cannot be loaded ({first_line(error)})") from None
 
 
@@ -323,7 +331,7 @@ def _check_timm_name(name: str) -> None:
 
 
 def fit_square(image: Image.Image, size: int, *, crop: float = 1.0, interpolation: str = "bicubic") -> Image.Image:
-    """The central square of `crop` times the shorter side, resized with antialiasing to `size` pixels."""
+    """The central square whose side is `crop` times the shorter side, resized with antialiasing to `size` pixels."""
     side = min(image.size) * crop
     left, top = (image.width - side) / 2, (image.height - side) / 2
     box = (left, top, left + side, top + side)
@@ -331,7 +339,7 @@ def fit_square(image: Image.Image, size: int, *, crop: float = 1.0, interpolatio
 
 
 def read_header(path: str | Path, *, kind: str) -> dict[str, Any]:
-    """The header of what `write_tensors` wrote, without the tensors; errors as `read_tensors`."""
+    """The header of a file that `write_tensors` wrote, without the tensors; errors as `read_tensors`."""
     with _opened(path, kind) as (header, _):
         return header
 

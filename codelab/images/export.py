@@ -1,4 +1,4 @@
-"""images -> Encoder -> codes: streamed, in parts that survive a kill, and never with a picture silently missing."""
+"""Images to codes through an encoder: in parts that survive a kill; an image left out is always reported."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ BATCH = 128
 """Images in one forward pass; parts hold whole batches, so a resumed export computes the same numbers."""
 
 TRANSFORM = ("image_size", "mean", "std", "crop", "interpolation")
-"""What the encoder's config says of how an image is prepared; it goes into the provenance."""
+"""Fields of the encoder's config that prepare an image; they go into the provenance."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export did: where the codes are, how many, and which images could not be read."""
+    """The result of an export: where the codes are, how many, and which images could not be read."""
 
     path: Path
     rows: int
@@ -82,7 +82,7 @@ def export(
         workers: threads that read and decode.
         device: where to run; default CUDA when there is one.
         progress: show a bar on stderr.
-        checkpoint: the file or run folder the encoder was loaded from, for the provenance.
+        checkpoint: the file or run folder that the encoder was loaded from, for the provenance.
 
     Raises:
         UsageError: the output folder is not empty.
@@ -136,7 +136,7 @@ def export(
     if bad and not skip_bad:
         raise DataError(
             f"{images.name}: {len(bad)} of {len(images)} images cannot be read; mend them, or add --skip-bad "
-            f"(what is done is kept in {folder} for the next try)",
+            f"(finished parts are kept in {folder})",
             bad,
         )
     about["skipped"] = bad
@@ -240,7 +240,7 @@ def _encode(
 def _loaded(
     encoder: Encoder, images: ImageSet, rows: range, pool: ThreadPoolExecutor, thumbnails: bool
 ) -> Iterator[tuple[range, list[Any]]]:
-    """Batches of (tensor, thumbnail) or DataError, the next batch being decoded while the last is encoded."""
+    """Batches of (tensor, thumbnail) or DataError; the next batch is decoded while this one is encoded."""
 
     def load_one(i: int) -> Any:
         try:
@@ -270,7 +270,7 @@ def _thumbnail(image: Image.Image) -> bytes:
 
 
 def _part_key(encoder_sha256: str, images: ImageSet, rows: range, options: dict[str, Any]) -> str:
-    """What a part was made from; a file that changed in size or time since gives another key."""
+    """A hash of everything a part is made from; a file whose size or time has changed gives another key."""
     digest = hashlib.sha256(json.dumps([__version__, encoder_sha256, options, images.classes]).encode())
     items = images.items.slice(rows.start, len(rows))
     for record, label in zip(items.to_pylist(), images.labels[rows.start : rows.stop].tolist(), strict=True):
@@ -281,7 +281,7 @@ def _part_key(encoder_sha256: str, images: ImageSet, rows: range, options: dict[
 
 
 def _finished(part: Path, key: str) -> list[str] | None:
-    """The unreadable images of a part that an earlier run finished; None when it must be made."""
+    """The unreadable images of a part that an earlier export finished; None where there is no such part."""
     try:
         head = json.loads((pq.read_schema(part).metadata or {})[KEY])
     except (OSError, KeyError, ValueError, pa.ArrowException):

@@ -15,7 +15,7 @@ from codelab.core.errors import DataError, UsageError, first_line
 if TYPE_CHECKING:
     from PIL import Image
 GROUPS = ("group", "emoji")
-"""Names of columns whose images of one value are near copies: frames of a clip, skin tones of an emoji."""
+"""Columns whose equal values mark near copies: frames of a clip, skin tones of an emoji."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class ImageSet:
     """Images with their items and labels, read one at a time.
 
     Args:
-        name: what the user named, for messages and provenance.
+        name: the data set as the user named it, for messages and provenance.
         items: one row an image: `id`, `path`, optional `split`, attribute columns.
         labels: int32 `[N]`, -1 = none.
         classes: C names.
         read: the encoded bytes of image i.
-        attribution: whom to name where the images are shown.
+        attribution: whom to credit where the images are shown.
     """
 
     name: str
@@ -43,7 +43,7 @@ class ImageSet:
 
     @property
     def group(self) -> str:
-        """The item column by which near copies are known, empty where there is none."""
+        """The item column whose equal values mark near copies, empty where there is none."""
         return next((name for name in GROUPS if name in self.items.column_names), "")
 
     def image(self, i: int) -> Image.Image:
@@ -85,7 +85,7 @@ class ImageSet:
 
 
 def decode(data: bytes, name: str) -> Image.Image:
-    """An RGB image from encoded bytes, turned as its EXIF says, transparency laid on white.
+    """An RGB image from encoded bytes, turned by its EXIF orientation, transparency laid on white.
 
     Raises:
         DataError: the bytes are not a whole image.

@@ -26,7 +26,7 @@ from codelab.images.imageset import ImageSet
 
 ATTRIBUTION = "Drawings by OpenMoji, the open-source emoji and icon project. License: CC BY-SA 4.0"
 SIZE = 64
-_RECIPE = 1  # raise it when the rasters or the attributes change, so that no stale cache is read
+_RECIPE = 1  # raise it when the rasters or the attributes change: an old cache is then not read
 _TONES = {"1F3FB": "light", "1F3FC": "medium-light", "1F3FD": "medium", "1F3FE": "medium-dark", "1F3FF": "dark"}
 _WOMAN = re.compile(r"\b(woman|women|girl|female|lady|mother|princess|queen|older woman|mrs)\b")
 _MAN = re.compile(r"\b(man|men|boy|male|father|prince|king|santa)\b")
@@ -135,7 +135,7 @@ def _gender(points: list[str], name: str) -> str | None:
 def dominant_colour(rgba: np.ndarray) -> str:
     """The most frequent of nine colour names among the opaque pixels uint8 `[h, w, 4]`, outlines left out.
 
-    Coloured pixels count before black and grey ones unless they are fewer than a tenth: OpenMoji outlines in black.
+    Black and grey count only where fewer than a tenth of the pixels have a colour: OpenMoji draws outlines in black.
     """
     rgb = rgba[rgba[..., 3] > 127][:, :3].astype(np.float32) / 255
     if not len(rgb):
@@ -163,6 +163,6 @@ def _on_white(rgba: np.ndarray) -> bytes:
 
 
 def _halves(category_of: dict[str, str]) -> dict[str, str]:
-    """Identities dealt to the halves in turn within each category, in hash order: even, and the same anywhere."""
+    """Identities alternate between the halves within each category, in hash order: even, and the same anywhere."""
     order = sorted(category_of, key=lambda e: (category_of[e], hashlib.sha256(e.encode()).hexdigest()))
     return {emoji: ("train", "test")[i % 2] for i, emoji in enumerate(order)}

@@ -20,7 +20,7 @@ from codelab.images.imageset import ImageSet
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 TAKEN = ("code", "label", "labels", "logits", "features", "thumbnail")
-"""Names that attribute columns cannot have, for the codes file has columns so named."""
+"""Names that attribute columns cannot have, because the codes file uses them."""
 SPLITS = ("train", "val", "valid", "validation", "test")
 
 
@@ -89,7 +89,7 @@ def _from_csv(root: Path, table: Path) -> ImageSet:
         raise DataError(f"{table}: no column {missing[0]!r}; found {', '.join(header) or 'an empty file'}")
     for line, row in enumerate(rows, start=2):
         if None in row or None in row.values():
-            raise DataError(f"{table}: line {line} has not as many cells as the {len(header)} columns of line 1")
+            raise DataError(f"{table}: line {line} does not have the {len(header)} cells of line 1")
     if not rows:
         raise DataError(f"{table}: no row below the header")
     base = root if root.is_dir() else root.parent
@@ -122,13 +122,13 @@ def _from_parquet(root: Path, parts: list[Path]) -> ImageSet:
     try:
         table = pa.concat_tables([file.read(columns=wanted) for file in files]) if wanted else None
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{root}: its files have not the same columns ({first_line(error)})") from None
+        raise DataError(f"{root}: its files do not have the same columns ({first_line(error)})") from None
     groups = [(file, g, file.metadata.row_group(g).num_rows) for file in files for g in range(file.num_row_groups)]
     starts = np.cumsum([0, *(rows for _, _, rows in groups)])
     n = int(starts[-1])
     lock = Lock()
 
-    # Row groups are the unit Parquet can read; two are kept, because images are asked for in order by a few threads.
+    # Parquet reads whole row groups; two are kept, because a few threads ask for images in order.
     @lru_cache(maxsize=2)
     def row_group(g: int) -> pa.ChunkedArray:
         file, group, _ = groups[g]
@@ -179,7 +179,7 @@ def _image_set(
     labels = np.array([number[c] for c in class_of], dtype=np.int32)
     for name in columns:
         if name in TAKEN:
-            raise DataError(f"{root}: a column {name!r}, a name that codes files use themselves; rename it")
+            raise DataError(f"{root}: a column {name!r}, a name that codes files use; rename it")
     items = pa.table(columns)
     return ImageSet(str(root), items, labels, classes, read)
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 
@@ -10,11 +12,13 @@ import pytest
 
 import codelab
 from codelab import demo
+from codelab.cli.main import main
 from codelab.images.encoder import Encoder
 from codelab.images.sources import open_images
 from tests.conftest import ROOT
 from training.config import load_config
 from training.loop import fit
+from training.trainer import Run
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +85,45 @@ def test_class_averaged_map_against_a_plain_loop(run, comparison):
             places = np.flatnonzero(hits) + 1
             values.append((np.arange(1, len(places) + 1) / places).mean())
         assert exact[q] == pytest.approx(np.mean(values), abs=5 * np.std(values) / 20 + 1e-9)
+
+
+@pytest.fixture
+def short(monkeypatch, tmp_path):
+    """The demo's recipe with the two epochs of `run`."""
+    recipe = tmp_path / "demo.yaml"
+    text = (ROOT / "configs" / "demo.yaml").read_text()
+    recipe.write_text(text.replace("epochs: 18", "epochs: 2").replace("reset_every: 0", "reset_every: 1"))
+    monkeypatch.setattr("codelab.cli.train.shipped", lambda name: recipe)
+
+
+def test_a_second_run_measures_what_is_trained_already(run, short, capsys):
+    before = (run / "encoder.safetensors").stat().st_mtime_ns
+    assert main(["demo", "--no-serve", "--out", str(run), "--seed", "5"]) == 0
+    printed = capsys.readouterr()
+    assert f"{run}: already trained, --fresh to redo" in printed.err
+    assert "untrained" in printed.out
+    assert printed.out.endswith(f"{run}/: encoder.safetensors, codes.parquet, results.json, report.html\n")
+    assert (run / "encoder.safetensors").stat().st_mtime_ns == before
+
+
+def test_an_interrupted_run_is_continued_by_the_same_call(short, tmp_path, monkeypatch, capsys):
+    step = Run.train_step
+
+    def stopping(self, *arguments):
+        step(self, *arguments)
+        if self.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Run, "train_step", stopping)
+    call = ["demo", "--no-serve", "--out", str(tmp_path / "run")]
+    assert main(call) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"codelab: interrupted: saved at step 2 of \d+; the same call goes on from there", last)
+    assert main(call) == 0
+    readings = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in readings]
+    assert steps[0] == 2
+    assert steps == sorted(set(steps))
 
 
 def test_the_command_never_mixes_two_configs_in_one_run(run, comparison):

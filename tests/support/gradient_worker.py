@@ -1,6 +1,6 @@
 """Under torchrun: the loss, its terms and the gradient of one batch, for many configs in one start.
 
-torchrun --nproc-per-node 2 tests/gradient_worker.py configs.json out.safetensors
+torchrun --nproc-per-node 2 tests/support/gradient_worker.py configs.json out.safetensors
 """
 
 import json
@@ -29,8 +29,8 @@ def main():
         run.prepare()
         for batch in run.data.steps(0, 2):  # the second step tells whether the first one's update was the same
             run.train_step(0, batch)
-        run.backward(0, batch)
-        terms = distributed.mean(torch.stack([run.terms.loss, run.terms.agreement, run.terms.rate]).detach())
+        terms = run.backward(0, batch).terms
+        terms = distributed.mean(torch.stack([terms.loss, terms.agreement, terms.rate]).detach())
         found[f"{name}/terms"] = terms
         found[f"{name}/centre"] = run.objective.centre.clone()
         for key, parameter in run.student.named_parameters():

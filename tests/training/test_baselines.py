@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, log_softmax, softmax
 
+from codelab.core.errors import UsageError
 from training.config import TrainConfig
 from training.losses import bit_bce, bits_loss, cosine_bits, mean_cosine, prototype_cross_entropy, soft_bce
 from training.network import Prototypes
@@ -27,7 +28,7 @@ def two(views, n, dims, seed):
 
 
 def over_pairs(student, teacher, loss):
-    """The mean of `loss(said, heard)` over images and cross pairs."""
+    """The mean of `loss(student_output, teacher_output)` over images and cross pairs."""
     s, t = student.double().numpy(), teacher.double().numpy()
     pairs = [(a, b) for a, b in itertools.product(range(len(t)), range(len(s))) if a != b]
     return np.mean([loss(s[b], t[a]).mean() for a, b in pairs])
@@ -48,8 +49,8 @@ class TestAgreements:
     def test_soft_bits(self, views, n, dims, seed, tau):
         student, teacher = two(views, n, dims, seed)
 
-        def loss(said, heard):
-            z, p = expit(heard / tau), expit(said)
+        def loss(student, teacher):
+            z, p = expit(teacher / tau), expit(student)
             return -(z * np.log(p) + (1 - z) * np.log1p(-p))
 
         assert soft_bce(student, teacher, tau).item() == pytest.approx(over_pairs(student, teacher, loss), rel=1e-4)
@@ -62,7 +63,7 @@ class TestAgreements:
     @given(*SHAPES)
     def test_mean_cosine(self, views, n, dims, seed):
         student, teacher = two(views, n, dims, seed)
-        expected = over_pairs(student, teacher, lambda said, heard: -(unit(said) * unit(heard)).sum(-1))
+        expected = over_pairs(student, teacher, lambda s, t: -(unit(s) * unit(t)).sum(-1))
         assert mean_cosine(student, teacher).item() == pytest.approx(expected, abs=1e-5)
 
     @settings(max_examples=30, deadline=None)
@@ -70,7 +71,7 @@ class TestAgreements:
     def test_cosine_on_bits(self, views, n, dims, seed):
         student, teacher = two(views, n, dims, seed)
         signs = lambda a: np.where(a > 0, 1.0, -1.0)  # noqa: E731
-        expected = over_pairs(student, teacher, lambda said, heard: -(unit(said) * unit(signs(heard))).sum(-1))
+        expected = over_pairs(student, teacher, lambda s, t: -(unit(s) * unit(signs(t))).sum(-1))
         assert cosine_bits(student, teacher).item() == pytest.approx(expected, abs=1e-5)
 
     @settings(max_examples=30, deadline=None)
@@ -79,9 +80,9 @@ class TestAgreements:
         student, teacher = two(views, n, dims, seed)
         centre = outputs(dims, seed=seed + 1)
 
-        def loss(said, heard):
-            target = softmax((heard - centre.double().numpy()) / 0.04, -1)
-            return -(target * log_softmax(said / 0.1, -1)).sum(-1)
+        def loss(student, teacher):
+            target = softmax((teacher - centre.double().numpy()) / 0.04, -1)
+            return -(target * log_softmax(student / 0.1, -1)).sum(-1)
 
         ours = prototype_cross_entropy(student, teacher, centre, 0.1, 0.04)
         assert ours.item() == pytest.approx(over_pairs(student, teacher, loss), rel=1e-4)
@@ -104,6 +105,12 @@ class TestObjective:
     def terms(self, objective, views=4, n=6, **changes):
         student, teacher = two(views, n, 8, 3)
         return student, teacher, Objective(config(objective, **changes))(student, teacher)
+
+    def test_an_unknown_one_is_refused(self):
+        wrong = config("bits")
+        object.__setattr__(wrong, "objective", "swav")  # a config made here refuses it already
+        with pytest.raises(UsageError, match=r"found .swav., expected bits or soft-bits or cosine-bits or simdino or dino"):
+            Objective(wrong)(*two(4, 6, 8, 3))
 
     def test_bits_is_the_public_loss(self):
         student, teacher, terms = self.terms("bits")

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from codelab import DataError, UsageError
 from codelab.core.errors import first_line
 from codelab.images.encoder import Encoder
-from tests.training.test_loop import TINY, image_set, rows, same_tensors
+from tests.support.training_runs import TINY, image_set, rows, same_tensors
 from training import checkpoint
 from training.loop import fit
 from training.trainer import Run
@@ -237,7 +237,7 @@ import dataclasses, signal, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from codelab.command_line import run
-from tests.training.test_loop import TINY, image_set
+from tests.support.training_runs import TINY, image_set
 from training import fit
 config = dataclasses.replace(TINY, run=sys.argv[1])
 sys.exit(run(lambda: fit(config, images=image_set(40), show=False), name="codelab"))

@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import training
 from codelab import UsageError
 from training.config import TrainConfig, add_flags, field_docs, flags_given, load_config
 from training.trainer import cosine, warmup_cosine
@@ -76,8 +79,8 @@ class TestLoad:
             ("std: [1, 0, 1]", "std is 1.0,0.0,1.0, expected numbers above 0"),
             ("head_norm: layer", "head_norm is layer, expected none or batch"),
             ("device: tpu", "device is tpu, expected auto or cpu or cuda"),
-            ("beta: 0.9\nbits: 8\nbeta: 0.1", "the key 'beta' stands there twice"),
-            ("local-views: 2\nlocal_views: 3", "the key 'local_views' stands there twice"),
+            ("beta: 0.9\nbits: 8\nbeta: 0.1", "the key 'beta' is there twice"),
+            ("local-views: 2\nlocal_views: 3", "the key 'local_views' is there twice"),
             ("save_every: .inf", "save_every is inf, expected int"),
             (f"tau: 1{400 * '0'}", "expected float"),
             ("blur_sigma: {0.3: 1, 0.9: 2}", "blur_sigma is {0.3: 1, 0.9: 2}, expected float,float"),
@@ -98,6 +101,18 @@ class TestLoad:
             load_config(tmp_path / "none.yaml")
 
 
+def test_the_config_costs_no_torch():
+    script = (
+        "import sys, training.config; print('torch' in sys.modules);"
+        "from training import fit_coder, TrainConfig; import training; print('torch' in sys.modules, dir(training))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    names = ["HashCoder", "TrainConfig", "bit_bce", "bits_loss", "coding_rate", "fit", "fit_coder", "reset_head"]
+    assert done.stdout == f"False\nTrue {names}\n"
+    with pytest.raises(AttributeError, match="no attribute 'fitt'"):
+        training.fitt  # noqa: B018
+
+
 class TestFlags:
     def parser(self):
         parser = argparse.ArgumentParser()
@@ -114,6 +129,7 @@ class TestFlags:
         text = " ".join(self.parser().format_help().split())
         assert "--objective bits|soft-bits|cosine-bits|simdino|dino|hashcoder " in text
         assert "--device auto|cpu|cuda " in text
+        assert "--rate-views global|all " in text
         assert "--precision auto|fp32|bf16 " in text
         assert "--best-by ''|entropy|" in text
 

@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import functional as reference
 
 from training import crops
 from training.crops import (
+    Draws,
     View,
     augment,
     blur_matrix,
@@ -108,34 +109,34 @@ class TestBlur:
 
 
 class TestColour:
-    def one(self, slot, amount, image, **strength):
+    def one(self, change, amount, image, **strength):
         """A jitter of one kind alone, by an exact amount."""
         u = torch.full((len(image), 16), 0.5)
-        u[:, slot] = (amount + 1) / 2
+        u[:, Draws._fields.index(change)] = (amount + 1) / 2
         view = View(size=16, scale=(1, 1), jitter=tuple(strength.get(k, 0) for k in "bcsh"), jitter_p=1, grey_p=0)
         return recolour(image, colour_matrices(image.mean((2, 3))[:, None], [view], u[:, None])[:, 0])
 
     def test_brightness_contrast_and_saturation_are_torchvision_s(self):
         image = pictures(3).float() / 255 * 0.4 + 0.3  # far from 0 and 1, so that nothing is clipped
-        for slot, key, function in (
-            (6, "b", reference.adjust_brightness),
-            (7, "c", reference.adjust_contrast),
-            (8, "s", reference.adjust_saturation),
+        for change, key, function in (
+            ("brightness", "b", reference.adjust_brightness),
+            ("contrast", "c", reference.adjust_contrast),
+            ("saturation", "s", reference.adjust_saturation),
         ):
             for amount in (-1, 0.5):
                 expected = function(image, 1 + amount * 0.4)
-                ours = self.one(slot, amount, image, **{key: 0.4})
+                ours = self.one(change, amount, image, **{key: 0.4})
                 assert ours.numpy() == pytest.approx(expected.numpy(), abs=2e-3), key
 
     def test_a_third_of_a_turn_of_hue_makes_red_green_or_blue(self):
         red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
-        turned = [self.one(9, sign, red, h=1 / 3).flatten().argmax().item() for sign in (-1, 1)]
+        turned = [self.one("hue", sign, red, h=1 / 3).flatten().argmax().item() for sign in (-1, 1)]
         assert sorted(turned) == [1, 2]
 
     def test_hue_keeps_luma_and_grey(self):
         image = pictures(2).float() / 255
         luma = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-        turned = self.one(9, 1, image, h=0.4)
+        turned = self.one("hue", 1, image, h=0.4)
         assert (turned * luma).sum(1).numpy() == pytest.approx((image * luma).sum(1).numpy(), abs=1e-5)
 
     def test_grey(self):

@@ -10,7 +10,7 @@ import torch
 from codelab import DataError
 from codelab.cli.main import main
 from codelab.images.encoder import Encoder
-from tests.training.test_loop import TINY, drawing, image_set, rows, same_tensors
+from tests.support.training_runs import TINY, drawing, image_set, rows, same_tensors
 from training.data import Data
 from training.loop import fit
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from codelab.core.errors import UsageError
 from codelab.images.encoder import Encoder
-from tests.training.test_loop import TINY, drawing, rows, values
+from tests.support.training_runs import TINY, drawing, rows, values
 from training.folder import locked
 from training.loop import fit
 

@@ -1,7 +1,6 @@
 """Real training runs on small synthetic pictures: they learn, they stop, and they go on as if nothing had happened."""
 
 import dataclasses
-import io
 import itertools
 import json
 import os
@@ -12,58 +11,18 @@ import sys
 import time
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
-from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 
 from codelab import DataError, UsageError
 from codelab.images.encoder import Encoder
-from codelab.images.imageset import ImageSet
-from training.config import TrainConfig
+from tests.support.training_runs import TINY, data_of, drawing, image_set, rows, same_tensors, values
 from training.data import Data, batches, load_pixels
 from training.folder import locked
 from training.loop import fit
 from training.network import calibrate
 from training.trainer import Run, clip_gradients
-
-TINY = TrainConfig(
-    backbone="conv", width=4, bits=16, hidden=32, head_norm="batch", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
-    image_size=16, store_size=16, local_views=1, local_size=8, local_scale=(0.3, 0.5), blur=(0.1, 0.1, 0), eps2=0.5,
-    beta=0.2, reset_every=3, epochs=8, batch=16, lr=0.05, warmup_epochs=1, ema=0.9, log_every=4, device="cpu",
-    precision="fp32", split="",
-)  # fmt: skip
-
-
-def drawing(i):
-    """A shape of random kind, colour and place."""
-    rng = np.random.default_rng(i)
-    image = Image.new("RGB", (20, 20), "white")
-    draw = ImageDraw.Draw(image)
-    x, y, size = *rng.integers(1, 7, 2), rng.integers(8, 12)
-    shape = (draw.ellipse, draw.rectangle)[rng.integers(2)]
-    shape((x, y, x + size, y + size), fill=tuple(int(v) for v in rng.integers(0, 200, 3)))
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return out.getvalue()
-
-
-def data_of(pixels, config=None):
-    """Pixels `[n, 3, S, S]` as training data."""
-    config = config or TINY
-
-    def png(i):
-        out = io.BytesIO()
-        Image.fromarray(pixels[i].permute(1, 2, 0).numpy()).save(out, "PNG")
-        return out.getvalue()
-
-    return Data(dataclasses.replace(image_set(len(pixels)), read=png), config, torch.device("cpu"), show=False)
-
-
-def image_set(n):
-    items = pa.table({"id": [str(i) for i in range(n)], "path": [f"drawing {i}" for i in range(n)]})
-    return ImageSet("drawings", items, np.full(n, -1, np.int32), (), drawing)
 
 
 @pytest.fixture
@@ -83,21 +42,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def rows(run):
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def values(rows, *names):
-    return [[row[name] for name in names] for row in rows]
-
-
-def same_tensors(a, b):
-    a, b = load_file(a), load_file(b)
-    assert a.keys() == b.keys()
-    for name, tensor in a.items():
-        assert torch.equal(tensor, b[name]), name
 
 
 class TestLearning:
@@ -189,6 +133,27 @@ class TestResume:
         stop_at = None
         fit(halves, images=image_set(40), resume=True, show=False)
         same_tensors(whole / "checkpoint.safetensors", tmp_path / "halves" / "checkpoint.safetensors")
+
+    @pytest.mark.parametrize(
+        ("resume", "fresh", "go_on"),
+        [
+            (False, False, "go on with --resume"),
+            (False, True, "go on with --resume in place of --fresh"),
+            (True, False, "the same call goes on from there"),
+            (True, True, "the same call without --fresh goes on from there"),
+        ],
+    )
+    def test_an_interrupted_run_says_how_to_go_on(self, tmp_path, monkeypatch, resume, fresh, go_on):
+        step = Run.train_step
+
+        def stopping(self, *arguments):
+            step(self, *arguments)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        monkeypatch.setattr(Run, "train_step", stopping)
+        config = dataclasses.replace(TINY, run=str(tmp_path / "run"))
+        with pytest.raises(KeyboardInterrupt, match=f"^saved at step 1 of 16; {go_on}$"):
+            fit(config, images=image_set(40), resume=resume, fresh=fresh, show=False)
 
     def test_kill_9_then_resume_gives_the_uninterrupted_run(self, tmp_path, folder, one_thread):
         config = dataclasses.replace(TINY, data=str(folder), epochs=40, run=str(tmp_path / "whole"))

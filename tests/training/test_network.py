@@ -12,7 +12,7 @@ import torch
 
 from codelab import DataError, UsageError
 from codelab.images.encoder import Encoder, EncoderConfig
-from tests.training.test_loop import TINY, data_of, image_set, rows
+from tests.support.training_runs import TINY, data_of, image_set, rows
 from training.config import load_config
 from training.loop import fit
 from training.network import DropPath, draw, starting_encoder, take_over
@@ -31,8 +31,8 @@ def gradient(config, *, side=32):
     """The loss and the whole gradient of one batch."""
     run = Run(config, data_of(pictures(side=side), config))
     run.prepare()
-    run.backward(0, next(run.data.steps(0, 1)))
-    return run.terms.loss.item(), torch.cat([p.grad.flatten() for p in run.student.parameters()])
+    made = run.backward(0, next(run.data.steps(0, 1)))
+    return made.terms.loss.item(), torch.cat([p.grad.flatten() for p in run.student.parameters()])
 
 
 def same(a, b, rel=1e-4):
@@ -144,15 +144,15 @@ class TestSameResult:
         assert not run.objective.centre.any()
         for name, tensor in run.student.state_dict().items():
             assert torch.equal(tensor, before[name]), name
-        run.backward(0, next(run.data.steps(0, 1)))
-        assert run.terms.loss.item() == pytest.approx(gradient(eager, side=16)[0], rel=1e-4)
+        made = run.backward(0, next(run.data.steps(0, 1)))
+        assert made.terms.loss.item() == pytest.approx(gradient(eager, side=16)[0], rel=1e-4)
 
     def test_without_a_compiler_it_goes_on_after_one_warning(self, tmp_path):
         script = tmp_path / "run.py"
         script.write_text(
             "import dataclasses, sys\n"
             f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
-            "from tests.training.test_loop import TINY, image_set\n"
+            "from tests.support.training_runs import TINY, image_set\n"
             "from training import fit\n"
             "config = dataclasses.replace(TINY, compile='on', epochs=1, reset_every=0, run=sys.argv[1])\n"
             "fit(config, images=image_set(40), show=False)\n"

@@ -10,7 +10,8 @@ import pytest
 from codelab import UsageError
 from codelab.cli.main import main
 from codelab.images.encoder import Encoder
-from tests.training.test_loop import TINY, image_set
+from tests.support.training_runs import TINY, image_set
+from training.config import load_config
 from training.evaluate import main as evaluate
 from training.loop import fit
 from training.parts import held_out_as, held_out_rows, parts
@@ -103,6 +104,17 @@ class TestParts:
         assert len(found.train) == len(found.held) == 60
         assert found.note == ""
         assert parts(dataclasses.replace(AUTO, evaluate_every=0), images(60)).held is None
+
+    @pytest.mark.parametrize("name", ["imagenet-vitb16", "imagenet-vits16"])
+    def test_the_recipes_of_the_paper_hold_nothing_out(self, name, picture_folder):
+        config = load_config(name)
+        found = parts(config, images(60))
+        assert len(found.train) == len(found.held) == 60
+        assert found.note == ""
+        found = parts(config, images(60, split=["train"] * 50 + ["val"] * 10))  # images of a test are not trained on
+        assert set(found.train.items["split"].to_pylist()) == {"train"}
+        found = parts(dataclasses.replace(config, evaluate_data=str(picture_folder)), images(60))
+        assert (len(found.train), found.held.name, len(found.held)) == (60, str(picture_folder), 12)
 
     @pytest.mark.parametrize("field", ["split", "evaluate_split"])
     def test_a_split_that_is_named_and_not_there(self, field):

@@ -17,7 +17,7 @@ from codelab.measures.bit_usage import bit_usage
 from codelab.measures.block_entropy import block_entropy
 from codelab.measures.degrees_of_freedom import degrees_of_freedom
 from codelab.retrieval.measures import knn_accuracy, retrieval_map
-from tests.training.test_loop import TINY, drawing, image_set
+from tests.support.training_runs import TINY, drawing, image_set
 from training.crops import augment, uniforms, views
 from training.data import Data
 from training.loop import fit

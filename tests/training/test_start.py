@@ -8,7 +8,7 @@ import torch
 from codelab import UsageError
 from codelab.cli.main import main
 from codelab.images.encoder import Encoder, EncoderConfig
-from tests.training.test_loop import TINY, image_set, rows
+from tests.support.training_runs import TINY, image_set, rows
 from training.config import load_config
 from training.loop import fit
 from training.network import starting_encoder
@@ -67,6 +67,13 @@ class TestSize:
         config = load_config("configs/adapt.yaml", {"init": transformer, "image_size": 96, "local_views": 0})
         with pytest.raises(UsageError, match=r"image_size is 96, .* was trained at 64: its pos_embed"):
             starting_encoder(config)
+
+    def test_an_encoder_that_is_not_there(self, tmp_path):
+        config = load_config("configs/adapt.yaml", {"init": str(tmp_path / "nosuch")})
+        with pytest.raises(
+            UsageError, match=r"nosuch: no such file or folder; expected an encoder\.safetensors, or"
+        ):
+            at_own_size(config, {"init"})
 
     def test_another_size_is_said(self, small, tmp_path, capsys):
         changes = {"init": small, "backbone": "from-init", "image_size": 24, "bits": 8, "hidden": 16, "epochs": 1}
