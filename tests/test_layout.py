@@ -44,8 +44,8 @@ def may_import(name, target):
             return name == MAY_IMPORT_TRAINING
         case [("codelab" | "training"), *_], ["app", *_]:
             return False
-        case ["training", *rest], ["codelab", "cli", *_]:
-            return rest == ["__main__"]  # `python -m training` is `codelab train`
+        case ["training", *_], ["codelab", "cli", *_]:
+            return False
     return True
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -18,64 +17,18 @@ import pyarrow.compute as pc
 from bitarray import bitarray
 
 from codelab import __version__
+from codelab.core.bits import bit_columns, check_packed, pack_bits, select_bits, unpack_bits
 from codelab.core.errors import DataError, UsageError
+from codelab.core.fields import as_table, check_finite, check_items, check_labels, check_reals, number_names
+from codelab.core.queries import evaluate
+
+__all__ = ["FORMAT", "RESERVED", "Codes", "ContentHash", "pack_bits", "unpack_bits"]
 
 FORMAT = 1
 """Version of the data type and of its Parquet file; readers refuse a newer one."""
 
 RESERVED = ("id", "path", "split", "thumbnail")
 """Item columns with a fixed meaning; every other column is an attribute."""
-
-
-def pack_bits(bits: np.ndarray) -> np.ndarray:
-    """Pack 0/1 values into bytes, bit 0 as the most significant bit of byte 0.
-
-    Args:
-        bits: `[N, B]`, bool or numbers that are all 0 or 1.
-
-    Returns:
-        uint8 `[N, ceil(B/8)]`, pad bits zero: the layout of `numpy.packbits`, Milvus and PostgreSQL `bit`.
-
-    Raises:
-        DataError: a value is neither 0 nor 1, or the array has not two dimensions or no bit.
-
-    Example:
-        >>> pack_bits(np.array([[1, 0, 1], [0, 0, 1]])).tolist()
-        [[160], [32]]
-    """
-    bits = np.asarray(bits)
-    if bits.ndim != 2 or bits.shape[1] == 0:
-        raise DataError(f"bits: expected an array [N, B] with B >= 1, found shape {list(bits.shape)}")
-    if bits.dtype != bool:
-        if bits.dtype.kind not in "iuf":
-            raise DataError(f"bits: expected numbers or bool, found dtype {bits.dtype}")
-        wrong = (bits != 0) & (bits != 1)
-        if wrong.any():
-            row, bit = np.argwhere(wrong)[0]
-            raise DataError(f"bits: row {row}, bit {bit} is {bits[row, bit]}, expected 0 or 1")
-        bits = bits.astype(bool)
-    return np.packbits(bits, axis=1)
-
-
-def unpack_bits(packed: np.ndarray, bits: int) -> np.ndarray:
-    """The inverse of `pack_bits`.
-
-    Args:
-        packed: uint8 `[N, ceil(B/8)]`.
-        bits: B, the number of bits in use.
-
-    Returns:
-        bool `[N, B]`.
-
-    Raises:
-        DataError: the width of `packed` is not `ceil(bits / 8)` bytes.
-
-    Example:
-        >>> unpack_bits(np.array([[160]], dtype=np.uint8), 3).astype(int).tolist()
-        [[1, 0, 1]]
-    """
-    _check_packed(packed, bits)
-    return np.unpackbits(packed, axis=1, count=bits).view(bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,17 +68,17 @@ class Codes:
     def __post_init__(self) -> None:
         packed = np.ascontiguousarray(self.packed).view()
         packed.flags.writeable = False  # what is made from codes, their hash and their tiles, is made once
-        _check_packed(packed, self.bits)
+        check_packed(packed, self.bits)
         n = len(packed)
-        labels, classes = _check_labels(self.labels, self.classes, n)
-        _set(self, packed=packed, labels=labels, classes=classes, items=_check_items(self.items, n))
+        labels, classes = check_labels(self.labels, self.classes, n)
+        _set(self, packed=packed, labels=labels, classes=classes, items=check_items(self.items, n))
         if self.logits is not None:
-            logits = _check_reals("logits", self.logits, n, np.float16)
+            logits = check_reals("logits", self.logits, n, np.float16)
             if logits.shape[1] != self.bits:
                 raise DataError(f"logits: found {logits.shape[1]} columns, expected one for each of {self.bits} bits")
             _set(self, logits=logits)
         if self.features is not None:
-            _set(self, features=_check_reals("features", self.features, n, np.float32))
+            _set(self, features=check_reals("features", self.features, n, np.float32))
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         _set(self, meta={"format": FORMAT, "version": __version__, "created": now, **self.meta})
 
@@ -168,13 +121,13 @@ class Codes:
         names = tuple(classes or ())
         numbers = None if labels is None else np.asarray(labels)
         if numbers is not None and numbers.dtype.kind in "UO":
-            numbers, names = _number_names(numbers, names)
+            numbers, names = number_names(numbers, names)
         return cls(
             packed,
             bits,
             labels=numbers,  # type: ignore[arg-type]
             classes=names,
-            items=_as_table(items),
+            items=as_table(items),
             logits=logits,
             features=features,
             meta=dict(meta or {}),
@@ -190,7 +143,7 @@ class Codes:
         logits = np.asarray(logits)
         if logits.ndim != 2:
             raise DataError(f"logits: expected an array [N, B], found shape {list(logits.shape)}")
-        _check_finite("logits", logits)
+        check_finite("logits", logits)
         return cls.from_bits(logits > 0, logits=logits, **rest)
 
     @classmethod
@@ -280,12 +233,7 @@ class Codes:
     @cached_property
     def columns(self) -> np.ndarray:
         """The codes turned on their side: uint8 `[B, ceil(N/8)]`, one packed row for each bit, pad bits zero."""
-        out = np.zeros((self.bits, (len(self) + 7) // 8), dtype=np.uint8)
-        step = 1 << 16  # a multiple of 8, so that blocks meet on byte borders
-        for start in range(0, len(self), step):
-            block = np.packbits(unpack_bits(self.packed[start : start + step], self.bits).T, axis=1)
-            out[:, start // 8 : start // 8 + block.shape[1]] = block
-        return out
+        return bit_columns(self.packed, self.bits)
 
     # -- one code, one bit, a question ------------------------------------------------------------------------------
 
@@ -320,28 +268,12 @@ class Codes:
             >>> len(codes[codes.where("0 & ~1")])
             1
         """
-        try:
-            tree = ast.parse(query.strip(), mode="eval").body
-        except (SyntaxError, ValueError):
-            raise UsageError(f"query {query!r}: expected bit numbers joined by ~ & ^ | and brackets") from None
-        return bitarray(buffer=np.ascontiguousarray(self._evaluate(tree, query)))[: len(self)]
 
-    def _evaluate(self, node: ast.expr, query: str) -> np.ndarray:
-        match node:
-            case ast.Constant(value=bool()):
-                pass
-            case ast.Constant(value=int(bit)):
-                self._check_bit(bit)
-                return self.columns[bit]
-            case ast.UnaryOp(op=ast.Invert(), operand=operand):
-                return ~self._evaluate(operand, query)
-            case ast.BinOp(left=left, op=ast.BitAnd(), right=right):
-                return self._evaluate(left, query) & self._evaluate(right, query)
-            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-                return self._evaluate(left, query) | self._evaluate(right, query)
-            case ast.BinOp(left=left, op=ast.BitXor(), right=right):
-                return self._evaluate(left, query) ^ self._evaluate(right, query)
-        raise UsageError(f"query {query!r}: {ast.unparse(node)!r} is not a bit number or one of ~ & ^ |")
+        def column(bit: int) -> np.ndarray:
+            self._check_bit(bit)
+            return self.columns[bit]
+
+        return bitarray(buffer=np.ascontiguousarray(evaluate(query, column)))[: len(self)]
 
     # -- parts of them ----------------------------------------------------------------------------------------------
 
@@ -371,11 +303,7 @@ class Codes:
             raise UsageError("select_bits: name at least one bit")
         for bit in chosen:
             self._check_bit(bit)
-        packed = np.empty((len(self), (len(chosen) + 7) // 8), dtype=np.uint8)
-        step = 1 << 16
-        for start in range(0, len(self), step):
-            rows = slice(start, start + step)
-            packed[rows] = np.packbits(unpack_bits(self.packed[rows], self.bits)[:, chosen], axis=1)
+        packed = select_bits(self.packed, self.bits, chosen)
         logits = None if self.logits is None else self.logits[:, chosen]
         return replace(
             self, packed=packed, bits=len(chosen), logits=logits, meta={**self.meta, "selected_bits": chosen}
@@ -399,7 +327,7 @@ class Codes:
         """
         if attribute not in self.items.column_names:
             raise UsageError(f"attribute {attribute!r}: these codes have {', '.join(self.attributes) or 'none'}")
-        labels, names = _number_names(np.array(self.items[attribute].to_pylist(), dtype=object), ())
+        labels, names = number_names(np.array(self.items[attribute].to_pylist(), dtype=object), ())
         return replace(self, labels=labels, classes=names)
 
     def _check_bit(self, bit: int) -> None:
@@ -437,94 +365,3 @@ class ContentHash:
 def _set(codes: Codes, **values: Any) -> None:
     for name, value in values.items():
         object.__setattr__(codes, name, value)
-
-
-def _check_packed(packed: np.ndarray, bits: int) -> None:
-    if bits < 1:
-        raise DataError(f"codes: expected at least 1 bit, found {bits}")
-    width = (bits + 7) // 8
-    if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != width:
-        raise DataError(
-            f"codes: expected uint8 [N, {width}] for {bits} bits, found {packed.dtype} {list(packed.shape)}"
-        )
-    if bits % 8 and packed.size:
-        padded = packed[:, -1] & (0xFF >> (bits % 8))
-        if padded.any():
-            raise DataError(f"codes: row {int(np.argmax(padded != 0))} has pad bits set past bit {bits - 1}")
-
-
-def _check_labels(labels: np.ndarray | None, classes: Sequence[str], n: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    names = tuple(str(c) for c in classes)
-    if len(set(names)) < len(names):
-        raise DataError(f"classes: {next(c for c in names if names.count(c) > 1)!r} is there twice")
-    if labels is None:
-        return np.full(n, -1, dtype=np.int32), names
-    labels = np.asarray(labels)
-    if len(labels) != n:
-        raise DataError(f"labels: found {len(labels)}, expected one for each of {n} codes")
-    if labels.ndim == 2 and labels.dtype == bool:
-        if names and len(names) != labels.shape[1]:
-            raise DataError(f"labels: found {labels.shape[1]} columns for {len(names)} classes")
-        return np.ascontiguousarray(labels), names or tuple(str(c) for c in range(labels.shape[1]))
-    if labels.ndim != 1 or (labels.dtype.kind not in "iu" and labels.size):
-        raise DataError(f"labels: expected integers [N] or bool [N, C], found {labels.dtype} {list(labels.shape)}")
-    top = int(labels.max()) if labels.size else -1
-    if not names:
-        names = tuple(str(c) for c in range(top + 1))
-    if labels.size and (int(labels.min()) < -1 or top >= len(names)):
-        row = int(np.argmax((labels < -1) | (labels >= len(names))))
-        raise DataError(f"labels: row {row} is {labels[row]}, expected -1 (none) to {len(names) - 1}")
-    return np.ascontiguousarray(labels, dtype=np.int32), names
-
-
-def _check_items(items: pa.Table | None, n: int) -> pa.Table:
-    if items is None:
-        return pa.table({"id": pa.array([str(i) for i in range(n)], pa.string())})
-    if items.num_rows != n:
-        raise DataError(f"items: found {items.num_rows} rows, expected one for each of {n} codes")
-    if "id" not in items.column_names:
-        items = items.add_column(0, "id", pa.array([str(i) for i in range(n)], pa.string()))
-    for name in ("id", "path", "split"):  # numbers are fine as names, but they are names
-        if name in items.column_names and items[name].type != pa.string():
-            items = items.set_column(items.column_names.index(name), name, pc.cast(items[name], pa.string()))
-    if items["id"].null_count:
-        raise DataError(f"items: row {items['id'].is_null().to_numpy().argmax()} has no id")
-    if "thumbnail" in items.column_names:
-        kind = items["thumbnail"].type
-        if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
-            raise DataError(f"items: column 'thumbnail' is {kind}, expected encoded image bytes")
-    return items
-
-
-def _check_reals(name: str, values: np.ndarray, n: int, dtype: type) -> np.ndarray:
-    values = np.asarray(values)
-    if values.ndim != 2 or len(values) != n or values.dtype.kind not in "fiu":
-        raise DataError(f"{name}: expected numbers [{n}, d], found {values.dtype} {list(values.shape)}")
-    _check_finite(name, values)
-    if dtype == np.float16:
-        values = np.clip(values, -65504, 65504)  # the range of float16: a large logit must not turn infinite
-    return np.ascontiguousarray(values, dtype=dtype)
-
-
-def _check_finite(name: str, values: np.ndarray) -> None:
-    if not np.isfinite(values).all():
-        row, column = np.argwhere(~np.isfinite(values))[0]
-        raise DataError(f"{name}: row {row}, column {column} is {values[row, column]}, expected a finite number")
-
-
-def _number_names(values: np.ndarray, classes: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    texts = ["" if v is None or v != v else str(v) for v in values.tolist()]
-    names = tuple(classes) or tuple(sorted(set(texts) - {""}))
-    number = {name: i for i, name in enumerate(names)} | {"": -1}
-    for row, text in enumerate(texts):
-        if text not in number:
-            raise DataError(f"labels: row {row} is {text!r}, which is not one of the {len(names)} classes")
-    return np.array([number[text] for text in texts], dtype=np.int32), names
-
-
-def _as_table(items: Any) -> pa.Table | None:
-    if items is None or isinstance(items, pa.Table):
-        return items
-    if isinstance(items, Mapping):
-        return pa.table(dict(items))
-    return pa.Table.from_pandas(items, preserve_index=False)

@@ -1,0 +1,108 @@
+"""Bits packed into bytes, in the order of `numpy.packbits`: bit 0 is the most significant bit of byte 0."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from codelab.core.errors import DataError
+
+ROWS = 1 << 16
+"""Codes that are unpacked at a time; a multiple of 8, so that columns of blocks meet at whole bytes."""
+
+
+def pack_bits(bits: np.ndarray) -> np.ndarray:
+    """Pack 0/1 values into bytes, bit 0 as the most significant bit of byte 0.
+
+    Args:
+        bits: `[N, B]`, bool or numbers that are all 0 or 1.
+
+    Returns:
+        uint8 `[N, ceil(B/8)]`, pad bits zero: the layout of `numpy.packbits`, Milvus and PostgreSQL `bit`.
+
+    Raises:
+        DataError: a value is neither 0 nor 1, or the array has not two dimensions or no bit.
+
+    Example:
+        >>> pack_bits(np.array([[1, 0, 1], [0, 0, 1]])).tolist()
+        [[160], [32]]
+    """
+    bits = np.asarray(bits)
+    if bits.ndim != 2 or bits.shape[1] == 0:
+        raise DataError(f"bits: expected an array [N, B] with B >= 1, found shape {list(bits.shape)}")
+    if bits.dtype != bool:
+        if bits.dtype.kind not in "iuf":
+            raise DataError(f"bits: expected numbers or bool, found dtype {bits.dtype}")
+        wrong = (bits != 0) & (bits != 1)
+        if wrong.any():
+            row, bit = np.argwhere(wrong)[0]
+            raise DataError(f"bits: row {row}, bit {bit} is {bits[row, bit]}, expected 0 or 1")
+        bits = bits.astype(bool)
+    return np.packbits(bits, axis=1)
+
+
+def unpack_bits(packed: np.ndarray, bits: int) -> np.ndarray:
+    """The inverse of `pack_bits`.
+
+    Args:
+        packed: uint8 `[N, ceil(B/8)]`.
+        bits: B, the number of bits in use.
+
+    Returns:
+        bool `[N, B]`.
+
+    Raises:
+        DataError: the width of `packed` is not `ceil(bits / 8)` bytes.
+
+    Example:
+        >>> unpack_bits(np.array([[160]], dtype=np.uint8), 3).astype(int).tolist()
+        [[1, 0, 1]]
+    """
+    check_packed(packed, bits)
+    return np.unpackbits(packed, axis=1, count=bits).view(bool)
+
+
+def bit_columns(packed: np.ndarray, bits: int) -> np.ndarray:
+    """The columns of packed codes: uint8 `[B, ceil(N/8)]`, one packed row a bit, pad bits zero.
+
+    Example:
+        >>> bit_columns(np.array([[0b11000000], [0b10100000]], dtype=np.uint8), 3)[:, 0].tolist()
+        [192, 128, 64]
+    """
+    out = np.zeros((bits, (len(packed) + 7) // 8), dtype=np.uint8)
+    for start in range(0, len(packed), ROWS):
+        block = np.packbits(unpack_bits(packed[start : start + ROWS], bits).T, axis=1)
+        out[:, start // 8 : start // 8 + block.shape[1]] = block
+    return out
+
+
+def select_bits(packed: np.ndarray, bits: int, chosen: list[int]) -> np.ndarray:
+    """Packed codes of only the `chosen` bits, in this order: uint8 `[N, ceil(len(chosen)/8)]`.
+
+    Example:
+        >>> select_bits(np.array([[0b10100000]], dtype=np.uint8), 3, [2, 1]).tolist()  # bits 1 and 0
+        [[128]]
+    """
+    out = np.empty((len(packed), (len(chosen) + 7) // 8), dtype=np.uint8)
+    for start in range(0, len(packed), ROWS):
+        rows = slice(start, start + ROWS)
+        out[rows] = np.packbits(unpack_bits(packed[rows], bits)[:, chosen], axis=1)
+    return out
+
+
+def check_packed(packed: np.ndarray, bits: int) -> None:
+    """Refuse codes that are not uint8 `[N, ceil(bits/8)]` with pad bits zero.
+
+    Raises:
+        DataError: the message names what was found.
+    """
+    if bits < 1:
+        raise DataError(f"codes: expected at least 1 bit, found {bits}")
+    width = (bits + 7) // 8
+    if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != width:
+        raise DataError(
+            f"codes: expected uint8 [N, {width}] for {bits} bits, found {packed.dtype} {list(packed.shape)}"
+        )
+    if bits % 8 and packed.size:
+        padded = packed[:, -1] & (0xFF >> (bits % 8))
+        if padded.any():
+            raise DataError(f"codes: row {int(np.argmax(padded != 0))} has pad bits set past bit {bits - 1}")
