@@ -1,6 +1,6 @@
 """Exact search by distances that are real numbers: weighted and asymmetric Hamming, and cosine of features.
 
-A source computes blocks of distances; what is nearest is kept from block to block, so memory is one block.
+`Blocks` computes the distances of some queries to some items; only one block of them is in memory.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ NUMBERS = 1 << 22
 """Numbers of unit vectors that are held at a time."""
 
 KEEP = 1 << 24
-"""Numbers of unit vectors that are kept (128 MiB); those of larger sets are made anew for each block."""
+"""Numbers of unit vectors that are kept (128 MiB); those of larger sets are computed again for each block."""
 
 LONG = 1 << 33
-"""Table entries or features to look at from which on the work is long enough for a progress bar."""
+"""Additions (pairs times `Blocks.width`) from which on there is a progress bar."""
 
 SCALE = 1 << 25
 """Unit vectors are rounded to multiples of 1 / SCALE; sums of products stay below 2^53, where float64 is exact."""
 
 WHOLE_BITS = 51
-"""Costs of bits are rounded to whole numbers whose sum is below 2 to this, so that every sum of some is exact."""
+"""Costs of bits are rounded to whole numbers with a sum of at most 2^51, so that partial sums are exact."""
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Distances, a block at a time.
+    """Distances, one block at a time.
 
     Args:
-        distances: float64 `[q, n]` of some queries to some items.
-        queries, items: how many to ask for at a time.
-        width: what a pair costs, for the progress bar.
+        distances: gives float64 `[q, n]` for a slice of the queries and a slice of the items.
+        queries, items: the size of a block.
+        width: additions a pair, for the progress bar.
     """
 
     distances: Callable[[slice, slice], np.ndarray]

@@ -1,4 +1,4 @@
-"""Retrieval measures that do not depend on how ties fall, each with what it was measured on."""
+"""Retrieval measures, exact over the order of ties; each result names the conditions it was measured under."""
 
 from __future__ import annotations
 
@@ -154,9 +154,10 @@ def precision_within_radius(
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionRecallCurve(Result):
-    """Precision and recall of everything within each radius, averaged over queries; one row a radius in `to_frame`.
+    """Precision and recall within each radius, averaged over queries; one row a radius in `to_frame`.
 
-    `precision` is over the queries that find anything, `found` of them; radii at which none does are not listed.
+    `precision` is averaged over the `found` queries that have any item within the radius; a radius within which no
+    query has an item is not listed.
 
     The line quotes the two ends of the curve.
     """
