@@ -63,7 +63,7 @@ def nearest(source: Blocks, q: int, n: int, k: int, threads: int | None) -> tupl
         for items in _blocks(n, source.items):
             for i, row in enumerate(source.distances(rows, items)):
                 far, index = best[i]
-                if len(far) == k:  # a later row at the same distance is not wanted
+                if len(far) == k:  # a later row at the same distance is not among the k nearest
                     near = np.flatnonzero(row < far[-1])
                     if not len(near):
                         continue
@@ -114,7 +114,7 @@ def flat(lists: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.nda
 
 
 def whole_costs(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Costs of bits as whole numbers, so that sums of the same costs are equal in whatever order they are added.
+    """Costs of bits as whole numbers, so that sums of the same costs do not depend on the order of addition.
 
     Args:
         sizes: `[Q, B]`, >= 0, the sum of each row finite.
@@ -159,7 +159,7 @@ def cosine(queries: np.ndarray, database: np.ndarray) -> Blocks:
         1 - cos = |u - v|^2 / 2 = (u.u + v.v - 2 u.v) / 2
 
     Unit vectors are rounded to multiples of 1 / SCALE, and the rest is exact: a vector is at distance 0 from itself,
-    no distance is negative, and pairs of equal vectors tie whatever the block or BLAS. The error of a distance is
+    no distance is negative, and equal pairs of vectors tie with every block size and BLAS. The error of a distance is
     about 2e-8, with d features at most sqrt(d) / SCALE.
     """
     length = _lengths(database, "database")
@@ -184,7 +184,7 @@ def cosine(queries: np.ndarray, database: np.ndarray) -> Blocks:
 def whole_directions(features: np.ndarray, length: np.ndarray) -> np.ndarray:
     """Features as unit vectors times SCALE, rounded: float64 `[N, d]` of whole numbers.
 
-    Their products are exact in float64 in whatever order they are summed.
+    Their scalar products are exact in float64 in any order of summation.
     """
     return np.rint(np.asarray(features, dtype=np.float64) / length[:, None] * SCALE)
 
@@ -240,7 +240,7 @@ class BitCosts:
 def bit_costs(
     bits: int, packed: np.ndarray, logits: np.ndarray | None, keep: np.ndarray, cost: np.ndarray | None
 ) -> BitCosts:
-    """The costs of bits that count, for packed queries or logits, times the weights.
+    """What each bit of an item adds to the distance, from packed queries or from logits, times the weights.
 
     Raises:
         DataError: the costs of a query do not have a finite sum.
