@@ -9,7 +9,7 @@ import numpy as np
 from measure import KINDS, line, load, make_codes, side_by_side
 from scipy import sparse
 
-from codelab.kernels.counting import bit_columns, class_counts, column_counts, pair_counts
+from codelab.kernels.counting import class_counts, column_counts, pair_counts
 
 ROWS = 1 << 15
 
@@ -45,10 +45,6 @@ def numpy_pairs(packed):
     return out
 
 
-def numpy_turned(packed):
-    return np.concatenate([np.packbits(bits.T, axis=1) for _, bits in blocks(packed)], axis=1)
-
-
 def compare(kind: str, n: int) -> None:
     codes = make_codes(kind, n)
     packed, labels = codes.packed, codes.labels
@@ -62,9 +58,8 @@ def compare(kind: str, n: int) -> None:
                 lambda p: scipy_classes(p, labels, 1000),
             ),
             ("pairs of bits", lambda t=threads: pair_counts(packed, 256, threads=t), "NumPy float32", numpy_pairs),
-            ("bit columns", lambda t=threads: bit_columns(packed, 256, threads=t), "NumPy", numpy_turned),
         ):
-            assert np.array_equal(ours()[..., : -(-n // 8)] if what == "bit columns" else ours(), theirs(packed))
+            assert np.array_equal(ours(), theirs(packed))
             times = side_by_side({"ours": ours, "peer": lambda f=theirs: f(packed)}, times=2)
             line(f"{what}, {kind}, N = {n:,}, {threads} threads", times["ours"], peer, times["peer"])
 

@@ -3,7 +3,7 @@
     python benchmarks/mean_average_precision.py             # N = 1e5, 1,000 queries, 1 and 2 threads
     python benchmarks/mean_average_precision.py --torchmetrics
 
-The peers are timed on a few queries, for each query costs them the same.
+The peers are timed on a few queries, because their time is proportional to the number of queries.
 """
 
 import argparse

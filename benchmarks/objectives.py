@@ -2,7 +2,7 @@
 
     python benchmarks/objectives.py --seeds 0 1 2
 
-Same network, images, crops, steps and optimiser; what an objective's own recipe says otherwise is in `VARIANTS`.
+Network, images, crops, steps and optimiser are the same; where an objective's own recipe differs, see `VARIANTS`.
 Scored on the half of the drawings that no run saw, as `codelab demo` scores; the mean over seeds and the largest
 distance from it. No objective but BITS was tuned here, so a small lead of BITS proves little.
 """

@@ -74,7 +74,7 @@ class MultiCrop:
 
 
 class Pictures(Dataset):
-    """Images decoded and cropped when asked for."""
+    """Images, decoded and cropped on access."""
 
     def __init__(self, images: ImageSet, crops: MultiCrop) -> None:
         self.images, self.crops = images, crops
@@ -198,16 +198,16 @@ class PlainLoop:
 def bits_loss(student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], beta: float, eps2: float) -> Tensor:
     """The objective of BITS (Eq. 8 to 10, divided by B), pair by pair."""
     agreement, pairs = student[0].new_zeros((), dtype=torch.float32), 0
-    for i, said in enumerate(teacher):
-        message = (said.detach() > 0).float()
-        for v, heard in enumerate(student):
+    for i, logits in enumerate(teacher):
+        targets = (logits.detach() > 0).float()
+        for v, output in enumerate(student):
             if v != i:
-                agreement = agreement + functional.binary_cross_entropy_with_logits(heard.float(), message)
+                agreement = agreement + functional.binary_cross_entropy_with_logits(output.float(), targets)
                 pairs += 1
     rate = torch.zeros_like(agreement)
     with torch.autocast(agreement.device.type, enabled=False):
-        for heard in student[: len(teacher)]:
-            z = functional.normalize(heard.float(), dim=1)
+        for output in student[: len(teacher)]:
+            z = functional.normalize(output.float(), dim=1)
             n, bits = z.shape
             moment = z.T @ z / n
             rate = rate + 0.5 * torch.logdet(torch.eye(bits, device=z.device) + bits / eps2 * moment)

@@ -1,4 +1,4 @@
-"""Codes: packed bits with their labels, items and provenance; the one thing that flows through codelab."""
+"""`Codes`: packed bits with their labels, items and provenance; what analyses take and exports write."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RESERVED = ("id", "path", "split", "thumbnail")
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """Binary codes of N images, and what a person needs to read and to trust them.
+    """Binary codes of N images, with their labels, items and provenance.
 
     Args:
         packed: uint8 `[N, ceil(B/8)]`, C-contiguous, bit 0 the most significant bit of byte 0, pad bits zero.
@@ -67,7 +67,7 @@ class Codes:
 
     def __post_init__(self) -> None:
         packed = np.ascontiguousarray(self.packed).view()
-        packed.flags.writeable = False  # what is made from codes, their hash and their tiles, is made once
+        packed.flags.writeable = False  # the hash and the tiles of codes are computed once
         check_packed(packed, self.bits)
         n = len(packed)
         labels, classes = check_labels(self.labels, self.classes, n)
@@ -82,7 +82,7 @@ class Codes:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         _set(self, meta={"format": FORMAT, "version": __version__, "created": now, **self.meta})
 
-    # -- in ---------------------------------------------------------------------------------------------------------
+    # -- from arrays --------------------------------------------------------------------------------------------------
 
     @classmethod
     def from_bits(
@@ -117,7 +117,7 @@ class Codes:
         features: np.ndarray | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> Codes:
-        """As `from_bits`, from bytes that are packed already: uint8 `[N, ceil(bits/8)]`."""
+        """As `from_bits`, from packed bytes: uint8 `[N, ceil(bits/8)]`."""
         names = tuple(classes or ())
         numbers = None if labels is None else np.asarray(labels)
         if numbers is not None and numbers.dtype.kind in "UO":
@@ -135,7 +135,7 @@ class Codes:
 
     @classmethod
     def from_logits(cls, logits: np.ndarray, **rest: Any) -> Codes:
-        """Codes whose bit is 1 where the logit is > 0 (METHOD: strict), with the logits kept as float16.
+        """Codes whose bit is 1 where the logit is > 0; the logits are kept as float16.
 
         Raises:
             DataError: a logit is NaN or infinite.
@@ -178,7 +178,7 @@ class Codes:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write one Parquet file, whole or not at all; `codelab.load` reads it back.
+        """Write one Parquet file, atomically; `codelab.load` reads it.
 
         Raises:
             DataError: an item column has a name that the file format uses itself.
@@ -187,7 +187,7 @@ class Codes:
 
         write(self, path)
 
-    # -- what they are ----------------------------------------------------------------------------------------------
+    # -- properties ---------------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -232,10 +232,10 @@ class Codes:
 
     @cached_property
     def columns(self) -> np.ndarray:
-        """The codes turned on their side: uint8 `[B, ceil(N/8)]`, one packed row for each bit, pad bits zero."""
+        """The codes transposed: uint8 `[B, ceil(N/8)]`, one packed row a bit, pad bits zero."""
         return bit_columns(self.packed, self.bits)
 
-    # -- one code, one bit, a question ------------------------------------------------------------------------------
+    # -- bits, one code, one column, queries --------------------------------------------------------------------------
 
     def to_bits(self) -> np.ndarray:
         """All bits unpacked: bool `[N, B]`."""
@@ -275,7 +275,7 @@ class Codes:
 
         return bitarray(buffer=np.ascontiguousarray(evaluate(query, column)))[: len(self)]
 
-    # -- parts of them ----------------------------------------------------------------------------------------------
+    # -- subsets ------------------------------------------------------------------------------------------------------
 
     def __getitem__(self, rows: Any) -> Codes:
         """The items at `rows`: a slice, indices, a bool mask or a bitarray of N bits."""
@@ -336,7 +336,7 @@ class Codes:
 
 
 class ContentHash:
-    """`Codes.sha256` of parts given one after the other: that of the whole, however it was cut.
+    """Computes `Codes.sha256` from consecutive parts; it does not depend on where the codes were cut.
 
     Example:
         >>> codes, content = Codes.from_bits([[1, 0], [1, 1], [0, 0]]), ContentHash()
@@ -351,7 +351,7 @@ class ContentHash:
         self._head: dict[str, Any] = {"rows": 0}
 
     def update(self, part: Codes) -> None:
-        """Add the codes of one part; bits and class names are those of the last."""
+        """Add the next part; the number of bits and the class names are taken from the last one."""
         self._packed.update(part.packed.data if part.packed.size else b"")
         self._labels.update(np.ascontiguousarray(part.labels).data if part.labels.size else b"")
         rows = self._head["rows"] + len(part)

@@ -1,4 +1,4 @@
-"""The two ways a person's request can fail; both say in one line what was found and what was expected."""
+"""The two kinds of failure that are not bugs; each message says in one line what was found and what was expected."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from collections.abc import Sequence
 
 
 class CodelabError(Exception):
-    """A failure that is not a bug of codelab: its message is one line for a person, never a traceback."""
+    """A failure that is not a bug of codelab: the command line prints its message, one line, without a traceback."""
 
     exit_code = 1
 
     def __init__(self, message: str, details: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.details = tuple(details)
-        """One line for each thing the message counts, for instance every image that cannot be read."""
+        """One line for each item the message counts, for instance every image that cannot be read."""
 
 
 class UsageError(CodelabError, ValueError):
-    """The call is wrong (a name, a path or an option that cannot be): exit code 2."""
+    """The call is wrong, such as a path that does not exist or an option out of range: exit code 2."""
 
     exit_code = 2
 
 
 class DataError(CodelabError, ValueError):
-    """The call is right but what it was given cannot be worked on: exit code 1."""
+    """The call is right, but the data cannot be used, such as a truncated file: exit code 1."""
 
 
 def first_line(error: BaseException) -> str:
-    """What a library's exception says, cut to the one line a message of ours has room for.
+    """The first line of an exception's message, to quote in a message of one line.
 
     Example:
         >>> first_line(ValueError("no such column\\nraised at ..."))

@@ -1,4 +1,4 @@
-"""The file format: one Parquet file of codes, or a folder of them; import from NumPy files.
+"""The file format: one Parquet file of codes, or a folder of them; also reads NumPy files.
 
 Columns: `code` fixed-size binary; `label` int32 (-1 = none) or `labels` lists of class numbers; `logits` and
 `features` fixed-size lists; every item column under its own name. Provenance is JSON under the schema key `codelab`.
@@ -25,10 +25,10 @@ KEY = b"codelab"
 COLUMNS = ("code", "label", "labels", "logits", "features")
 ROW_GROUP = 1 << 16
 WRITE: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
-"""Checksums, so that a damaged disk gives an error and never other codes."""
+"""Page checksums: damaged bytes give an error, never other codes."""
 READ_ERRORS = (pa.ArrowException, OSError, ValueError)  # ValueError: names that are not UTF-8
 PART_KEYS = ("part_key", "bad")
-"""Provenance of one part of an export, which says nothing of the whole."""
+"""Provenance of one part of an export, which the merged file does not keep."""
 
 
 def load(path: str | Path, *, bits: int | None = None) -> Codes:
@@ -104,7 +104,7 @@ def merge(parts: Sequence[Path], path: Path, meta: dict[str, Any]) -> None:
     head = {name: value for name, value in head.items() if name not in PART_KEYS}
     schema = first.with_metadata({KEY: json.dumps(head).encode()})
     with atomic_path(path) as whole, pq.ParquetWriter(whole, schema, **WRITE) as writer:
-        waiting: list[pa.Table] = []  # small parts are joined into row groups of a size that reads well
+        waiting: list[pa.Table] = []  # small parts are joined into larger row groups, which read faster
         for part in parts:
             file = pq.ParquetFile(part, page_checksum_verification=True)
             for group in range(file.num_row_groups):
@@ -117,8 +117,9 @@ def merge(parts: Sequence[Path], path: Path, meta: dict[str, Any]) -> None:
 
 
 def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
-    """The Parquet files behind a path in order of name, each checked to be of this format and alike; and what the
-    first says of them all: bits, classes, whether there are several labels an item, provenance.
+    """The Parquet files of a path in order of name, and their header: bits, classes, multilabel, provenance.
+
+    Each file is checked: it is of this format, and its bits, classes and multilabel are those of the first.
 
     Raises:
         UsageError, DataError: as `load`.
@@ -129,7 +130,7 @@ def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
     first: dict[str, Any] = {}
     for name in names:
         try:
-            # read as asked for, not whole row groups ahead: `iter_codes` must hold only one block
+            # no buffering of whole row groups: `iter_codes` holds only one block
             part = pq.ParquetFile(name, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 20)
         except READ_ERRORS as error:
             raise DataError(f"{name}: not a whole Parquet file ({first_line(error)})") from None
@@ -150,7 +151,7 @@ def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
 
 
 def find_checkpoint(codes: Codes, path: str | Path) -> Path | None:
-    """The checkpoint that made codes: where their provenance says, else `encoder.safetensors` beside their file."""
+    """The encoder that made the codes: the path in their provenance, else `encoder.safetensors` beside their file."""
     encoder = codes.meta.get("encoder")
     recorded = encoder.get("path") if isinstance(encoder, dict) else None
     beside = codes_file(path).parent / ENCODER
@@ -158,7 +159,7 @@ def find_checkpoint(codes: Codes, path: str | Path) -> Path | None:
 
 
 def codes_table(codes: Codes) -> pa.Table:
-    """The Arrow table that stands for codes in a file."""
+    """Codes as the Arrow table that a file holds."""
     clash = [name for name in codes.items.column_names if name in COLUMNS]
     if clash:
         raise DataError(f"items: a column named {clash[0]!r} cannot be saved, the file uses that name itself")
@@ -180,7 +181,7 @@ def codes_table(codes: Codes) -> pa.Table:
 
 
 def table_codes(table: pa.Table, head: dict[str, Any]) -> Codes:
-    """The inverse of `codes_table`, with what `code_parts` read of provenance.
+    """The inverse of `codes_table`; `head` is the header that `code_parts` returns.
 
     Raises:
         DataError: a column has the wrong type or width, or holds an empty value.
@@ -262,7 +263,7 @@ def _no_nulls(column: pa.ChunkedArray, name: str) -> None:
 
 
 def _located(path: Path, make: Any) -> Codes:
-    """Run `make`, with the file's name put before what it says when it fails."""
+    """Run `make`; the message of a DataError gets the file's name in front."""
     try:
         return make()
     except DataError as error:

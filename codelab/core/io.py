@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes: a file appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from codelab.core.errors import UsageError
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name when the block ends well, and goes when it does not.
+    """A temporary path beside `path`: renamed to `path` if the block succeeds, deleted if it fails.
 
-    The file is flushed to disk before the rename and the folder after it, so that a killed process or a power cut
-    leaves the old file or the new one.
+    The file is flushed to disk before the rename and the folder after it, so a killed process or a power cut leaves
+    either the old file or the new one.
 
     Example:
         >>> with atomic_path("/tmp/answer.txt") as part:
@@ -29,7 +29,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     part = Path(name)
     try:
         yield part
-        part.chmod(0o666 & ~_umask())  # mkstemp makes files only their owner can read
+        part.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
@@ -43,7 +43,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def check_output(path: str | Path) -> None:
-    """Refuse, before any work is done, an output file that cannot be written.
+    """Refuse an output path that cannot be written, before any work is done.
 
     Raises:
         UsageError: the path is a folder, or its folder cannot be made or written to.

@@ -1,4 +1,4 @@
-"""Progress bars for long work, on stderr so that stdout stays clean for results."""
+"""Progress bars on stderr; stdout is kept for results."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 @contextmanager
 def counter(label: str, total: int, *, show: bool = True) -> Iterator[Callable[[int], None]]:
-    """A bar with the count and the time left; call what it yields with the number of things just done.
+    """A bar with the count and the time left; call the function it yields with the number of items just done.
 
-    A pipe or a log file gets no bar, only silence: bars are for eyes.
+    Nothing is drawn where stderr is not a terminal.
 
     Example:
         >>> with counter("reading", 10) as advance:
@@ -30,7 +30,7 @@ def counter(label: str, total: int, *, show: bool = True) -> Iterator[Callable[[
 
 
 def track(work: Iterable[T], label: str, total: int) -> Iterator[T]:
-    """Yield from `work` under a bar."""
+    """Yield from `work`, with a bar that counts what was yielded."""
     with counter(label, total) as advance:
         for thing in work:
             yield thing

@@ -1,4 +1,4 @@
-"""A run folder is a name for what is in it: its encoder where an encoder is asked for, its codes where codes are."""
+"""A run folder stands for its encoder where an encoder is expected, and for its codes where codes are expected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ METRICS = "metrics.jsonl"
 
 
 def is_run_folder(path: str | Path) -> bool:
-    """Whether this folder holds what a run of `codelab train` writes; a folder of parts of codes does not."""
+    """Whether this folder holds any file that `codelab train` writes; a folder of codes in parts does not."""
     return any(Path(path, name).is_file() for name in (METRICS, ENCODER, CHECKPOINT))
 
 
@@ -21,7 +21,7 @@ def encoder_file(path: str | Path) -> Path:
     """The file of the encoder that a path names: the path itself, or `encoder.safetensors` in a folder.
 
     Raises:
-        UsageError: a folder without it.
+        UsageError: the folder has no encoder.
 
     Example:
         >>> encoder_file("runs/demo/best.safetensors").as_posix()

@@ -1,4 +1,8 @@
-"""Tensors in one safetensors file with a JSON header: written whole or not at all, read without executing code."""
+"""Named tensors and a JSON header in one safetensors file: written atomically, read without executing code.
+
+The header is JSON under the metadata key `codelab`. Its `format` is the version of the file, its `kind` says what the
+tensors are (an encoder, a checkpoint), and other entries belong to the caller.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +21,19 @@ from codelab.core.errors import DataError, UsageError, first_line
 from codelab.core.io import atomic_path
 
 FORMAT = 1
-"""Version of the checkpoint file; another version is refused."""
+"""Version of the file; another version is refused."""
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """One safetensors file with `header` as JSON under the metadata key `codelab`; it appears whole or not at all.
+    """Write tensors, of any device, and their header.
+
+    Args:
+        path: the file; an old one is replaced.
+        tensors: by name, of any shape and dtype.
+        header: JSON values, among them `format` and `kind`.
 
     Raises:
-        DataError: it cannot be written; the disk may be full.
+        DataError: the file cannot be written; the disk may be full.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
@@ -35,11 +44,21 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mappi
 
 
 def read_tensors(path: str | Path, *, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What `write_tensors` wrote, checked.
+    """The header and the tensors, on the CPU, of a file that `write_tensors` wrote.
+
+    Args:
+        path: the file.
+        kind: the `kind` its header must have.
 
     Raises:
         UsageError: there is no such file.
-        DataError: the file is not safetensors, is truncated, or was not written by this format version as this kind.
+        DataError: the file is not safetensors, is truncated, or has another format version or kind.
+
+    Example:
+        >>> write_tensors("/tmp/weights.safetensors", {"w": torch.ones(2)}, {"format": FORMAT, "kind": "weights"})
+        >>> header, tensors = read_tensors("/tmp/weights.safetensors", kind="weights")
+        >>> tensors["w"].tolist()
+        [1.0, 1.0]
     """
     with _opened(path, kind) as (header, file):
         return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
@@ -64,10 +83,15 @@ def _opened(path: str | Path, kind: str) -> Iterator[tuple[dict[str, Any], Any]]
 
 
 def load_state(module: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
-    """Copy tensors into a module whose names and shapes must be just these.
+    """Copy tensors into a module with exactly these names and shapes.
+
+    Args:
+        module: any module.
+        tensors: its state by name, all values finite.
+        path: the file they come from, for messages.
 
     Raises:
-        DataError: tensors are missing, left over or of another shape; the message names them.
+        DataError: tensors are missing, left over, of another shape or not finite; the message names them.
     """
     wanted = module.state_dict()
     problems = {

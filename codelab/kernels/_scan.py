@@ -302,14 +302,14 @@ _keep_each = _for_each_near(_keep)
 def nearest(part, queries, owners, k, kept):
     """Keep what may be among the k nearest items of each query, in one pass over a part of the database.
 
-    Items arrive in row order, so a later item at the distance of the k-th so far can never be wanted.
+    Items arrive in row order, so a later item at the same distance as the k-th so far is never among the k nearest.
     """
     _keep_each(part, queries, kept.limit, owners, (k, kept))
 
 
 @njit(cache=True, nogil=True)
 def _cut_back(q, k, limit, kept):
-    """Drop all that cannot be among the k nearest; the first rows at the limit stay, for rows arrive in order."""
+    """Drop the items that are not among the k nearest; of those at the limit the first rows stay."""
     far, rows = kept.far[q], kept.rows[q]
     room = k - (kept.near[q] - kept.seen[q, limit])
     size = 0

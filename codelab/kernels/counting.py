@@ -1,4 +1,4 @@
-"""Ones counted on packed codes: of each bit, of each class and bit, of each pair of bits."""
+"""Counts on packed codes: ones of each bit, of each class and bit, of each pair of bits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from codelab.kernels import loops
 from codelab.kernels.threads import run, thread_count
 
 BLOCK = 1 << 16
-"""Rows a thread takes at a time where codes must first be padded to whole words."""
+"""Rows that a thread takes at least, because each part may be copied to whole words."""
 
 
 def column_counts(packed: np.ndarray, bits: int, *, threads: int | None = None) -> np.ndarray:
@@ -111,34 +111,8 @@ def pair_counts(packed: np.ndarray, bits: int, *, threads: int | None = None) ->
     return upper + np.triu(upper, 1).T
 
 
-def bit_columns(packed: np.ndarray, bits: int, *, threads: int | None = None) -> np.ndarray:
-    """Codes turned on their side: one packed row for each bit.
-
-    Args:
-        packed: uint8 `[N, ceil(B/8)]`.
-        bits: B.
-        threads: default: the cores this process may use.
-
-    Returns:
-        uint8 `[B, 8 * ceil(N/64)]`, item 0 the most significant bit of byte 0, pad bits zero.
-
-    Example:
-        >>> bit_columns(np.array([[0b11000000], [0b10100000]], dtype=np.uint8), 3)[:, 0].tolist()
-        [192, 128, 64]
-    """
-    _check_packed("bit_columns", packed, bits)
-    width = (bits + 63) // 64
-    out = np.empty((64 * width, (len(packed) + 63) // 64), np.uint64)
-
-    def turn(start: int) -> None:
-        loops.columns.transpose(as_words(packed[start : start + BLOCK]), out, start // 64)
-
-    run(turn, range(0, len(packed), BLOCK), threads)
-    return out.view(np.uint8).reshape(64 * width, -1)[:bits]
-
-
 def as_words(packed: np.ndarray) -> np.ndarray:
-    """Packed bytes as uint64 `[N, W]`, padded with zeros; a view, not to be written to, of whole words."""
+    """Packed bytes as uint64 `[N, W]`, padded with zeros; do not write to it: without padding it is a view."""
     packed = np.ascontiguousarray(packed)
     n, width = packed.shape
     if width % 8 == 0 and packed.flags.aligned and packed.ctypes.data % 8 == 0:
@@ -149,17 +123,17 @@ def as_words(packed: np.ndarray) -> np.ndarray:
 
 
 def for_loops(packed: np.ndarray) -> np.ndarray:
-    """The same codes for compiled loops, which take only writable memory: a view if possible; not to be written to."""
+    """The codes in writable memory, which compiled loops require; do not write to it: it is a view if possible."""
     view = packed.view()
     try:
         view.flags.writeable = True
-    except ValueError:  # memory that nobody may write to, of a file or of bytes
+    except ValueError:  # read-only memory of a file or of a bytes object
         return packed.copy()
     return view
 
 
 def _check_packed(name: str, packed: np.ndarray, bits: int) -> None:
-    """Refuse codes of another width: compiled loops write where they are told to."""
+    """Refuse codes of another width: compiled loops do not check where they read and write."""
     width = (check_whole("bits", bits, 1) + 7) // 8
     if not isinstance(packed, np.ndarray) or packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != width:
         found = f"{packed.dtype} {list(packed.shape)}" if isinstance(packed, np.ndarray) else type(packed).__name__

@@ -35,7 +35,7 @@ else:
 
 
 _ONE_IMPORT = threading.Lock()
-"""Two threads that import numba at the same time wait for each other for ever (llvmlite's lock and the importer's)."""
+"""Two threads that import numba at the same time can deadlock: one holds llvmlite's lock, one the importer's."""
 
 
 def _imported(module: str) -> ModuleType:
@@ -56,19 +56,19 @@ def _imported(module: str) -> ModuleType:
 
 @functools.cache
 def _announce_compilation() -> None:
-    """Say once that loops are compiled and not just loaded from disk: a silent pause looks like a fault."""
+    """Print one line when loops are compiled, which takes seconds, and none when they are loaded from disk."""
     from numba.core import event
 
     class Announce(event.Listener):
-        said = False
+        done = False
 
         def on_start(self, event: Any) -> None:
             ours = event.data["dispatcher"].py_func.__module__.startswith("codelab.")
-            if ours and not Announce.said:
-                Announce.said = True
+            if ours and not Announce.done:
+                Announce.done = True
                 print("codelab: compiling its kernels for this machine, once (some seconds)", file=sys.stderr)
 
         def on_end(self, event: Any) -> None:
-            """Nothing to say."""
+            """Required by numba; nothing to print."""
 
     event.register("numba:compile", Announce())

@@ -26,8 +26,8 @@ PAIRS = 1 << 24
 QUERIES = 1024
 
 
-def engine(
-    codes: Codes, packed: np.ndarray, keep: np.ndarray, costs: BitCosts | None, threads: int | None, device: str
+def on_device(
+    codes: Codes, packed: np.ndarray, keep: np.ndarray, costs: BitCosts | None, device: str
 ) -> tuple[Callable[[int], Any], Callable[[np.ndarray], Any]]:
     """The two kinds of search, `nearest(k)` and `within(limit [Q])`, on a torch device.
 

@@ -1,7 +1,8 @@
 """Exact Hamming scans of a database of codes: nearest rows, rows within a radius, histograms by relevance.
 
-`Scan` makes a database ready once and hands blocks of queries, and for few queries parts of the database, to threads.
-Nothing depends on how the work is cut: histograms and counts add, and lists are joined in row order.
+A `Scan` prepares a database once. Threads share the blocks of queries or, if there are few queries, the parts of the
+database. Results do not depend on how the work is divided: histograms and counts add up, and lists are joined in row
+order.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ QUERIES = 64
 """Queries that pass over a tile while it is in the cache."""
 
 SMALL = 1 << 22
-"""Pairs of query and item below which a thread costs more to start than it saves."""
+"""Pairs of query and item below which one thread is faster than several."""
 
 LONG = 20_000_000_000
-"""Pairs from which on the work is long enough for a progress bar."""
+"""Pairs of query and item from which on there is a progress bar."""
 
 _LAID_OUT: WeakKeyDictionary[Codes, np.ndarray] = WeakKeyDictionary()
 
 
 def tiles_of(codes: Codes) -> np.ndarray:
-    """The codes as uint64 tiles `[T, W, 512]`, made once and kept as long as the codes live; spare items are 0."""
+    """The codes as uint64 tiles `[T, W, 512]`, cached as long as the codes live; the last tile is filled up with 0."""
     found = _LAID_OUT.get(codes)
     if found is None:
         found = lay_out(codes.packed)
@@ -61,18 +62,18 @@ def lay_out(packed: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scan:
-    """A database made ready for many queries.
+    """A database prepared for many queries.
 
     Args:
         tiles: uint64 `[T, W, 512]`.
         n: N.
-        bits: how many bits count; no distance is larger.
-        words: the words in which they are, int64 `[V]`.
-        mask: the bits of each of these words that count, uint64 `[V]`.
+        bits: the number of bits that count, the largest possible distance.
+        words: int64 `[V]`, the words with any bit that counts.
+        mask: uint64 `[V]`, the bits of these words that count.
         masked: whether any bit does not count.
         owner: int32 `[N]`; an item is left out for queries of the same owner. None: nothing is left out.
-        threads: how many to use.
-        block: queries that pass over a tile together; a multiple of 4.
+        threads: the number of threads.
+        block: the queries that pass over a tile together; a multiple of 4.
     """
 
     tiles: np.ndarray
@@ -186,7 +187,7 @@ class Scan:
         total = np.zeros(len(packed) + 1, np.int64)
         starts: dict[tuple[int, int], np.ndarray] = {}
         for task, size in counts:
-            starts[task.rows.start, task.span[0]] = total[1:][task.rows].copy()  # what earlier parts found
+            starts[task.rows.start, task.span[0]] = total[1:][task.rows].copy()  # found in earlier parts
             total[1:][task.rows] += size
         offsets = np.cumsum(total)
         far, rows = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int64)
@@ -242,7 +243,7 @@ class Scan:
         if labels.ndim == 2:
             labels, query_labels = (as_words(np.packbits(part, axis=1)) for part in (labels, query_labels))
         else:
-            query_labels = np.where(query_labels < 0, np.int32(-2), query_labels)  # no label equals no label nowhere
+            query_labels = np.where(query_labels < 0, np.int32(-2), query_labels)  # not -1, an item without a label
 
         def work(task: _Task) -> np.ndarray:
             counts = np.zeros((len(task.queries), slabs, stride), np.uint32)
@@ -278,34 +279,34 @@ class Scan:
     def _each(
         self, work: Callable[[_Task], Any], packed: np.ndarray, *, block: int | None = None
     ) -> list[tuple[_Task, Any]]:
-        """`work` on every block of queries, in order; few queries share out the database instead."""
-        block = block or self.block
+        """The results of `work` on every task, in the order of the tasks."""
         pairs = len(packed) * self.n
         threads = self.threads if pairs > SMALL else 1
-        blocks = -(-len(packed) // block)
-        if blocks > 1:  # as many blocks for each thread, of equal size
-            blocks = -(-blocks // threads) * threads
-            block = -(-len(packed) // (4 * blocks)) * 4
-        parts = min(len(self.tiles), 1 if blocks >= threads else -(-threads // max(1, blocks)))
-        spans = list(pairwise([len(self.tiles) * i // parts for i in range(parts + 1)])) if parts else []
-        tasks = list(self._tasks(packed, block, spans))
+        tasks = list(self._tasks(packed, block or self.block, threads))
         with ThreadPoolExecutor(threads) as pool:
             done = pool.map(work, tasks) if threads > 1 and len(tasks) > 1 else map(work, tasks)
             if pairs < LONG:
                 return list(zip(tasks, done, strict=True))
             out = []
-            with counter("scanning codes", len(packed) * len(spans)) as advance:
+            with counter("scanning codes", sum(task.size for task in tasks)) as advance:
                 for task, result in zip(tasks, done, strict=True):
                     out.append((task, result))
                     advance(task.size)
             return out
 
-    def _tasks(self, packed: np.ndarray, block: int, spans: list[tuple[int, int]]) -> Iterator[_Task]:
+    def _tasks(self, packed: np.ndarray, block: int, threads: int) -> Iterator[_Task]:
+        """Blocks of at most `block` queries; if there are fewer blocks than threads, the database is divided too."""
+        blocks = _ceil(len(packed), block)
+        if blocks > 1:  # equal blocks, the same number for each thread
+            blocks = _ceil(blocks, threads) * threads
+            block = _ceil(len(packed), 4 * blocks) * 4
+        parts = min(len(self.tiles), _ceil(threads, max(1, blocks)))
+        spans = list(pairwise([len(self.tiles) * i // parts for i in range(parts + 1)])) if parts else []
         words = as_words(packed)[:, self.words] & self.mask
         for start in range(0, len(words), block):
             rows = slice(start, min(start + block, len(words)))
             size = rows.stop - start
-            queries = _padded(words[rows], -(-size // 4) * 4)
+            queries = _padded(words[rows], _ceil(size, 4) * 4)
             for span in spans:
                 yield _Task(rows, size, queries, span)
 
@@ -320,6 +321,11 @@ class _Task:
     span: tuple[int, int]
 
 
+def _ceil(a: int, b: int) -> int:
+    """a / b, rounded up."""
+    return -(-a // b)
+
+
 def _padded(values: np.ndarray, size: int) -> np.ndarray:
     """`values` with rows of zeros added up to `size`; a contiguous copy."""
     out = np.zeros((size, *values.shape[1:]), values.dtype)
@@ -328,7 +334,7 @@ def _padded(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def _by_queries(results: list[tuple[_Task, Any]]) -> Iterator[tuple[slice, list[Any]]]:
-    """The results of the parts of the database, in order, for each block of queries."""
+    """For each block of queries, the results of the parts of the database, in order."""
     blocks: dict[int, tuple[slice, list[Any]]] = {}
     for task, result in results:
         blocks.setdefault(task.rows.start, (task.rows, []))[1].append(result)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def ranked(source: Source | None, bits: int | None) -> str:
-    """What was compared, in words: all bits, some of them, or features."""
+    """What the distance was computed from, in words: all bits, some of them, or features."""
     if isinstance(source, FeatureSource):
         return f"features of {source.dimensions} dimensions"
     return f"{bits} bits" if source is None or bits == source.bits else f"{bits} of {source.bits} bits"
@@ -222,13 +222,14 @@ def _by_codes(
     cost = None if weights is None else _weights(weights, codes.bits)
     plain = logits is None and cost is None
     costs = None if plain else bit_costs(codes.bits, packed, logits, keep, cost)
-    engine = _engine
-    if device != "cpu":
+    if device == "cpu":
+        nearest, within = _on_cpu(codes, packed, keep, costs, threads)
+    else:
         try:
-            from codelab.neighbours.gpu import engine
+            from codelab.neighbours.gpu import on_device
         except ImportError:
             raise UsageError(f"device={device!r}: needs torch, found none (pip install 'codelab[models]')") from None
-    nearest, within = engine(codes, packed, keep, costs, threads, device)
+        nearest, within = on_device(codes, packed, keep, costs, device)
     if costs is None:
         return _Engine(nearest, within, len(packed), "Hamming", int(keep.sum()))
     name = "weighted Hamming" if logits is None else "asymmetric Hamming"
@@ -318,10 +319,10 @@ def _weights(weights: np.ndarray, bits: int) -> np.ndarray:
     return cost.astype(np.float64)
 
 
-def _engine(
-    codes: Codes, packed: np.ndarray, keep: np.ndarray, costs: BitCosts | None, threads: int | None, device: str
-) -> tuple[Any, Any]:
-    """The two kinds of search, `nearest(k)` and `within(limit [Q])`, on the processor."""
+def _on_cpu(
+    codes: Codes, packed: np.ndarray, keep: np.ndarray, costs: BitCosts | None, threads: int | None
+) -> tuple[Callable[[int], Any], Callable[[np.ndarray], Any]]:
+    """The two kinds of search, `nearest(k)` and `within(limit [Q])`, on the CPU."""
     if costs is None:
         from codelab.neighbours.hamming import Scan
 

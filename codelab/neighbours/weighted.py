@@ -1,6 +1,6 @@
 """Exact search by distances that are real numbers: weighted and asymmetric Hamming, and cosine of features.
 
-A source computes blocks of distances; what is nearest is kept from block to block, so memory is one block.
+`Blocks` computes the distances of some queries to some items; only one block of them is in memory.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ NUMBERS = 1 << 22
 """Numbers of unit vectors that are held at a time."""
 
 KEEP = 1 << 24
-"""Numbers of unit vectors that are kept (128 MiB); those of larger sets are made anew for each block."""
+"""Numbers of unit vectors that are kept (128 MiB); those of larger sets are computed again for each block."""
 
 LONG = 1 << 33
-"""Table entries or features to look at from which on the work is long enough for a progress bar."""
+"""Additions (pairs times `Blocks.width`) from which on there is a progress bar."""
 
 SCALE = 1 << 25
 """Unit vectors are rounded to multiples of 1 / SCALE; sums of products stay below 2^53, where float64 is exact."""
 
 WHOLE_BITS = 51
-"""Costs of bits are rounded to whole numbers whose sum is below 2 to this, so that every sum of some is exact."""
+"""Costs of bits are rounded to whole numbers with a sum of at most 2^51, so that partial sums are exact."""
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Distances, a block at a time.
+    """Distances, one block at a time.
 
     Args:
-        distances: float64 `[q, n]` of some queries to some items.
-        queries, items: how many to ask for at a time.
-        width: what a pair costs, for the progress bar.
+        distances: gives float64 `[q, n]` for a slice of the queries and a slice of the items.
+        queries, items: the size of a block.
+        width: additions a pair, for the progress bar.
     """
 
     distances: Callable[[slice, slice], np.ndarray]
@@ -63,7 +63,7 @@ def nearest(source: Blocks, q: int, n: int, k: int, threads: int | None) -> tupl
         for items in _blocks(n, source.items):
             for i, row in enumerate(source.distances(rows, items)):
                 far, index = best[i]
-                if len(far) == k:  # a later row at the same distance is not wanted
+                if len(far) == k:  # a later row at the same distance is not among the k nearest
                     near = np.flatnonzero(row < far[-1])
                     if not len(near):
                         continue
@@ -114,7 +114,7 @@ def flat(lists: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.nda
 
 
 def whole_costs(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Costs of bits as whole numbers, so that sums of the same costs are equal in whatever order they are added.
+    """Costs of bits as whole numbers, so that sums of the same costs do not depend on the order of addition.
 
     Args:
         sizes: `[Q, B]`, >= 0, the sum of each row finite.
@@ -159,7 +159,7 @@ def cosine(queries: np.ndarray, database: np.ndarray) -> Blocks:
         1 - cos = |u - v|^2 / 2 = (u.u + v.v - 2 u.v) / 2
 
     Unit vectors are rounded to multiples of 1 / SCALE, and the rest is exact: a vector is at distance 0 from itself,
-    no distance is negative, and pairs of equal vectors tie whatever the block or BLAS. The error of a distance is
+    no distance is negative, and equal pairs of vectors tie with every block size and BLAS. The error of a distance is
     about 2e-8, with d features at most sqrt(d) / SCALE.
     """
     length = _lengths(database, "database")
@@ -184,7 +184,7 @@ def cosine(queries: np.ndarray, database: np.ndarray) -> Blocks:
 def whole_directions(features: np.ndarray, length: np.ndarray) -> np.ndarray:
     """Features as unit vectors times SCALE, rounded: float64 `[N, d]` of whole numbers.
 
-    Their products are exact in float64 in whatever order they are summed.
+    Their scalar products are exact in float64 in any order of summation.
     """
     return np.rint(np.asarray(features, dtype=np.float64) / length[:, None] * SCALE)
 
@@ -240,7 +240,7 @@ class BitCosts:
 def bit_costs(
     bits: int, packed: np.ndarray, logits: np.ndarray | None, keep: np.ndarray, cost: np.ndarray | None
 ) -> BitCosts:
-    """The costs of bits that count, for packed queries or logits, times the weights.
+    """What each bit of an item adds to the distance, from packed queries or from logits, times the weights.
 
     Raises:
         DataError: the costs of a query do not have a finite sum.

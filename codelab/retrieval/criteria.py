@@ -31,7 +31,7 @@ def propose_bits(codes: Codes | PairCounts, size: int) -> list[int]:
         Bit numbers, in the order they are chosen.
 
     Raises:
-        UsageError: a size that cannot be.
+        UsageError: size is not 1 to B.
 
     Source: Harbrecht, Peters & Schneider 2012; greedy D-optimal selection.
 

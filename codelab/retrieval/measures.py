@@ -1,4 +1,4 @@
-"""Retrieval measures that do not depend on how ties fall, each with what it was measured on."""
+"""Retrieval measures, exact over the order of ties; each result names the conditions it was measured under."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def retrieval_map(
         RetrievalResult. Queries without a relevant item are left out of the average and counted in `skipped`.
 
     Raises:
-        UsageError: an option that cannot be.
+        UsageError: an option out of range.
         DataError: sets that do not fit each other, no labels, or no query with a relevant item.
 
     Source:
@@ -132,7 +132,7 @@ def precision_within_radius(
 ) -> RetrievalResult:
     """Share of relevant items among all at distance <= radius (hash lookup); no order matters, so there are no ties.
 
-    A query that finds nothing has precision 0, as in the hashing papers; the result says how many there are.
+    A query with no item within the radius has precision 0, as in the hashing papers; `note` has their number.
     `radius` is a Hamming distance, or 1 - cosine for features; other arguments are those of `retrieval_map`.
 
     Example:
@@ -154,9 +154,10 @@ def precision_within_radius(
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionRecallCurve(Result):
-    """Precision and recall of everything within each radius, averaged over queries; one row a radius in `to_frame`.
+    """Precision and recall within each radius, averaged over queries; one row a radius in `to_frame`.
 
-    `precision` is over the queries that find anything, `found` of them; radii at which none does are not listed.
+    `precision` is averaged over the `found` queries that have any item within the radius; a radius within which no
+    query has an item is not listed.
 
     The line quotes the two ends of the curve.
     """
@@ -260,7 +261,7 @@ def ndcg(
 ) -> RetrievalResult:
     """Normalised discounted cumulative gain; the grade of an item is how many labels it shares with the query.
 
-    An item at place i counts its gain / log2(i + 1); the sum is divided by that of the best possible order.
+        DCG = sum over places i = 1 .. k of  gain_i / log2(i + 1),   nDCG = DCG / (DCG of the best order)
 
     Args:
         queries, database, k, ties, options: as in `retrieval_map`.
@@ -320,7 +321,7 @@ def knn_accuracy(
         options: as in `retrieval_map`.
 
     Raises:
-        UsageError: an option that cannot be.
+        UsageError: an option out of range.
         DataError: sets that do not fit each other, no labels, multi-label data.
 
     Example:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RankOptions(TypedDict, total=False):
-    """Those of `Options` that say who ranks whom: `exclude_self`, `groups`, `by`, `threads`."""
+    """The part of `Options` that defines the ranking: `exclude_self`, `groups`, `by`, `threads`."""
 
     exclude_self: bool
     groups: Groups | tuple[Groups, Groups]
@@ -22,7 +22,7 @@ class RankOptions(TypedDict, total=False):
 
 
 class Options(RankOptions, total=False):
-    """Keyword arguments of every measure of retrieval; all may be left out.
+    """Keyword arguments of every measure of retrieval; each has a default.
 
     Args:
         exclude_self: leave row i out of query i's ranking where `database` is the queries again. Default: False. A
@@ -34,8 +34,8 @@ class Options(RankOptions, total=False):
             `dataclasses.replace`).
         threads: default: the cores this process may use.
         average: over queries (`query`, default), or the mean of the class means (`class`).
-        bootstrap: how often the queries are resampled for the interval. Default: 1000.
-        confidence: the share of resamples the interval holds. Default: 0.95.
+        bootstrap: the number of resamples of the queries for the interval. Default: 1000.
+        confidence: the share of resamples that lie in the interval. Default: 0.95.
         seed: of the resampling. Default: 0.
     """
 
@@ -48,17 +48,17 @@ class Options(RankOptions, total=False):
 def begin(
     measure: str, queries: Codes, database: Codes | None, options: Mapping[str, Any], kind: type = Options
 ) -> tuple[Ranking, Averaging]:
-    """The ranking and the average that a measure's options ask for.
+    """Check a measure's options, and turn them into a ranking and an average.
 
     Args:
-        measure: the function a person called.
-        queries, database: as that function took them.
+        measure: the name of the measure, for messages.
+        queries, database: the measure's arguments.
         options: its keyword arguments.
-        kind: `Options`, or `RankOptions` where the measure takes no others.
+        kind: the options it takes, `Options` or `RankOptions`.
 
     Raises:
         TypeError: a keyword that is not in `kind`.
-        UsageError: an option that cannot be.
+        UsageError: an option out of range.
         DataError: sets that do not fit each other, or without labels or features.
     """
     for name in options:

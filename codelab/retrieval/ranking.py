@@ -1,7 +1,7 @@
-"""Who ranks whom: queries against a database, what is relevant to a query, and what is left out of its ranking.
+"""Rankings of a database by queries: the distance, which items are relevant, and which are left out.
 
-Each query's sufficient statistic for every measure here is a histogram: the number of items of each relevance at each
-distance. The histograms of two parts of a database add up to the histogram of the whole.
+Almost every measure of retrieval needs only one histogram a query: the number of items of each grade of relevance at
+each distance. The histograms of two parts of a database add up to the histogram of the whole.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ CHUNK = 1 << 27
 """Bytes of histograms, or of distances of features, held at a time."""
 
 MAX_GRADES = 500
-"""Labels an item may share with a query where grades matter: distance and grade share a 64-bit word."""
+"""The highest grade by features, where distance and grade are sorted as one 64-bit number."""
 
 STEP = 0.01
-"""Distances of features are counted in steps of this size where a curve needs steps."""
+"""Distance between the points of a curve by features."""
 
 
 @dataclass(frozen=True)
 class Ranking(ABC):
-    """Queries and a database that fit each other; the subclass knows the distance between them.
+    """Queries and a database of the same kind; the subclass defines the distance.
 
     Args:
-        queries, database: the two sets; one object where the database ranks itself.
-        query_owner, owner: int32; an item is left out of a query's ranking where these are equal; None: nothing is.
+        queries, database: the two sets; may be the same object.
+        query_owner, owner: int32 `[Q]` and `[N]`: an item is left out of the ranking of queries with the same owner.
+            None: nothing is left out.
         left_out: what is left out, in words.
         threads: for the kernels.
     """
@@ -58,12 +59,12 @@ class Ranking(ABC):
     """`codes` or `features`."""
 
     pair_cost: ClassVar[int]
-    """Cost of one distance, in Hamming distances of 256 bits, to tell how long the work is."""
+    """Cost of one distance in Hamming distances of 256 bits; long work gets a progress bar."""
 
     @property
     @abstractmethod
     def bits(self) -> int | None:
-        """Bits that count in a distance; None where it is not one of bits."""
+        """The number of bits in a Hamming distance; None for features."""
 
     @abstractmethod
     def source(self, codes: Codes) -> Source:
@@ -100,11 +101,11 @@ class Ranking(ABC):
         Items tied at the k-th place share the places left. A vote weighs 1; with a temperature, exp(cosine /
         temperature) divided by the weight of the nearest item.
         """
-        named = self.database.labels >= 0
-        if named.all():
+        labelled = self.database.labels >= 0
+        if labelled.all():
             return self._votes(k, temperature)
-        owner = None if self.owner is None else self.owner[named]
-        return replace(self, database=self.database[named], owner=owner)._votes(k, temperature)
+        owner = None if self.owner is None else self.owner[labelled]
+        return replace(self, database=self.database[labelled], owner=owner)._votes(k, temperature)
 
     @property
     def relevance(self) -> str:
@@ -113,7 +114,7 @@ class Ranking(ABC):
 
     @property
     def n_classes(self) -> int:
-        """Classes of the queries or the database; the shorter list is the beginning of the longer."""
+        """The number of classes; `rank` checks that the shorter list of class names is the beginning of the longer."""
         return max(len(self.queries.classes), len(self.database.classes))
 
     def top_grade(self) -> int:
@@ -125,7 +126,7 @@ class Ranking(ABC):
         q = len(self.queries)
         pairs = q * len(self.database) * self.pair_cost
         step = max(1, CHUNK // row_bytes)
-        if pairs >= LONG:  # so that the bar moves, and the scan of a block draws none of its own
+        if pairs >= LONG:  # the bar moves often, and the scan of a block is too short for a bar of its own
             step = min(step, max(256, q * LONG // (8 * pairs)))
         blocks = (slice(start, min(start + step, q)) for start in range(0, q, step))
         if pairs < LONG:
@@ -285,7 +286,7 @@ def rank(
     by: str = "codes",
     threads: int | None = None,
 ) -> Ranking:
-    """Check that queries and database fit each other, and settle what is left out of each ranking.
+    """The ranking of a database by queries; both are checked, and what is left out is decided here.
 
     Args:
         queries: labelled Codes.
@@ -293,7 +294,7 @@ def rank(
         exclude_self, groups, by, threads: see `codelab.retrieval.options.Options`. Empty values belong to no group.
 
     Raises:
-        UsageError: an option that cannot be.
+        UsageError: an option out of range.
         DataError: sets that do not fit each other, or without labels or features.
     """
     if by not in ("codes", "features"):
@@ -363,7 +364,7 @@ def _few(names: tuple[str, ...]) -> str:
 
 
 def _owners(queries: Codes, base: Codes, itself: bool, groups: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Numbers that are equal where an item is to be left out of a query's ranking."""
+    """`query_owner` and `owner` of `Ranking`: equal where an item is left out of a query's ranking."""
     if groups is None:
         rows = np.arange(len(base), dtype=np.int32)
         return (rows, rows) if itself else (None, None)
@@ -384,7 +385,7 @@ def _owners(queries: Codes, base: Codes, itself: bool, groups: Any) -> tuple[np.
         ids = np.empty(len(part), dtype=np.int32)
         for row, value in enumerate(part):
             if value is None or value == "" or value != value:
-                ids[row] = -1 - row if itself else -1 - side  # alone in its group, or in none
+                ids[row] = -1 - row if itself else -1 - side  # equals only itself, or nothing in the other set
             else:
                 ids[row] = number.setdefault(value, len(number))
         owners.append(ids)

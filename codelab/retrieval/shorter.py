@@ -123,7 +123,7 @@ def bit_budget_curve(
         seed: of the subsets and the halves.
 
     Raises:
-        UsageError: an option that cannot be.
+        UsageError: an option out of range.
         DataError: sets that do not fit each other, no labels, or no query of a half with a relevant item.
 
     Example:
@@ -234,7 +234,7 @@ def smaller_code(
         Mean average precision of the proposal, of all bits and of random subsets; see `SmallerCode`.
 
     Raises:
-        UsageError: sizes that cannot be.
+        UsageError: draws, queries, size or bits out of range.
         DataError: no labels, or too few items for two halves.
 
     Example:
@@ -258,12 +258,12 @@ def smaller_code(
     if held_out.all() or not held_out.any():
         raise DataError("smaller_code: too few items, or groups, for a half of queries and a half of database")
     database = codes[~held_out]
-    asked = codes[np.sort(generator.permutation(np.flatnonzero(held_out))[:queries])]
+    query_set = codes[np.sort(generator.permutation(np.flatnonzero(held_out))[:queries])]
     chosen = propose_bits(database, size) if bits is None else [int(b) for b in bits]
     if len(set(chosen)) != size:
         raise UsageError(f"bits: found {len(set(chosen))} different ones, expected size = {size}")
     codes[:0].select_bits(chosen)  # refuses bits that this code does not have
-    ranking = cast(HammingRanking, rank(asked, database))
+    ranking = cast(HammingRanking, rank(query_set, database))
 
     def score(subset: Sequence[int] | np.ndarray) -> float:
         return _score("smaller_code", ranking, subset, average)
@@ -280,7 +280,7 @@ def smaller_code(
         bits=np.array(chosen),
         rank=at_least,
         p_value=(1 + at_least) / (1 + draws),
-        queries=len(asked),
+        queries=len(query_set),
         database=len(database),
     )
 

@@ -1,4 +1,4 @@
-"""What a measure of retrieval returns: the number, its spread, and the sentence that says what it is."""
+"""The result of a retrieval measure: its value, a bootstrap interval, and a line to quote with all conditions."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _DISTANCE = {"codes": "Hamming", "features": "cosine"}
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalResult(Result):
-    """One measure of retrieval, and everything a reader needs to compute it again; `print` gives a line to quote.
+    """One measure of retrieval with the conditions it was measured under; `print` gives them as a line to quote.
 
-    `source` is the database, `queries` the query set. `per_query` is `[Q]`, NaN where a query has no relevant item
-    (`skipped` of them; they are not in the average). `per_class` is `[C]`, NaN where no query has the class.
-    `interval` holds the share `confidence` of `bootstrap` resamples of the queries.
+    `source` is the database, `queries` the query set. `per_query` is `[Q]`, NaN for the `skipped` queries, which have
+    no relevant item and are not in the average. `per_class` is `[C]`, NaN where no query has the class. `interval` is
+    the percentile interval, at `confidence`, of `bootstrap` resamples of the queries.
 
     The line quotes the measure, `value` with its interval, and how many queries gave it.
     """
@@ -99,13 +99,13 @@ class RetrievalResult(Result):
 
     @property
     def what(self) -> str:
-        """What was ranked by what distance, in words."""
+        """The codes or features that were ranked, and the distance, in words."""
         return f"{ranked(self.source, self.bits)}, {_DISTANCE[self.by]}"
 
 
 @dataclass(frozen=True)
 class Averaging:
-    """How values of queries become one number and an interval; see `codelab.retrieval.options.Options`."""
+    """How values of queries are averaged, and their interval; see `codelab.retrieval.options.Options`."""
 
     average: str = "query"
     bootstrap: int = 1000

@@ -33,7 +33,7 @@ def hits(total: np.ndarray, relevant: np.ndarray, k: int, ties: str) -> np.ndarr
 
 
 def normalised_gain(counts: np.ndarray, worth: np.ndarray, k: int, ties: str) -> np.ndarray:
-    """Discounted gain of the first k places divided by that of the best order; NaN where nothing has a gain.
+    """Normalised discounted cumulative gain of the first k places; NaN where no item has a gain.
 
         DCG = sum over places i = 1 .. k of  gain_i / log2(i + 1),   nDCG = DCG / (DCG of the best order)
 

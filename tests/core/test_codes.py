@@ -1,26 +1,18 @@
-"""The data type: packing against bitarray, indexing against NumPy, and every refusal."""
+"""The data type: indexing against NumPy, and every refusal."""
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 from bitarray import bitarray
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from codelab import Codes, DataError, UsageError, pack_bits, unpack_bits
-
-bit_arrays = st.tuples(st.integers(0, 40), st.integers(1, 130)).flatmap(lambda shape: arrays(bool, shape))
-
-
-@given(bit_arrays)
-def test_packing_is_bitarrays_and_comes_back(bits):
-    packed = pack_bits(bits)
-    assert [row.tobytes() for row in packed] == [bitarray(row.tolist()).tobytes() for row in bits]
-    assert np.array_equal(unpack_bits(packed, bits.shape[1]), bits)
+from tests.support.bit_arrays import bit_arrays
 
 
+@settings(deadline=None)
 @given(bit_arrays)
 def test_one_code_one_column_and_the_columns(bits):
     codes = Codes.from_bits(bits)
@@ -30,32 +22,7 @@ def test_one_code_one_column_and_the_columns(bits):
         assert codes.column(bit).tolist() == bits[:, bit].tolist()
 
 
-@given(bit_arrays.filter(lambda b: b.shape[1] >= 3), st.randoms(use_true_random=False))
-def test_where_is_boolean_algebra(bits, random):
-    codes = Codes.from_bits(bits)
-    a, b, c = (random.randrange(bits.shape[1]) for _ in range(3))
-    A, B, C = bits[:, a], bits[:, b], bits[:, c]
-    expected = {
-        f"{a}": A,
-        f"~{a}": ~A,
-        f"{a} & ~{b} | {c}": A & ~B | C,
-        f"{a} ^ ({b} | ~{c})": A ^ (B | ~C),
-        f"  ~({a}&{b}) ": ~(A & B),
-    }
-    for query, mask in expected.items():
-        assert codes.where(query).tolist() == mask.tolist(), query
-        assert len(codes[codes.where(query)]) == mask.sum()
-
-
-@pytest.mark.parametrize(
-    "query", ["", "3 +", "a & 1", "1 + 2", "__import__('os')", "True", "1.5", "-1", "1 and 2", "9"]
-)
-def test_where_refuses_what_is_no_query(query):
-    with pytest.raises(UsageError) as error:
-        Codes.from_bits(np.eye(4)).where(query)
-    assert "\n" not in str(error.value)
-
-
+@settings(deadline=None)
 @given(bit_arrays.filter(len), st.data())
 def test_selection_follows_numpy(bits, data):
     n, b = bits.shape

@@ -45,9 +45,6 @@ def test_counts_of_bits_classes_and_pairs(width, n, share, seed, threads):
     assert np.array_equal(counting.class_counts(packed, width, labels, 4, threads=threads), by_class)
     both = bits.T.astype(int) @ bits.astype(int)
     assert np.array_equal(counting.pair_counts(packed, width, threads=threads), both)
-    columns = counting.bit_columns(packed, width, threads=threads)
-    assert np.array_equal(np.unpackbits(columns, axis=1)[:, :n], bits.T)
-    assert not np.unpackbits(columns, axis=1)[:, n:].any()
 
 
 @pytest.mark.parametrize(
@@ -55,7 +52,6 @@ def test_counts_of_bits_classes_and_pairs(width, n, share, seed, threads):
     [
         counting.column_counts,
         counting.pair_counts,
-        counting.bit_columns,
         lambda packed, bits: counting.class_counts(packed, bits, np.zeros(len(packed), int), 1),
     ],
 )

@@ -1,0 +1,36 @@
+"""Boolean queries of bits against NumPy, and what is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codelab import Codes, UsageError
+from tests.support.bit_arrays import bit_arrays
+
+
+@settings(deadline=None)
+@given(bit_arrays.filter(lambda b: b.shape[1] >= 3), st.randoms(use_true_random=False))
+def test_where_is_boolean_algebra(bits, random):
+    codes = Codes.from_bits(bits)
+    a, b, c = (random.randrange(bits.shape[1]) for _ in range(3))
+    A, B, C = bits[:, a], bits[:, b], bits[:, c]
+    expected = {
+        f"{a}": A,
+        f"~{a}": ~A,
+        f"{a} & ~{b} | {c}": A & ~B | C,
+        f"{a} ^ ({b} | ~{c})": A ^ (B | ~C),
+        f"  ~({a}&{b}) ": ~(A & B),
+    }
+    for query, mask in expected.items():
+        assert codes.where(query).tolist() == mask.tolist(), query
+        assert len(codes[codes.where(query)]) == mask.sum()
+
+
+@pytest.mark.parametrize(
+    "query", ["", "3 +", "a & 1", "1 + 2", "__import__('os')", "True", "1.5", "-1", "1 and 2", "9"]
+)
+def test_where_refuses_what_is_no_query(query):
+    with pytest.raises(UsageError) as error:
+        Codes.from_bits(np.eye(4)).where(query)
+    assert "\n" not in str(error.value)
