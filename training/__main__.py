@@ -16,7 +16,7 @@ from training.config import add_flags, flags_given, load_config
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as the command line says; returns the exit code: 0 done, 1 the work failed, 2 the call is wrong."""
+    """Run the command line; returns the exit code: 0 done, 1 the work failed, 2 the call is wrong."""
     parser = Parser(
         prog="python -m training",
         description="Train an encoder on images, without labels.",
@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Train as options say, and print the run folder; under `torchrun` the first process alone prints."""
+    """Train by parsed options, and print the run folder; under `torchrun` the first process alone prints."""
     from training.loop import fit
     from training.start import at_own_size, size_words
 

@@ -112,7 +112,7 @@ class TrainConfig:
     """Probability of solarisation of the second global view."""
 
     objective: ObjectiveName = "bits"
-    """What is trained for; in all of them the bits are the signs of the head's outputs."""
+    """Loss to train with; a bit is the sign of an output of the head in all of them."""
     beta: float = 0.1
     """Weight of the coding rate: times 1/B (Eq. 10), for simdino (published: 1) and hashcoder times 1/B + 1/n."""
     tau: float = 0.1

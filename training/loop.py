@@ -149,7 +149,7 @@ def _whole_run(found: Parts, folder: Path, device: torch.device, *, go_on: str, 
 
 
 def _print_what_runs(run: Run, threads: str) -> None:
-    """One line on what is trained, and one where it sees images of another size than the encoder it starts from."""
+    """One line on the run, and a second one where its image size is not that of the encoder it starts from."""
     config, own = run.config, run.student.encoder.config
     where = threads if run.device.type == "cpu" else str(run.device)
     network, data = f"{own.backbone}, {own.image_size} pixels, {own.bits} bits", f"{len(run.data):,} images"

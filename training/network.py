@@ -159,7 +159,7 @@ class Prototypes(nn.Module):
         self.draw(seed)
 
     def draw(self, seed: int) -> None:
-        """Draw all prototypes anew, the same on every device."""
+        """Draw new prototypes, the same on every device."""
         weights = torch.empty(self.weight.shape)
         nn.init.trunc_normal_(weights, std=0.02, generator=torch.Generator().manual_seed(seed))
         with torch.no_grad():

@@ -90,7 +90,7 @@ class Objective(nn.Module):
         return Terms(agreement - weight * rate, agreement, rate)
 
     def rate(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Eq. 9 of each view the config names, averaged; blended with the teacher where it says so."""
+        """Eq. 9 averaged over views: of the student's outputs, or of their mean with the teacher's (`blend`)."""
         config, T = self.config, len(teacher)
         blend = config.blend == "on" or (config.blend == "auto" and config.objective == "simdino")
         if not blend:
@@ -109,7 +109,7 @@ class Objective(nn.Module):
 
 
 class Redrawn(Protocol):
-    """A module that can draw its weights anew."""
+    """A module that can draw new weights."""
 
     def draw(self, seed: int) -> None: ...
 

@@ -108,7 +108,7 @@ class Run:
         self.model: nn.Module = self.student  # the module that averages gradients over processes
 
     def prepare(self) -> None:
-        """Share gradients with the other processes, and compile the backbones where the config says so."""
+        """Share gradients with the other processes, and compile the backbones where the config asks for it."""
         config = self.config
         if distributed.world() > 1:
             self.model = DistributedDataParallel(self.student)
@@ -217,7 +217,7 @@ class Run:
             buffer.copy_(before)
 
     def reset(self, epoch: int) -> None:
-        """Draw the heads anew, and the prototypes with them."""
+        """Re-draw the heads, and the prototypes with them."""
         seed = self.config.seed + 1000 * epoch
         reset_head(self.student.encoder.head, self.teacher.encoder.head, self.optimizer, seed)
         if self.student.prototypes is not None and self.teacher.prototypes is not None:

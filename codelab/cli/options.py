@@ -45,7 +45,7 @@ def _port(text: str) -> int:
 
 
 def open_codes(options: argparse.Namespace) -> Codes:
-    """The codes a command names, one split of them and with another label where it says so."""
+    """The codes that `--split` and `--by` select from the file."""
     from codelab.core.files import load
 
     codes = load(options.codes)

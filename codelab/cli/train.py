@@ -56,7 +56,7 @@ def _add_train_options(parser: Parser) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Train an encoder as a config says."""
+    """Train an encoder by a config."""
     from training.__main__ import train
 
     train(options)

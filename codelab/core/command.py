@@ -1,4 +1,4 @@
-"""The frame of every command: subcommands with examples, one exact line for what is wrong, and the exit code."""
+"""The frame of every command: subcommands with examples, errors in one exact line, and the exit code."""
 
 from __future__ import annotations
 

@@ -262,7 +262,7 @@ class Head(nn.Sequential):
         super().__init__(*layers)
 
     def draw(self, seed: int) -> None:
-        """Draw all weights anew from `seed`, the same on every device, and forget the BatchNorm statistics."""
+        """Draw new weights from `seed`, the same on every device, and reset the BatchNorm statistics."""
         generator = torch.Generator().manual_seed(seed)
         for layer in self:
             if isinstance(layer, nn.Linear):

@@ -90,25 +90,11 @@ def export(
             model gives a number that is not finite.
     """
     out = Path(out)
-    single = out.suffix == ".parquet"
-    if single:
-        check_output(out)
-    elif out.suffix or out.is_file():
-        raise UsageError(f"{out}: expected a file ending in .parquet, or a new folder without a dot in its name")
-    elif out.is_dir() and any(out.iterdir()):
-        raise UsageError(f"{out}: a folder that is not empty; name a new one, or a file ending in .parquet")
+    _check_out(out)
     where = _device(device)
     encoder = encoder.to(where).eval()
     options = {"logits": logits, "features": features, "thumbnails": thumbnails, "batch": BATCH}
-    about: dict[str, Any] = {
-        "encoder": {
-            "name": encoder.config.backbone,
-            "sha256": encoder.sha256,
-            "path": str(encoder_file(checkpoint).resolve()) if checkpoint else None,
-        },
-        "transform": {name: getattr(encoder.config, name) for name in TRANSFORM},
-        "data": {"name": images.name, **({"attribution": images.attribution} if images.attribution else {})},
-    }
+    about = _provenance(encoder, images, checkpoint)
     part_rows = max(BATCH, part_rows // BATCH * BATCH)
     starts = range(0, len(images), part_rows)
     folder = out.with_name(out.name + ".parts")
@@ -140,7 +126,7 @@ def export(
             bad,
         )
     about["skipped"] = bad
-    if single:
+    if out.suffix == ".parquet":
         merge(parts, out, about)
         shutil.rmtree(folder)
     else:
@@ -148,6 +134,26 @@ def export(
             out.rmdir()
         folder.rename(out)
     return Exported(out, len(images) - len(bad), tuple(bad))
+
+
+def _check_out(out: Path) -> None:
+    """Refuse, before any work is done, an output that cannot be written."""
+    if out.suffix == ".parquet":
+        check_output(out)
+    elif out.suffix or out.is_file():
+        raise UsageError(f"{out}: expected a file ending in .parquet, or a new folder without a dot in its name")
+    elif out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"{out}: a folder that is not empty; name a new one, or a file ending in .parquet")
+
+
+def _provenance(encoder: Encoder, images: ImageSet, checkpoint: str | Path | None) -> dict[str, Any]:
+    """Which encoder, preparation and images the codes come from."""
+    path = str(encoder_file(checkpoint).resolve()) if checkpoint else None
+    return {
+        "encoder": {"name": encoder.config.backbone, "sha256": encoder.sha256, "path": path},
+        "transform": {name: getattr(encoder.config, name) for name in TRANSFORM},
+        "data": {"name": images.name, **({"attribution": images.attribution} if images.attribution else {})},
+    }
 
 
 def encode_images(

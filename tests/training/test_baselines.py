@@ -109,7 +109,7 @@ class TestObjective:
     def test_an_unknown_one_is_refused(self):
         wrong = config("bits")
         object.__setattr__(wrong, "objective", "swav")  # a config made here refuses it already
-        with pytest.raises(UsageError, match=r"found .swav., expected bits or soft-bits or cosine-bits or simdino or dino"):
+        with pytest.raises(UsageError, match=r"found .swav., expected bits or soft-bits or cosine-bits"):
             Objective(wrong)(*two(4, 6, 8, 3))
 
     def test_bits_is_the_public_loss(self):

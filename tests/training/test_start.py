@@ -70,9 +70,7 @@ class TestSize:
 
     def test_an_encoder_that_is_not_there(self, tmp_path):
         config = load_config("configs/adapt.yaml", {"init": str(tmp_path / "nosuch")})
-        with pytest.raises(
-            UsageError, match=r"nosuch: no such file or folder; expected an encoder\.safetensors, or"
-        ):
+        with pytest.raises(UsageError, match=r"nosuch: no such file or folder; expected an encoder\.safetensors, or"):
             at_own_size(config, {"init"})
 
     def test_another_size_is_said(self, small, tmp_path, capsys):
