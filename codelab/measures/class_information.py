@@ -1,4 +1,4 @@
-"""What each bit says about the class of an image, or about any attribute, also where another one is known."""
+"""Information of each bit about the class of an image, or about any attribute, also given another attribute."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from codelab.statistics.estimators import binary_entropy, expected_information, 
 from codelab.statistics.nulls import false_discovery, fitted_p_value, pair_null, permuted_information
 
 FEW = 10
-"""Images a class must have on average for its information to be told without bias."""
+"""Images a class has on average, below which its information is biased."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
