@@ -236,7 +236,7 @@ def _bound(a: Codes, b: Codes, fit: np.ndarray, held_out: np.ndarray, items: int
         x, y = a[rows].to_bits().astype(np.float64), b[rows].to_bits().astype(np.float64)
         one = weights[0] + x * (weights[1] - weights[0])
         zero = weights_zero[0] + x * (weights_zero[1] - weights_zero[0])
-        return one @ got.T + zero @ (1 - got).T
+        return one @ y.T + zero @ (1 - y).T
 
     def terms(scores: np.ndarray) -> np.ndarray:
         chance = special.logsumexp(scores, axis=1) - np.log(len(scores))
