@@ -231,7 +231,7 @@ def _labels(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--group",
         metavar="COLUMN",
-        help="near copies have the same value here, and are left out of each other's ranking",
+        help="near copies have one value here; they are left out of rankings",
     )
 
 

@@ -31,7 +31,7 @@ class ContrastConsistency(PerBit):
 
     `cosine` is the plain mean cosine between classes, which noise shrinks to 0. `low` to `high` is the 95 % interval
     of `consistency` over resampled classes. `p_value` and `q_value` are against bits permuted within each class, that
-    is bits that move nothing, and `null` is the mean `cosine` there. `flip_p_value` is against contrasts whose signs are
+    is bits that move nothing, and `null` is the mean `cosine` there. `flip_p_value` is against contrasts with signs
     flipped at random class by class, that is bits that move each class in its own way. Both have a fitted tail (see
     `skewed_p_value`). `classes_used` classes have both sides of the bit; where fewer than 2 do, `consistency` is 0.
     `contrast_z` is the sum of squared contrasts over its standard error: where it is small, look at the interval and

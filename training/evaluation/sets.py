@@ -45,7 +45,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Pair(Generic[S]):
-    """Test and train images, or their codes, all with a label; `train` is None where test images are ranked against each other."""
+    """Labelled test and train images, or their codes; without train, test images are ranked against each other."""
 
     test: S
     train: S | None
