@@ -71,7 +71,8 @@ class Channel(PerBit):
     `flip_rate` how often the bit differs between the views, with its 95 % interval `low` to `high`; `chance` how
     often it would if the views had nothing in common; `kappa` = 1 - flip_rate / chance: 1 for a bit that always
     survives, 0 for one whose views are independent; `plugin` I(Z1; Z2) of the bit as counted and `information`
-    corrected for chance, with `p_value` (exact) and `q_value`; `capacity` what the bit could carry if it were used at its best.
+    corrected for chance, with `p_value` (exact) and `q_value`; `capacity` what the bit could carry if it were used at
+    its best.
 
     `value` is a lower bound of I(Z1; Z2) of the whole code in bits, with the 95 % interval `value_low` to
     `value_high`; it cannot exceed `ceiling`, log2 of the number of images compared, so near the ceiling the truth
