@@ -1,4 +1,4 @@
-"""`python -m training.evaluate`: what an encoder's codes and features are worth, each protocol a command with a table.
+"""`python -m training.evaluate`: evaluation of an encoder's codes and features, each protocol a command with a table.
 
 knn and retrieval rank the train images for each test image; linear and mlp train a probe on frozen features and bits;
 adapt goes on with self-supervised training on images of another kind and measures before and after.
@@ -83,7 +83,7 @@ def _adapt(options: argparse.Namespace) -> Evaluation:
 
 
 def _sets(options: argparse.Namespace, *, apart: bool = False) -> Sets:
-    """The codes that are asked for: read from files, or made now."""
+    """The codes to evaluate: read from files, or made now."""
     chosen = Chosen(
         train_split=options.train_split,
         test_split=options.test_split,
@@ -228,7 +228,11 @@ def _sources(sub: argparse.ArgumentParser) -> None:
 def _labels(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--labels", metavar="CSV", help="columns path, label, optional split and attributes")
     sub.add_argument("--by", metavar="ATTRIBUTE", help="use this item column as the label")
-    sub.add_argument("--group", metavar="COLUMN", help="near copies have the same value here: they never answer")
+    sub.add_argument(
+        "--group",
+        metavar="COLUMN",
+        help="near copies have one value here; they are left out of rankings",
+    )
 
 
 def _neighbours(sub: argparse.ArgumentParser) -> None:

@@ -43,7 +43,7 @@ class Monitor:
             self._codes.popleft()
 
     def forget_codes(self) -> None:
-        """Drop the codes of before a head reset: they are of another code."""
+        """Drop the codes from before a head reset: the new head makes another code."""
         self._codes.clear()
 
     def read(self) -> dict[str, float]:
@@ -56,15 +56,15 @@ class Monitor:
         self._note_bad(numbers, bad)
         good = [row for row, flag in zip(steps, bad, strict=True) if not flag]
         loss, agreement, rate = (sum(column) / len(good) for column in zip(*good, strict=True)) if good else [nan] * 3
-        heard, sent = distributed.gather(torch.cat(list(self._codes), dim=1).float(), dim=1)
+        student, teacher = distributed.gather(torch.cat(list(self._codes), dim=1).float(), dim=1)
         return {
             "loss": loss,
             "agreement_loss": agreement,
             "rate": rate,
             "rate_share": rate / self.rate_max,
-            "entropy": mean_entropy(sent),
-            "agreement": agreement_above_chance(heard, sent),
-            "dof": degrees_of_freedom(sent),
+            "entropy": mean_entropy(teacher),
+            "agreement": agreement_above_chance(student, teacher),
+            "dof": degrees_of_freedom(teacher),
             "skipped": sum(bad),
         }
 
@@ -86,7 +86,7 @@ def mean_entropy(codes: Tensor) -> float:
 def agreement_above_chance(a: Tensor, b: Tensor) -> float:
     """Cohen's kappa over all bits of two views' codes `[n, B]`: 1 always agree, 0 as often as by chance.
 
-    Codes that never change have nothing to agree about: 0.
+    0 for codes that never change.
     """
     p, q = a.mean(0), b.mean(0)
     chance = float((p * q + (1 - p) * (1 - q)).mean())

@@ -125,14 +125,12 @@ def group_numbers(values: Iterable[Any] | pa.ChunkedArray) -> np.ndarray:
     return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
 
 
-def group_column(codes: Codes, groups: str | Sequence[Any] | np.ndarray | None) -> np.ndarray | None:
-    """`group_numbers` of an item column, or of one value an item; None for None.
+def group_column(codes: Codes, groups: str | Sequence[Any] | np.ndarray) -> np.ndarray:
+    """`group_numbers` of an item column, or of one value an item.
 
     Raises:
         UsageError: no such column, or not one value an item.
     """
-    if groups is None:
-        return None
     if isinstance(groups, str) and groups not in codes.items.column_names:
         raise UsageError(f"groups={groups!r}: these codes have {', '.join(codes.attributes) or 'no attributes'}")
     numbers = group_numbers(codes.items[groups] if isinstance(groups, str) else groups)

@@ -196,7 +196,7 @@ def _number(labels: np.ndarray, rows: int, name: str) -> tuple[np.ndarray, tuple
 
 
 def _provenance(source: Path, coder: FeatureCoder, head: dict[str, Any]) -> dict[str, Any]:
-    """What a reader needs to trust the codes: the coder, the file of features, and what that file says of itself."""
+    """What a reader needs to trust the codes: the coder, the file of features, and the metadata of that file."""
     made_features = {"encoder": head["encoder"]} if "encoder" in head else None
     if "binarize" in head:  # its codes were not made by what made its features either
         made_features = head.get("features")

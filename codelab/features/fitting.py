@@ -10,7 +10,7 @@ from codelab.core.errors import DataError
 from codelab.features.sources import Features
 
 Advance = Callable[[int], None]
-"""Told how many rows were just read, for a progress bar."""
+"""Is called with the number of rows just read, for a progress bar."""
 
 _CHUNK = 4096
 """Rows of ITQ at a time: what they are turned into stays in the cache."""
@@ -20,7 +20,7 @@ def lower_medians(features: Features, columns: np.ndarray, *, block: int, advanc
     """The exact lower median of each of `columns`: the value at place ceil(N / 2) of N, float32 `[len(columns)]`.
 
     A float32 sorts as its bits do once they are made monotone, so the median's bits are found 11, 11 and 10 at a
-    time from counts: three passes, memory that does not depend on N, and the same answer for any block size.
+    time from counts: three passes, memory that does not depend on N, and the same result for any block size.
 
     Example:
         >>> from codelab.features.sources import open_features

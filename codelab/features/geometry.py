@@ -99,7 +99,7 @@ def geometry(features: np.ndarray | Codes, *, device: str = "cpu") -> Geometry:
     blocks = (features[start : start + ROWS] for start in range(0, n, ROWS))
     found = block_moments(blocks, covariance=True, device=device)
     mean, second = found.mean, found.covariance
-    assert second is not None  # noqa: S101  it was asked for
+    assert second is not None  # noqa: S101  covariance=True gives one
     if not np.isfinite(second).all():
         bad = np.argwhere(~np.isfinite(features))
         row, column = bad[0] if len(bad) else (0, 0)

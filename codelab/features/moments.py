@@ -15,7 +15,7 @@ from codelab.features.sources import Features
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean `[d]`, variance `[d]` (exactly 0 where a dimension is constant), covariance `[d, d]` where asked for."""
+    """Mean `[d]`, variance `[d]` (exactly 0 where a dimension is constant), covariance `[d, d]` or None."""
 
     mean: np.ndarray
     variance: np.ndarray
@@ -23,7 +23,7 @@ class Moments:
 
 
 def block_moments(blocks: Iterable[np.ndarray], *, covariance: bool, device: str = "cpu") -> Moments:
-    """Moments of all rows of blocks `[n, d]`, from float64 sums: the size of the blocks changes them by rounding alone.
+    """Moments of all rows of blocks `[n, d]`, from float64 sums: the blocks' size changes them by rounding alone.
 
         s = x_1,    m = mean(x - s),    mean = s + m,    covariance = mean((x - s) (x - s)^T) - m m^T
 

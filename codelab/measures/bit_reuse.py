@@ -123,14 +123,14 @@ def bit_reuse(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AttributeReuse(PerBit):
-    """Per bit, arrays `[B]`: what it says about an attribute, and what is left of that within classes.
+    """Per bit, arrays `[B]`: information about an attribute, and what is left of it within classes.
 
     `information` I(bit; attribute) and `within` I(bit; attribute | class), both corrected for chance and in bits, with
     their q-values; `reuse` = within / information, at most 1, and 0 where the information is not above chance
     (`q_value` of 0.05 or more). Near 1 the bit reads the attribute itself, in all classes; near 0 only a class that
     goes with it.
 
-    The line quotes how many bits tell of the attribute at q < 0.05, and how many do within classes too.
+    The line quotes how many bits have information about the attribute at q < 0.05, and how many do within classes too.
     """
 
     information: np.ndarray
@@ -152,7 +152,9 @@ class AttributeReuse(PerBit):
 def attribute_reuse(
     codes: Codes, attribute: str, *, bins: int = 8, permutations: int = 200, seed: int = 0
 ) -> AttributeReuse:
-    """How much of what a bit says about an attribute it says within classes too.
+    """Which share of a bit's information about an attribute remains within classes:
+
+        reuse = I(bit; attribute | class) / I(bit; attribute).
 
     Args:
         codes: labelled codes `[N, B]` with item columns.
@@ -182,8 +184,8 @@ def attribute_reuse(
         attribute_information(codes, attribute, given=given, bins=bins, permutations=permutations, seed=seed)
         for given in ("", CLASS)
     )
-    told = (alone.q_value < 0.05) & (alone.information > 0)
-    ratio = np.divide(within.information, alone.information, out=np.zeros(len(told)), where=told)
+    significant = (alone.q_value < 0.05) & (alone.information > 0)
+    ratio = np.divide(within.information, alone.information, out=np.zeros(len(significant)), where=significant)
     return AttributeReuse(
         source=alone.source,
         seed=seed,
@@ -197,7 +199,7 @@ def attribute_reuse(
 
 
 def _perplexity(weights: np.ndarray) -> np.ndarray:
-    """exp of the entropy of each column of `weights` `[C, B]` made to sum to 1; 0 where all are 0."""
+    """exp of the entropy of each column's shares, `weights` `[C, B]`; 0 where all are 0."""
     total = weights.sum(axis=0)
     shares = np.divide(weights, total, out=np.zeros(weights.shape), where=total > 0)
     return np.where(total > 0, np.exp(special.entr(shares).sum(axis=0)), 0.0)

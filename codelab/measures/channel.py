@@ -19,8 +19,9 @@ from codelab.kernels.counting import column_counts
 from codelab.measures.code_length import code_length
 from codelab.statistics.counts import Counts, total
 from codelab.statistics.estimators import binary_entropy, table_information
-from codelab.statistics.intervals import wilson_interval
+from codelab.statistics.intervals import normal_half_width, wilson_interval
 from codelab.statistics.nulls import false_discovery, pair_null
+from codelab.statistics.splits import half
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,11 +70,12 @@ class Channel(PerBit):
 
     `flip_rate` how often the bit differs between the views, with its 95 % interval `low` to `high`; `chance` how
     often it would if the views had nothing in common; `kappa` = 1 - flip_rate / chance: 1 for a bit that always
-    survives, 0 for one that never tells; `plugin` I(Z1; Z2) of the bit as counted and `information` corrected for
-    chance, with `p_value` (exact) and `q_value`; `capacity` what the bit could carry if it were used at its best.
+    survives, 0 for one whose views are independent; `plugin` I(Z1; Z2) of the bit as counted and `information`
+    corrected for chance, with `p_value` (exact) and `q_value`; `capacity` what the bit could carry if it were used at
+    its best.
 
     `value` is a lower bound of I(Z1; Z2) of the whole code in bits, with the 95 % interval `value_low` to
-    `value_high`; it cannot exceed `ceiling`, log2 of the images it was told apart from, so near the ceiling the truth
+    `value_high`; it cannot exceed `ceiling`, log2 of the number of images compared, so near the ceiling the truth
     may be far above. `upper` bounds it from above: the held-out length of the code (None below 64 images).
     `information_sum` adds up the bits; it is neither bound unless the bits are independent.
 
@@ -119,7 +121,7 @@ class Channel(PerBit):
 
 
 def channel(codes_a: Codes, codes_b: Codes, *, items: int = 4096, seed: int = 0) -> Channel:
-    """What two views of the same images tell about each other through their codes: the paper's Eq. 4.
+    """Information that the codes of two views of the same images share: the paper's Eq. 4.
 
     Args:
         codes_a: codes of one view of each image, `[N, B]`.
@@ -133,15 +135,15 @@ def channel(codes_a: Codes, codes_b: Codes, *, items: int = 4096, seed: int = 0)
 
     Raises:
         DataError: the views are not of the same images, or fewer than 8 images.
-        UsageError: fewer than 2 items asked for.
+        UsageError: `items` below 2.
 
     Source: Eq. 4 of the paper; van den Oord et al. 2018 and Poole et al. 2019 for the bound; kappa: Cohen 1960.
 
     Example:
         >>> rng = np.random.default_rng(0)
-        >>> sent = rng.integers(0, 2, (4000, 2))
-        >>> got = sent ^ (rng.random((4000, 2)) < [0.0, 0.11])
-        >>> found = channel(Codes.from_bits(sent), Codes.from_bits(got))
+        >>> one = rng.integers(0, 2, (4000, 2))
+        >>> other = one ^ (rng.random((4000, 2)) < [0.0, 0.11])
+        >>> found = channel(Codes.from_bits(one), Codes.from_bits(other))
         >>> found.flip_rate.round(2).tolist(), found.information.round(1).tolist(), round(found.value, 1)
         ([0.0, 0.11], [1.0, 0.5], 1.5)
     """
@@ -152,18 +154,18 @@ def channel(codes_a: Codes, codes_b: Codes, *, items: int = 4096, seed: int = 0)
     need_items("channel", counts.n, least=8)
     per_bit = _per_bit(counts)
     generator = np.random.default_rng(seed)
-    rows = generator.permutation(len(codes_a))
-    fit, held_out = np.sort(rows[: len(rows) // 2]), np.sort(rows[len(rows) // 2 :][:items])
+    order = generator.permutation(len(codes_a))
+    fit, held_out = np.flatnonzero(half(order)), np.sort(order[len(order) // 2 :][:items])
     scores = _bound(codes_a, codes_b, fit, held_out, items)
-    half = 1.96 * scores.std(ddof=1) / len(scores) ** 0.5
+    error = normal_half_width(scores)
     return Channel(
         source=counts.source,
         seed=seed,
         **per_bit,
         information_sum=float(per_bit["information"].sum()),
         value=max(float(scores.mean()), 0.0),
-        value_low=max(float(scores.mean() - half), 0.0),
-        value_high=max(float(scores.mean() + half), 0.0),
+        value_low=max(float(scores.mean()) - error, 0.0),
+        value_high=max(float(scores.mean()) + error, 0.0),
         ceiling=float(np.log2(len(held_out))),
         upper=code_length(codes_a).value if len(codes_a) >= 64 else None,
         n=counts.n,
@@ -221,7 +223,7 @@ def capacity(one_from_zero: np.ndarray, zero_from_one: np.ndarray) -> np.ndarray
 
 
 def _bound(a: Codes, b: Codes, fit: np.ndarray, held_out: np.ndarray, items: int) -> np.ndarray:
-    """InfoNCE terms in bits of the held-out images: the log odds that each is told from all of them."""
+    """InfoNCE terms in bits of the held-out images: each pair of views against all others."""
     counts = ViewCounts.of(a[fit], b[fit])
     n, ones, both = counts.n, counts.ones_a, counts.both
     p_one = (counts.ones_b + 0.5) / (n + 1)
@@ -232,10 +234,10 @@ def _bound(a: Codes, b: Codes, fit: np.ndarray, held_out: np.ndarray, items: int
     weights_zero = np.stack([np.log((1 - from_zero) / (1 - p_one)), np.log((1 - from_one) / (1 - p_one))])
 
     def critic(rows: np.ndarray) -> np.ndarray:
-        sent, got = a[rows].to_bits().astype(np.float64), b[rows].to_bits().astype(np.float64)
-        one = weights[0] + sent * (weights[1] - weights[0])
-        zero = weights_zero[0] + sent * (weights_zero[1] - weights_zero[0])
-        return one @ got.T + zero @ (1 - got).T
+        x, y = a[rows].to_bits().astype(np.float64), b[rows].to_bits().astype(np.float64)
+        one = weights[0] + x * (weights[1] - weights[0])
+        zero = weights_zero[0] + x * (weights_zero[1] - weights_zero[0])
+        return one @ y.T + zero @ (1 - y).T
 
     def terms(scores: np.ndarray) -> np.ndarray:
         chance = special.logsumexp(scores, axis=1) - np.log(len(scores))

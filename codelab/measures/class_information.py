@@ -1,4 +1,4 @@
-"""What each bit says about the class of an image, or about any attribute, also where another one is known."""
+"""Information of each bit about the class of an image, or about any attribute, also given another attribute."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 FEW = 10
-"""Images a class must have on average for its information to be told without bias."""
+"""Images a class has on average, below which its information is biased."""
 INFORMATIVE = 0.1
 """Share of bits with information about the class at q < 0.05: good from here, worth a look below, never bad.
 

@@ -1,4 +1,4 @@
-"""How many bits a code is worth to someone who must send it: held-out code lengths, and total correlation."""
+"""How many bits it takes to transmit a code: held-out code lengths, and bounds on the total correlation."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from codelab.core.result import PerBit, Result, Source
 from codelab.measures.collisions import distinct_codes
 from codelab.statistics.counts import PairCounts
 from codelab.statistics.estimators import binary_entropy, entropy_of_counts, pair_information
+from codelab.statistics.intervals import normal_half_width
 
 Model = Literal["chow-liu", "logistic"]
 MODELS = ("chow-liu", "logistic")
@@ -66,7 +67,7 @@ def code_length(
         Bits per code; see `CodeLength`.
 
     Raises:
-        UsageError: an unknown model, counts for the logistic one, or fewer than 64 items asked for.
+        UsageError: an unknown model, counts for the logistic one, or `items` below 64.
         DataError: fewer than 64 items.
 
     Source: Chow & Liu 1968; Frey 1998 for the sequential logistic model;
@@ -109,12 +110,12 @@ def _chow_liu_length(counts: PairCounts) -> CodeLength:
     filled = counts.group_n > 0
     lengths = per_group[filled].sum(axis=1) / counts.group_n[filled]
     value = float(per_group.sum() / counts.n)
-    half = 1.96 * lengths.std(ddof=1) / len(lengths) ** 0.5
+    error = normal_half_width(lengths)
     return CodeLength(
         source=counts.source,
         value=value,
-        low=value - float(half),
-        high=value + float(half),
+        low=value - error,
+        high=value + error,
         independent=float(alone.sum() / counts.n),
         per_bit=per_group.sum(axis=0) / counts.n,
         parent=chow_liu_tree(counts.pairs, counts.n),
@@ -175,13 +176,13 @@ def _logistic_length(codes: Codes, items: int, seed: int) -> CodeLength:
         p = (bits[~test].sum(axis=0) + 0.5) / ((~test).sum() + 1)
         alone -= float((bits[test] * np.log2(p) + (1 - bits[test]) * np.log2(1 - p)).sum())
     lengths = cost.sum(axis=1)
-    half = 1.96 * lengths.std(ddof=1) / len(lengths) ** 0.5
+    error = normal_half_width(lengths)
     return CodeLength(
         source=Source.of(codes),
         seed=seed,
         value=float(lengths.mean()),
-        low=float(lengths.mean() - half),
-        high=float(lengths.mean() + half),
+        low=float(lengths.mean()) - error,
+        high=float(lengths.mean()) + error,
         independent=alone / len(bits),
         per_bit=cost.mean(axis=0),
         parent=np.full(codes.bits, -1),
@@ -209,7 +210,7 @@ def _descend(bits: np.ndarray, start: np.ndarray, ridge: float) -> np.ndarray:
     from scipy.optimize import minimize
 
     inputs = _with_one(bits)
-    allowed = np.tril(np.ones((bits.shape[1], bits.shape[1]), dtype=bool), -1).T  # input i may speak for bits > i
+    allowed = np.tril(np.ones((bits.shape[1], bits.shape[1]), dtype=bool), -1).T  # input i predicts bits > i
     allowed = np.concatenate([allowed, np.ones((1, bits.shape[1]), dtype=bool)])
     shrunk = allowed.copy()
     shrunk[-1] = False

@@ -1,4 +1,4 @@
-"""Do single bits stand for single factors? Disentanglement scores for bits, each beside its shuffled control."""
+"""Disentanglement: does each bit stand for one factor? Scores, each beside its control on shuffled attributes."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ class Factors(Result):
 
     * `mig`: the information of the best bit less that of the second, over the factor's entropy.
     * `sap`: the same with the share of images that one bit classifies rightly, instead of information.
-    * `disentanglement`: 1 for bits that each tell of one factor only, 0 for bits that tell of all alike.
-    * `completeness`: 1 for a factor that one bit tells of, 0 for one that all bits tell of alike. Importance in both
+    * `disentanglement`: 1 for bits that each have information about one factor only, 0 for bits with
+      equal information about all.
+    * `completeness`: 1 for a factor that one bit has all information about, 0 for one that all bits
+      have equal information about. Importance in both
       is information as counted, so noise reads as information spread over all, and scores low.
     * `informativeness`: share of held-out images whose factor naive Bayes reads from the whole code.
     * `positional`: a bit's information on its best factor less that on the second, over the bit's entropy.

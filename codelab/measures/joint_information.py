@@ -16,6 +16,7 @@ from codelab.core.result import Result, Source
 from codelab.kernels.counting import class_counts
 from codelab.statistics.estimators import expected_joint_information, xlog2x
 from codelab.statistics.nulls import fitted_p_value
+from codelab.statistics.splits import half
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,14 +102,15 @@ def joint_information(
     check_seed(seed)
     target = labelling(codes, of, bins=bins)
     generator = np.random.default_rng(seed)
-    rows = generator.permutation(np.flatnonzero(target.labels >= 0))
+    rows = np.flatnonzero(target.labels >= 0)
     if len(rows) < 4:
         raise DataError(
             f"joint_information: found {len(rows)} items with a value of {target.text}, expected 4 or more"
         )
-    halves = np.sort(rows[: len(rows) // 2]), np.sort(rows[len(rows) // 2 :])
-    for half in halves:
-        if len(np.unique(target.labels[half])) < 2:
+    first = half(generator.permutation(len(rows)))
+    halves = rows[first], rows[~first]
+    for part in halves:
+        if len(np.unique(target.labels[part])) < 2:
             raise DataError(f"joint_information: all items of a half have one {target.text}, expected two or more")
     chosen, chosen_on = _grow(codes.packed[halves[0]], codes.bits, target.labels[halves[0]], size)
     held_out = codes.packed[halves[1]]

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from codelab.core.attributes import group_numbers
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
@@ -379,17 +380,8 @@ def _owners(queries: Codes, base: Codes, itself: bool, groups: Any) -> tuple[np.
     for part, codes, name in zip(values, (queries, base), ("queries", "database"), strict=True):
         if len(part) != len(codes):
             raise UsageError(f"groups: found {len(part)} values, expected one for each of {len(codes)} {name}")
-    number: dict[Any, int] = {}
-    owners = []
-    for side, part in enumerate(values):
-        ids = np.empty(len(part), dtype=np.int32)
-        for row, value in enumerate(part):
-            if value is None or value == "" or value != value:
-                ids[row] = -1 - row if itself else -1 - side  # equals only itself, or nothing in the other set
-            else:
-                ids[row] = number.setdefault(value, len(number))
-        owners.append(ids)
-    return owners[0], owners[1]
+    numbers = group_numbers([*values[0], *([] if itself else values[1])]).astype(np.int32)
+    return (numbers, numbers) if itself else (numbers[: len(queries)], numbers[len(queries) :])
 
 
 def _column(codes: Codes, name: str, column: str) -> list[Any]:

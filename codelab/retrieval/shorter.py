@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from codelab.core.attributes import group_column
 from codelab.core.checks import check_choice, check_seed, check_whole
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
@@ -21,6 +22,8 @@ from codelab.retrieval import ties as tie_orders
 from codelab.retrieval.criteria import agreement, propose_bits
 from codelab.retrieval.ranking import Groups, HammingRanking, average_precisions, rank
 from codelab.retrieval.summary import class_average
+from codelab.statistics.nulls import permutation_p_value
+from codelab.statistics.splits import half
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -251,10 +254,8 @@ def smaller_code(
     check_seed(seed)
     check_choice("average", average, ("query", "class"))
     generator = np.random.default_rng(seed)
-    unit = _group_numbers(codes, groups)
-    n_groups = int(unit.max()) + 1
-    order = np.argsort(generator.permutation(n_groups))  # the inverse permutation: a seed keeps the halves it gave
-    held_out = _half(unit, order, np.ones(n_groups, np.int64))
+    unit = np.arange(len(codes)) if groups is None else group_column(codes, groups)
+    held_out = half(np.argsort(generator.permutation(int(unit.max()) + 1)), unit)
     if held_out.all() or not held_out.any():
         raise DataError("smaller_code: too few items, or groups, for a half of queries and a half of database")
     database = codes[~held_out]
@@ -279,26 +280,13 @@ def smaller_code(
         random=random,
         bits=np.array(chosen),
         rank=at_least,
-        p_value=(1 + at_least) / (1 + draws),
+        p_value=float(permutation_p_value(value, random)),
         queries=len(query_set),
         database=len(database),
     )
 
 
 # -- what both share: the halves, and the mAP of some bits ---------------------------------------------------------
-
-
-def _half(unit: np.ndarray, order: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Bool `[N]`: the items of the first groups of `order` that are together at most half; the first is always in.
-
-    Args:
-        unit: int64 `[N]`, the group of each item, 0 to G - 1.
-        order: int64 `[G]`, the groups shuffled.
-        size: int64 `[G]`, what a group counts: its items, or 1 for half of the groups.
-    """
-    filled = np.cumsum(size[order]) <= size.sum() // 2
-    filled[0] = True
-    return np.isin(unit, order[filled])
 
 
 def _score(
@@ -322,18 +310,6 @@ def _check_budgets(budgets: Sequence[int] | None, bits: int) -> Sequence[int]:
     if not len(budgets):
         raise UsageError("budgets: found none, expected 1 or more")
     return budgets
-
-
-def _group_numbers(codes: Codes, groups: Groups) -> np.ndarray:
-    """The group of each item, from 0; without groups each item is one."""
-    if groups is None:
-        return np.arange(len(codes))
-    if isinstance(groups, str) and groups not in codes.items.column_names:
-        raise UsageError(f"groups {groups!r}: these codes have {', '.join(codes.items.column_names)}")
-    values = codes.items[groups].to_pylist() if isinstance(groups, str) else list(groups)
-    if len(values) != len(codes):
-        raise UsageError(f"groups: found {len(values)} values, expected one for each of {len(codes)} codes")
-    return np.unique(np.array([str(v) for v in values]), return_inverse=True)[1].reshape(-1)
 
 
 def _part(ranking: HammingRanking, rows: np.ndarray, items: np.ndarray | None = None) -> HammingRanking:
@@ -361,12 +337,12 @@ def _halves(ranking: HammingRanking, generator: np.random.Generator) -> tuple[Ha
         mine = theirs = rows
     unit = rows
     if mine is not None:
-        unit = np.unique(np.where(mine < 0, -1 - rows, mine), return_inverse=True)[1]
+        unit = np.unique(mine, return_inverse=True)[1].reshape(-1)
     n_groups = int(unit.max()) + 1
     if n_groups < 2:
         raise UsageError(
             "bit_budget_curve: expected at least 2 groups, to choose on one half and score on the other, found 1"
         )
-    chooses = _half(unit, generator.permutation(n_groups), np.bincount(unit))
+    chooses = half(generator.permutation(n_groups), unit)
     items = None if mine is None or theirs is None else np.flatnonzero(~np.isin(theirs, mine[~chooses]))
     return _part(ranking, np.flatnonzero(chooses), items), _part(ranking, np.flatnonzero(~chooses))

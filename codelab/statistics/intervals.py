@@ -1,4 +1,4 @@
-"""Intervals: Wilson's for a share, the normal one for a mean, the cluster bootstrap for averages over items and classes."""
+"""Intervals: Wilson's for a share, the normal one for a mean, the cluster bootstrap for averages over classes too."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Members:
         return cls(items, labels[items], int(labels.max(initial=-1)) + 1 if n_classes is None else n_classes)
 
     def means(self, values: np.ndarray, times: np.ndarray | None = None) -> np.ndarray:
-        """Mean of `values` `[N]` in each class, `[C]`, item i counted `times[i]` often; NaN for a class without items."""
+        """Mean of `values` `[N]` in each class, `[C]`, item i counted `times[i]` times; NaN: the class has no item."""
         times = np.ones(len(self.items)) if times is None else times[self.items]
         sizes = np.bincount(self.classes, times, self.n_classes)
         sums = np.bincount(self.classes, times * values[self.items], self.n_classes)

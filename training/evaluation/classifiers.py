@@ -1,14 +1,15 @@
-"""Classifiers on frozen features: multinomial logistic regression, and one hidden layer; read in blocks of rows."""
+"""Classifiers on frozen features: logistic regression, a linear layer trained by SGD, and one hidden layer."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.linalg import block_diag
-from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -28,29 +29,27 @@ STEPS = 20
 ROUGH, FINE = 1e-4, 1e-6
 """The largest entry of a gradient that counts as none: to compare penalties, and to report a figure."""
 
-_KEEP = 1 << 30  # bytes of standardised features that are kept from one pass to the next; half of a GPU's free ones
 _PASSES = 1000  # of L-BFGS; beyond it the classifier is used as it is
-_FLAT = 1e-6
 
 
 @dataclass(frozen=True)
 class Standard:
-    """What takes the mean off each dimension and divides by its standard deviation; a constant one becomes 0."""
+    """Subtracts each dimension's mean and divides by its standard deviation; a constant dimension becomes 0."""
 
     mean: np.ndarray
     factor: np.ndarray
 
     @classmethod
     def of(cls, features: np.ndarray, name: str = "features") -> Standard:
-        """That of all rows `[N, d]`.
+        """From all rows `[N, d]`.
 
         Raises:
             DataError: a value is NaN or infinite, or these are not numbers `[N, d]`; the message calls them `name`.
         """
         source = replace(open_features(features), name=name)
-        stats = moments(source, covariance=False, block=BLOCK, advance=lambda rows: None)
-        spread = np.sqrt(stats.variance)
-        return cls(stats.mean, np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0))
+        found = moments(source, covariance=False, block=BLOCK, advance=lambda rows: None)
+        spread = np.sqrt(found.variance)
+        return cls(found.mean, np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0))
 
 
 @dataclass(frozen=True)
@@ -78,22 +77,15 @@ class Table:
     def dims(self) -> int:
         return int(self.features.shape[1])
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return torch.float64 if self.device.type == "cpu" else torch.float32
-
     def part(self, places: np.ndarray) -> Table:
         """The table of some of its rows."""
         return replace(self, rows=self.rows[places])
 
     def take(self, places: np.ndarray | slice) -> tuple[Tensor, Tensor]:
         """Features `[n, d]` and classes `[n]` of some of its rows, in this order."""
-        rows = self.rows[places]
-        mean, factor = (
-            torch.from_numpy(values).to(self.device, self.dtype)
-            for values in (self.standard.mean, self.standard.factor)
-        )
-        raw = torch.from_numpy(self.features[rows]).to(self.device).to(self.dtype)  # raw numbers are the fewest bytes
+        rows, dtype = self.rows[places], torch.float64 if self.device.type == "cpu" else torch.float32
+        mean, factor = (torch.from_numpy(v).to(self.device, dtype) for v in (self.standard.mean, self.standard.factor))
+        raw = torch.from_numpy(self.features[rows]).to(self.device).to(dtype)  # raw numbers are the fewest bytes
         return (raw - mean) * factor, torch.from_numpy(self.labels[rows].astype(np.int64)).to(self.device)
 
     def blocks(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -101,45 +93,34 @@ class Table:
         for start in range(0, len(self), BLOCK):
             yield self.take(slice(start, start + BLOCK))
 
-    def passes(self) -> _Passes:
-        """All of its rows, to be gone through many times; few are kept standardised."""
-        room = _KEEP if self.device.type != "cuda" else torch.cuda.mem_get_info(self.device)[0] // 2
-        few = len(self) * self.dims * self.dtype.itemsize <= room
-        return _Passes(list(self.blocks()) if few else None, self)
-
 
 @dataclass(frozen=True)
-class _Passes:
-    kept: list[tuple[Tensor, Tensor]] | None
-    table: Table
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return iter(self.kept) if self.kept is not None else self.table.blocks()
-
-
-@dataclass(frozen=True)
-class Logistic:
+class Linear:
     """Scores `x @ weight.T + bias`: `weight` `[C, d]`, `bias` `[C]`; `flat` says whether the optimum was reached."""
 
     weight: Tensor
     bias: Tensor
-    flat: bool
+    flat: bool = True
 
     def __call__(self, x: Tensor) -> Tensor:
-        return torch.addmm(self.bias, x, self.weight.T)
+        return torch.addmm(self.bias.to(x), x, self.weight.to(x).T)
 
 
-def logistic_path(table: Table, classes: int, penalties: Iterable[float], *, flat: float = FINE) -> Iterator[Logistic]:
+def logistic_path(
+    table: Table, classes: int, penalties: Iterable[float], *, tolerance: float = FINE
+) -> Iterator[Linear]:
     """Multinomial logistic regressions, one for each penalty, each started from the last.
 
-    The minimum of mean cross-entropy + penalty / 2 |W|^2, the bias free: scikit-learn's with C = 1 / (penalty N) where
-    there are three classes or more. It is unique, so the start changes the time and not the answer.
+        min_W  1/N sum_i -log softmax(W x_i + b)_{y_i}  +  penalty / 2 |W|^2
+
+    The minimum is unique, so the start changes the time and not the weights. scikit-learn's L-BFGS finds it with
+    C = 1 / (penalty N); of two classes it fits the difference of the two rows, whose penalty is half.
 
     Args:
-        table: the rows to fit, of at least two classes.
+        table: the rows to fit, with at least one of each class; they are copied as float64.
         classes: C.
         penalties: above 0; from large to small is fastest.
-        flat: the largest entry of the gradient, each scaled by its curvature, that counts as none.
+        tolerance: the largest entry of the gradient that counts as none.
 
     Example:
         >>> x, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1])
@@ -148,91 +129,54 @@ def logistic_path(table: Table, classes: int, penalties: Iterable[float], *, fla
         >>> weak.weight[1].item() < strong.weight[1].item(), round(weak.bias[1].item(), 6)
         (True, 0.0)
     """
-    loss = _Loss.of(table, classes)
-    weight = np.zeros((classes, table.dims + 1))  # the bias is the last column
+    x, y = (values.numpy() for values in replace(table, device=torch.device("cpu")).take(slice(None)))
+    model = LogisticRegression(tol=tolerance, max_iter=_PASSES, warm_start=True)
     for penalty in penalties:
-        scale = loss.scale(penalty)
-        found = minimize(
-            loss,
-            (weight @ loss.axes / scale).ravel(),
-            args=(penalty, scale),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": _PASSES, "maxfun": 2 * _PASSES, "gtol": flat, "ftol": 1e-12},
-        )
-        weight = loss.weight(found.x, scale)
-        yield Logistic(*loss.tensors(weight), flat=found.status != 1)  # 1: the passes ran out
+        model.set_params(C=(2 if classes == 2 else 1) / (penalty * len(x)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # `flat` says so
+            model.fit(x, y)
+        weight, bias = (torch.from_numpy(v.copy()) for v in (model.coef_, model.intercept_))
+        if classes == 2:
+            weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
+        yield Linear(weight, bias, flat=int(model.n_iter_.max()) < _PASSES)
 
 
-@dataclass(frozen=True)
-class _Loss:
-    """Mean cross-entropy and ridge, and their gradient, in one pass over the rows.
-
-    L-BFGS takes thousands of passes where some directions of the features vary far more than others. It is given the
-    weights in the axes of the features' second moment, each divided by the root of its curvature there: the same
-    minimum, in tens of passes.
+def sgd_layer(table: Table, classes: int, *, lr: float, epochs: int, seed: int) -> Linear:
+    """A linear layer trained as in DINO's evaluation: SGD, momentum 0.9, cosine learning rate, no weight decay.
 
     Args:
-        axes: `[d + 1, d + 1]`, a direction a column; the bias is the last one by itself.
-        moments: second moment along each axis, `[d + 1]`.
+        table: the rows to fit.
+        classes: C.
+        lr: learning rate for a batch of 256; it grows with the batch.
+        epochs: passes over the rows.
+        seed: of the order of the rows.
+
+    Source: Caron et al. 2021, appendix F.2; learning rate and batch: Goyal et al. 2017.
     """
-
-    table: Table
-    passes: _Passes
-    classes: int
-    axes: np.ndarray
-    moments: np.ndarray
-
-    @classmethod
-    def of(cls, table: Table, classes: int) -> _Loss:
-        passes = table.passes()
-        products = torch.zeros(table.dims, table.dims, dtype=torch.float64, device=table.device)
-        for x, _ in passes:
-            products += x.T @ x
-        moments, axes = np.linalg.eigh(products.cpu().numpy() / len(table))
-        return cls(table, passes, classes, block_diag(axes, [[1.0]]), np.append(moments.clip(0), 1.0))
-
-    def scale(self, penalty: float) -> np.ndarray:
-        """What an entry along each axis is multiplied by, `[d + 1]`: the curvature there is about 1 / C of the moment,
-        and the penalty."""
-        ridge = np.full(len(self.moments), penalty)
-        ridge[-1] = 0.0
-        return 1 / np.sqrt(self.moments / self.classes + ridge)
-
-    def weight(self, theta: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        """Weights and bias `[C, d + 1]` from what L-BFGS moves."""
-        return (theta.reshape(self.classes, -1) * scale) @ self.axes.T
-
-    def tensors(self, weight: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Weight `[C, d]` and bias `[C]`."""
-        whole = torch.from_numpy(weight).to(self.table.device, self.table.dtype)
-        return whole[:, :-1].contiguous(), whole[:, -1].contiguous()
-
-    def __call__(self, theta: np.ndarray, penalty: float, scale: np.ndarray) -> tuple[float, np.ndarray]:
-        whole = self.weight(theta, scale)
-        weight, bias = self.tensors(whole)
-        total = 0.0
-        gradient = torch.zeros(self.classes, self.table.dims + 1, dtype=torch.float64, device=self.table.device)
-        for x, y in self.passes:
-            logs = torch.log_softmax(torch.addmm(bias, x, weight.T), 1)
-            total -= float(logs.gather(1, y[:, None]).sum(dtype=torch.float64))
-            error = logs.exp_()
-            error[torch.arange(len(y), device=y.device), y] -= 1
-            gradient[:, :-1] += error.T @ x
-            gradient[:, -1] += error.sum(0)
-        slope = gradient.cpu().numpy() / len(self.table)
-        slope[:, :-1] += penalty * whole[:, :-1]
-        value = total / len(self.table) + penalty / 2 * float((whole[:, :-1] ** 2).sum())
-        return value, ((slope @ self.axes) * scale).ravel()
+    layer = nn.Linear(table.dims, classes, device=table.device)
+    for values in layer.parameters():
+        nn.init.zeros_(values)
+    batch = min(1024, len(table))
+    optimizer = torch.optim.SGD(layer.parameters(), lr=lr * batch / 256, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * (len(table) // batch))
+    for epoch in range(epochs):
+        for places in batches(len(table), batch, seed, epoch).numpy():
+            x, y = table.take(places)
+            optimizer.zero_grad()
+            functional.cross_entropy(layer(x.float()), y).backward()
+            optimizer.step()
+            schedule.step()
+    return Linear(layer.weight.detach(), layer.bias.detach())
 
 
 def hidden_layer_rounds(
     table: Table, classes: int, *, hidden: int, decay: float, epochs: int, seed: int
 ) -> Iterator[Model]:
-    """One hidden layer of GELUs, trained for ever: the classifier after each round of some epochs.
+    """One hidden layer of GELUs, trained without end: the classifier after each round of epochs.
 
-    AdamW at a constant learning rate of 1e-3, batches of 256 in a new order each epoch. What is yielded goes on
-    learning when the next is asked for.
+    AdamW at a constant learning rate of 1e-3, batches of 256 in a new order each epoch. The classifier that is yielded
+    changes when the next one is taken.
 
     Args:
         table: the rows to fit.
@@ -242,7 +186,7 @@ def hidden_layer_rounds(
         epochs: passes in a round; see `round_epochs`.
         seed: draws weights and batches.
     """
-    with torch.random.fork_rng(devices=[]):  # the caller's chance is left as it was
+    with torch.random.fork_rng(devices=[]):  # the state of the caller's generator stays as it was
         torch.manual_seed(seed)
         model = nn.Sequential(nn.Linear(table.dims, hidden), nn.GELU(), nn.Linear(hidden, classes))
     model.to(table.device)

@@ -1,7 +1,7 @@
-"""Probes: how well the class of an image can be read from its frozen features, by a line or by one hidden layer.
+"""Probes: how accurately the class of an image follows from its frozen features, by a linear or a hidden layer.
 
-What a probe is free to choose is chosen on a part of the training images; it is then fitted again on all of them, and
-the test images are looked at once.
+Settings are chosen on a part of the training images; the probe is then fitted again on all of them, and the test
+images are used once.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from codelab.statistics.intervals import Averages, averages
 from codelab.statistics.splits import held_out_part
 from training.evaluation.classifiers import (
     ROUGH,
+    Linear,
     Model,
     Standard,
     Table,
@@ -29,6 +30,7 @@ from training.evaluation.classifiers import (
     logistic_path,
     places_of_truth,
     round_epochs,
+    sgd_layer,
 )
 
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
@@ -36,6 +38,15 @@ PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5,
 
 ENOUGH = 4
 """Penalties without a better validation accuracy after which no smaller one is tried."""
+
+MANY = 200_000
+"""Train images above which the linear probe is trained by SGD: the exact optimum takes longer there."""
+
+LRS = (1e-3, 1e-2, 1e-1)
+"""Learning rates of SGD that are tried, for a batch of 256."""
+
+SGD_EPOCHS = 10
+"""Epochs of SGD: with so many images, a tenth of DINO's 100."""
 
 DECAYS = (1.0, 0.1, 0.01)
 """Weight decays of the hidden-layer probe that are tried."""
@@ -55,7 +66,7 @@ TOP = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One thing that was tried on the validation part: the penalty, the epochs (hidden layer), the accuracy there."""
+    """One setting that was tried: penalty or learning rate, epochs of SGD, and the accuracy on the validation part."""
 
     penalty: float
     epochs: int | None
@@ -65,10 +76,11 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeResult(Result):
-    """Accuracies of a probe on the test images, what was chosen and on what.
+    """Accuracies of a probe on the test images, and the setting that the validation part chose.
 
-    `top5` is None below 10 classes. `majority` is the null: what the answer "train's most frequent class" scores.
-    `penalty` is the L2 penalty (linear) or the weight decay (mlp).
+    `top5` is None below 10 classes. `majority` is the null: the accuracy of train's most frequent class.
+    `penalty` is what `tuned` names: the L2 penalty (linear), the learning rate (linear by SGD) or the weight decay
+    (mlp).
 
     The line quotes the top-1 accuracy with its interval, beside the majority class.
     """
@@ -84,6 +96,7 @@ class ProbeResult(Result):
     n_train: int
     n_validation: int
     penalty: float
+    tuned: str
     epochs: int | None
     hidden: int | None
     validation: float
@@ -120,6 +133,8 @@ def linear_probe(
 ) -> ProbeResult:
     """Multinomial logistic regression on features standardised by the statistics of train.
 
+    Above `MANY` train images it is trained by SGD, and the learning rate is chosen in place of the penalty.
+
     Args:
         train, test: `[N, d]` and `[M, d]`, arrays of numbers; bits as -1 and +1.
         train_labels, test_labels: class numbers, each 0 or more; every class of test must be in train.
@@ -144,10 +159,12 @@ def linear_probe(
     if not penalties or min(penalties) <= 0:
         raise UsageError(f"linear probe: penalties are {penalties}, expected numbers above 0")
     setting = _Setting.of(train, train_labels, test, test_labels, train_groups, test_groups, seed, device)
+    if len(setting.train) > MANY:
+        return _sgd_probe(setting, progress)
     path = tuple(sorted(penalties, reverse=True))
     tried: list[Choice] = []
     with counter("linear probe", len(path) + 1, show=progress) as advance:
-        models = logistic_path(setting.fitted, setting.classes, path, flat=ROUGH)
+        models = logistic_path(setting.fitted, setting.classes, path, tolerance=ROUGH)
         for penalty, model in zip(path, models, strict=True):
             tried.append(setting.choice(model, penalty, None))
             advance(1)
@@ -157,9 +174,30 @@ def linear_probe(
         (model,) = logistic_path(setting.train, setting.classes, [best.penalty])
         advance(1)
     notes = [] if model.flat else ["the optimum was not reached"]
-    if best.penalty in (path[0], path[-1]) and len(path) > 1:
-        notes.append(f"the {'largest' if best.penalty == path[0] else 'smallest'} penalty, {best.penalty:g}, was best")
-    return setting.result("linear", model, best, tried, notes=notes)
+    return setting.result("linear", model, best, tried, tuned="L2 penalty", notes=[*notes, *_at_an_end(best, path)])
+
+
+def _sgd_probe(setting: _Setting, progress: bool) -> ProbeResult:
+    """The linear probe by SGD, its learning rate chosen on the validation part."""
+    with counter("linear probe", len(LRS) + 1, show=progress) as advance:
+
+        def fit(table: Table, lr: float) -> Linear:
+            model = sgd_layer(table, setting.classes, lr=lr, epochs=SGD_EPOCHS, seed=setting.seed)
+            advance(1)
+            return model
+
+        tried = [setting.choice(fit(setting.fitted, lr), lr, SGD_EPOCHS) for lr in LRS]
+        best = _best(tried)
+        model = fit(setting.train, best.penalty)
+    notes = _at_an_end(best, LRS[::-1], "learning rate")
+    return setting.result("linear", model, best, tried, tuned="learning rate", notes=notes)
+
+
+def _at_an_end(best: Choice, path: tuple[float, ...], what: str = "penalty") -> list[str]:
+    """A note where the best of a path from large to small is at one of its ends."""
+    if len(path) < 2 or best.penalty not in (path[0], path[-1]):
+        return []
+    return [f"the {'largest' if best.penalty == path[0] else 'smallest'} {what}, {best.penalty:g}, was best"]
 
 
 def mlp_probe(
@@ -213,7 +251,7 @@ def mlp_probe(
         models = hidden_layer_rounds(setting.train, setting.classes, decay=best.penalty, **plan)
         model = next(islice(models, last - 1, None))
     notes = [f"the most epochs there are, {best.epochs}, were best"] if last == rounds else []
-    return setting.result("mlp", model, best, tried, hidden=hidden, notes=notes)
+    return setting.result("mlp", model, best, tried, tuned="weight decay", hidden=hidden, notes=notes)
 
 
 @dataclass(frozen=True)
@@ -281,6 +319,7 @@ class _Setting:
         best: Choice,
         tried: list[Choice],
         *,
+        tuned: str,
         hidden: int | None = None,
         notes: list[str],
     ) -> ProbeResult:
@@ -309,6 +348,7 @@ class _Setting:
             n_train=len(self.train),
             n_validation=len(self.validation),
             penalty=best.penalty,
+            tuned=tuned,
             epochs=best.epochs,
             hidden=hidden,
             validation=best.accuracy,

@@ -15,8 +15,7 @@ from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.core.result import Result, Source
 from codelab.retrieval.measures import knn_accuracy, precision_at_k, retrieval_map
-from codelab.retrieval.ranking import rank
-from codelab.retrieval.summary import Averaging, RetrievalResult, summarise
+from codelab.retrieval.summary import RetrievalResult
 from codelab.statistics.intervals import Averages, averages
 from training.evaluation.probes import ProbeResult, linear_probe, mlp_probe
 from training.evaluation.sets import Sets
@@ -32,12 +31,12 @@ SPACES = {"codes": "codes, Hamming", "features": "features, cosine"}
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(Result):
-    """What every protocol says of its figures; `source` are the test images, `train` those that answered them.
+    """What every protocol states beside its figures; `source` is the test set (queries), `train` the database.
 
     Args:
         of, data: what was evaluated on what, as the user named them.
         group: item column of near copies, which were left out.
-        n, n_train: test images, and those that answer them.
+        n, n_train: images of the test set and of the database.
         how: in words, what a reader needs to measure it again.
         notes: what was left out, a line each.
     """
@@ -139,7 +138,7 @@ class ProbeTable(Evaluation):
 
     def _row(self, on: str, probe: ProbeResult) -> tuple[str, ...]:
         five = () if probe.top5 is None else cells(probe.top5)[:1]
-        name = "L2" if probe.epochs is None else "decay"
+        name = {"L2 penalty": "L2", "learning rate": "lr", "weight decay": "decay"}[probe.tuned]
         chosen = f"{name} {probe.penalty:g}" + (f", {probe.epochs} epochs" if probe.epochs else "")
         return on, str(probe.dims), *cells(probe.top1), *five, chosen, f"{probe.validation:.3f}"
 
@@ -156,7 +155,7 @@ def knn(sets: Sets, *, ks: Sequence[int] | None = None, weighted: bool = False, 
     """k-NN accuracy by codes and by features: the label of most of the k nearest train images.
 
     Args:
-        sets: the images; without train, the other test images answer.
+        sets: the images; without train, each test image is ranked against the others.
         ks: numbers of neighbours; None for those of 1, 5, 10 and 20 that the database has.
         weighted: votes weigh exp(cosine / 0.07), as DINO has it.
         seed: of the bootstrap.
@@ -215,7 +214,7 @@ def probe(sets: Sets, kind: str, *, seed: int = 0, device: torch.device | str = 
     groups: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
     if sets.group is not None:
         train = _without_copies(train, test, sets.group, notes)
-        groups = (_groups_of(train, sets.group), _groups_of(test, sets.group))
+        groups = (group_numbers(train.items[sets.group]), group_numbers(test.items[sets.group]))
     found = {}
     for on, values, others in (
         ("features", train.features, test.features),
@@ -232,7 +231,7 @@ def probe(sets: Sets, kind: str, *, seed: int = 0, device: torch.device | str = 
         found[on] = result
         notes += [f"{on}: {note}" for note in result.notes]
     first = found["features"]
-    what = "L2 penalty" if kind == "linear" else f"weight decay and epochs of one hidden layer of {first.hidden}"
+    what = first.tuned if kind == "linear" else f"weight decay and epochs of one hidden layer of {first.hidden}"
     how = f"standardised by train; {what} chosen by accuracy on a fifth of train, then fitted on all of it"
     used = replace(sets, train=train, notes=tuple(notes))
     return ProbeTable(**about(used, f"{how}; {first.top1.how}", seed), probes=found)
@@ -253,7 +252,7 @@ def columns(means: Averages, name: str = "") -> dict[str, float]:
 
 
 def against(table: Evaluation) -> str:
-    """Who was asked, and who answered."""
+    """The queries and the database, in words."""
     queries = f"{table.n:,} test images"
     if table.train is not None:
         return f"{queries} against {table.n_train:,} train images"
@@ -282,30 +281,11 @@ def both_averages(found: RetrievalResult, sets: Sets, values: np.ndarray) -> Ave
     """The averages over images and over classes of a value of each query `[Q]`, NaN not counted.
 
     Args:
-        found: a measure on these sets; what it was ranked by and how often it was resampled. Nothing is ranked again.
+        found: a measure on these sets, whose seed the bootstrap takes. With `sets.group`, whole groups are resampled.
     """
-    if sets.group is not None and not sets.test.multilabel:  # the measures resample single images
-        counted = ~np.isnan(values)
-        groups = _groups_of(sets.test, sets.group)
-        return averages(values[counted], sets.test.labels[counted], groups[counted], seed=found.seed or 0)
-    ranking = rank(sets.test, sets.train, by=found.by, groups=sets.group)
-    over_images, over_classes = (
-        summarise(
-            ranking,
-            values,
-            Averaging(average, found.bootstrap, found.confidence, found.seed or 0),
-            measure=found.measure,
-            ties=found.ties,
-        )
-        for average in ("query", "class")
-    )
-    return Averages(
-        value=over_images.value,
-        interval=over_images.interval,
-        class_value=over_classes.value,
-        class_interval=over_classes.interval,
-        how=f"{found.confidence:.0%} intervals: {found.bootstrap:,} bootstrap resamples of the test images",
-    )
+    counted = ~np.isnan(values)
+    groups = None if sets.group is None else group_numbers(sets.test.items[sets.group])[counted]
+    return averages(values[counted], sets.test.labels[counted], groups, seed=found.seed or 0)
 
 
 def _figure(found: RetrievalResult, sets: Sets) -> Figure:
@@ -328,10 +308,6 @@ def _places(ks: Sequence[int] | None, sets: Sets) -> Sequence[int]:
 def _signs(codes: Codes) -> np.ndarray:
     """The bits as -1 and +1, int8 `[N, B]`."""
     return (2 * codes.to_bits().astype(np.int8) - 1).astype(np.int8)
-
-
-def _groups_of(codes: Codes, group: str) -> np.ndarray:
-    return group_numbers(codes.items[group].to_pylist())
 
 
 def _without_copies(train: Codes, test: Codes, group: str, notes: list[str]) -> Codes:

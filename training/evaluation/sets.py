@@ -45,7 +45,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Pair(Generic[S]):
-    """Test and train images, or their codes, all with a label; `train` is None where the test is to answer itself."""
+    """Labelled test and train images, or their codes; without train, test images are ranked against each other."""
 
     test: S
     train: S | None
@@ -59,8 +59,8 @@ class Sets:
     """Labelled codes with features and one list of classes.
 
     Args:
-        test: what is asked about.
-        train: what answers; None where the test images answer each other.
+        test: the queries.
+        train: the database; None where the test images are ranked against each other.
         of: what made the codes, for a heading.
         data: what they were made from, for a heading.
         group: item column of near copies, which both have.

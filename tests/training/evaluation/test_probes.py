@@ -17,7 +17,7 @@ from codelab import DataError, UsageError
 from codelab.core.attributes import group_numbers
 from codelab.statistics.intervals import averages
 from codelab.statistics.splits import held_out_part
-from training.evaluation import classifiers
+from training.evaluation import classifiers, probes
 from training.evaluation.classifiers import (
     Standard,
     Table,
@@ -25,6 +25,7 @@ from training.evaluation.classifiers import (
     logistic_path,
     places_of_truth,
     round_epochs,
+    sgd_layer,
 )
 from training.evaluation.probes import linear_probe, mlp_probe
 
@@ -76,14 +77,6 @@ class TestLogistic:
         *_, warm = logistic_path(table(x, y), 3, [10.0, 0.1, 1e-3])
         assert warm.weight.numpy() == pytest.approx(straight.weight.numpy(), abs=1e-3)
 
-    def test_neither_blocks_nor_what_is_kept_changes_the_weights(self, monkeypatch):
-        x, y = clouds(200, 3, 5)
-        (whole,) = logistic_path(table(x, y), 3, [1e-3])
-        monkeypatch.setattr(classifiers, "BLOCK", 33)
-        monkeypatch.setattr(classifiers, "_KEEP", 0)
-        (parts,) = logistic_path(table(x, y), 3, [1e-3])
-        assert parts.weight.numpy() == pytest.approx(whole.weight.numpy(), abs=1e-4)
-
     def test_constant_and_copied_dimensions_do_no_harm(self):
         x, y = clouds(200, 3, 5)
         doubled = np.concatenate([x, x, np.full((200, 1), 7, np.float32)], axis=1)
@@ -92,20 +85,32 @@ class TestLogistic:
         assert model.weight[:, :5].numpy() == pytest.approx(single.weight.numpy() / 2, abs=2e-4)
         assert (model.weight[:, 10] == 0).all()
 
-    def test_single_precision_as_on_a_gpu_is_near(self, monkeypatch):
-        x, y = clouds(300, 4, 7, apart=0.7)
-        (exact,) = logistic_path(table(x, y), 4, [1e-3])
-        monkeypatch.setattr(Table, "dtype", torch.float32)
-        (single,) = logistic_path(table(x, y), 4, [1e-3])
-        assert single.weight.dtype == torch.float32
-        assert single.flat
-        assert single.weight.numpy() == pytest.approx(exact.weight.numpy(), abs=0.01)
-
     def test_a_path_that_is_cut_short_says_so(self, monkeypatch):
         monkeypatch.setattr(classifiers, "_PASSES", 2)
         x, y = clouds(200, 3, 5)
         (model,) = logistic_path(table(x, y), 3, [1e-4])
         assert not model.flat
+
+
+class TestManyRows:
+    def test_a_layer_trained_by_sgd_is_as_accurate_as_the_optimum(self):
+        x, y = clouds(3000, 4, 6, apart=0.7)
+        wanted, truth = clouds(2000, 4, 6, apart=0.7, draw=1)
+        tested = Table(wanted, truth, np.arange(2000), Standard.of(x), CPU)
+        (optimum,) = logistic_path(table(x, y), 4, [1e-6])
+        layer = sgd_layer(table(x, y), 4, lr=0.1, epochs=20, seed=0)
+        right = [(places_of_truth(model, tested)[0] == 0).mean() for model in (optimum, layer)]
+        assert right[1] == pytest.approx(right[0], abs=0.02)
+
+    def test_the_linear_probe_takes_it_above_a_number_of_rows(self, monkeypatch):
+        x, y = clouds(1500, 3, 6, apart=0.7)
+        exact = linear_probe(x, y, x, y)
+        monkeypatch.setattr(probes, "MANY", 1499)
+        found, again = (linear_probe(x, y, x, y) for _ in range(2))
+        assert (found.tuned, exact.tuned) == ("learning rate", "L2 penalty")
+        assert found.penalty in probes.LRS
+        assert found.value == pytest.approx(exact.value, abs=0.03)
+        assert found == again
 
 
 class TestLinearProbe:

@@ -1,0 +1,31 @@
+"""Groups of near copies are numbered in one way, whether they come as a column or as values."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from codelab import Codes, UsageError
+from codelab.core.attributes import group_column, group_numbers
+
+
+def test_equal_values_share_a_number_and_empty_ones_share_none():
+    values = ["b", "a", None, "b", "", None, float("nan"), float("nan"), "a"]
+    assert group_numbers(values).tolist() == [0, 1, 2, 0, 3, 4, 5, 6, 1]
+
+
+def test_columns_and_arrays_are_numbered_alike():
+    numbers = [5, 3, 5, 3, 9]
+    for values in (numbers, np.array(numbers), pa.array(numbers), pa.chunked_array([numbers[:2], numbers[2:]])):
+        found = group_numbers(values)
+        assert found.tolist() == [0, 1, 0, 1, 2]
+        assert found.dtype == np.int64
+
+
+def test_a_column_by_name_and_what_cannot_be():
+    codes = Codes.from_bits(np.eye(3), items={"kind": ["x", "y", "x"]})
+    assert group_column(codes, "kind").tolist() == [0, 1, 0]
+    assert group_column(codes, np.array([2, 2, 1])).tolist() == [0, 0, 1]
+    with pytest.raises(UsageError, match="groups='sort': these codes have kind"):
+        group_column(codes, "sort")
+    with pytest.raises(UsageError, match="groups: found 2 values, expected one for each of 3 codes"):
+        group_column(codes, ["a", "b"])

@@ -1,0 +1,44 @@
+"""P-values: never below their floor, uniform where nothing is there; permuted tables against permuted labels."""
+
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+from codelab.statistics.estimators import table_information
+from codelab.statistics.nulls import fitted_p_value, permutation_p_value, permuted_information, skewed_p_value
+
+
+def test_the_floor_and_ties():
+    null = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
+    assert permutation_p_value(np.array([5.0, 1.0]), null).tolist() == [0.25, 1.0]
+    assert permutation_p_value(1.0 + 1e-15, null[:, 0]) == 0.75  # equal but for rounding
+
+
+def test_uniform_under_the_null():
+    draws = np.random.default_rng(0).gamma(2, size=(200, 1000))
+    for p_value in (permutation_p_value, skewed_p_value):
+        assert kstest(p_value(draws[0], draws[1:]), "uniform").pvalue > 0.01
+
+
+def test_the_fitted_tail_is_that_of_the_gamma_it_was_drawn_from():
+    null = np.random.default_rng(0).gamma(4, size=(2000, 1))
+    found = float(skewed_p_value(np.array([20.0]), null)[0])
+    assert found == pytest.approx(3.2e-6, rel=1)
+    assert fitted_p_value(20.0, null[:, 0], 4.0) == pytest.approx(3.2e-6, rel=1)
+    assert permutation_p_value(np.array([20.0]), null)[0] == 1 / 2001
+
+
+def test_strata_are_permuted_within():
+    """Tables drawn by stratum against labels permuted within each: the information has the same mean and spread."""
+    generator = np.random.default_rng(0)
+    sizes = np.array([[10, 20, 0], [5, 5, 30]])
+    ones = np.array([12, 17])
+    drawn = permuted_information(ones, sizes, 4000, generator)
+    total, by_labels = sizes.sum(), np.zeros(4000)
+    for k, class_n in zip(ones, sizes, strict=True):
+        labels, bit = np.repeat(np.arange(3), class_n), np.arange(class_n.sum()) < k
+        for i in range(4000):
+            table = np.bincount(generator.permutation(labels)[bit], minlength=3)
+            by_labels[i] += class_n.sum() / total * table_information(table, class_n)
+    assert drawn.mean() == pytest.approx(by_labels.mean(), rel=0.05)
+    assert drawn.std() == pytest.approx(by_labels.std(), rel=0.07)
