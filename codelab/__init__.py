@@ -46,7 +46,7 @@ _HOME = {
     "class_shares": "semantics.signatures",
     "describe_bit": "semantics.describe",
     "analyze": "analysis",
-    "Analysis": "core.headlines",
+    "Analysis": "analysis",
     "verdicts": "reporting.verdict",
     "write_report": "reporting.report",
     "search": "neighbours.search",

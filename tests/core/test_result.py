@@ -14,8 +14,7 @@ import pytest
 
 import codelab
 from codelab import Codes
-from codelab.analysis import Skipped
-from codelab.core.headlines import headlines
+from codelab.analysis import Skipped, headlines
 from codelab.core.result import LONGEST, MOST_ROWS, PerBit, Result, html_table
 from codelab.demo import Comparison, Scores
 from codelab.reporting.terminal import print_analysis
