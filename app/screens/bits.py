@@ -61,7 +61,7 @@ def q_floor(permutations: int) -> float:
 
 
 def q_text(q: float, floor: float) -> str:
-    """A q-value with three decimals; never 0, for chance is never ruled out."""
+    """A q-value with three decimals; never 0, as chance is never ruled out."""
     return f"< {floor:.3f}" if q < floor else f"{q:.3f}"
 
 
@@ -125,7 +125,7 @@ def _one_bit(view: View, frame: pd.DataFrame, order: list[int], bit: int) -> Non
 
 
 def _exemplars(view: View, bit: int) -> Exemplars:
-    """Images that show the bit; where only some have a picture, a switch says whether to choose among those."""
+    """Images that show the bit; where only some have a picture, a switch restricts the choice to those."""
     rows = pictured_rows(view)
     if rows is not None and st.toggle(
         f"Only images with a picture ({len(rows):,} of {len(view.codes):,})",
@@ -175,7 +175,7 @@ def _sides(view: View, found: Exemplars) -> None:
         st.markdown("**The whole range**, in even steps from the surest 0 to the surest 1")
         _images(view, found.bit, found.quantiles, "range")
     else:
-        st.caption("No logits were kept, so nothing says how near an image is to the threshold: export with --logits.")
+        st.caption("No logits were kept, so how near an image is to the threshold is not known: export with --logits.")
     st.caption(text(f"Images {found.chosen}. Hover for details; click an image for what lies near it."))
 
 

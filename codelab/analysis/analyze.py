@@ -29,6 +29,7 @@ def headlines(results: Mapping[str, Result]) -> list[tuple[str, str, str]]:
     """The name of every section, its figure and what that is; the reason where it was skipped.
 
     Example:
+        >>> from codelab import bit_usage
         >>> headlines({"bit_usage": bit_usage(Codes.from_bits([[1, 0], [0, 0]]))})
         [('bit_usage', '1 active, 0 rare, 1 dead; mean entropy 0.500 bit', 'how often each bit is 1')]
     """
@@ -74,7 +75,7 @@ def analyze(
 
     Args:
         codes: codes `[N, B]`; labels, attribute columns and features open more sections.
-        sections: names of the sections to measure, as under Returns; `attribute_information` and `attribute_reuse`
+        sections: names of the sections to measure; `attribute_information` and `attribute_reuse`
             stand for those of every attribute column. Default: all of them.
         view: codes of another view of the same images, row by row, for the section `channel`.
         features: `[N, d]` of another view of the same images, for the contrasts of `bit_reuse`; default: those of
@@ -84,12 +85,10 @@ def analyze(
 
     Returns:
         Section name -> result, a dictionary that shows itself as a table of headlines; `Skipped` with its reason
-        where labels, features, attributes, views or items are missing. The sections: `bit_usage`,
-        `block_entropy_contiguous`, `block_entropy_random`, `block_entropy_dependent`, `degrees_of_freedom`,
-        `code_length`, `total_correlation`, `collisions`, `pair_distances`, `class_information`, `joint_information`,
-        `bit_dependence`, `bit_reuse`, `class_log_odds` (up to 2**15 classes times bits), `smaller_code` (half of the
-        bits, against 5 random halves), for each attribute column `attribute_information:NAME` and
-        `attribute_reuse:NAME`, `factors`, `channel`, `geometry`.
+        where labels, features, attributes, views or items are missing. `codelab.analysis.SECTIONS` lists the sections
+        in order; those of attributes are named `attribute_information:NAME` and `attribute_reuse:NAME`. The class
+        log-odds are left out above 2**15 classes times bits; `smaller_code` compares half of the bits with 5 random
+        halves.
 
     Raises:
         DataError: there are no codes at all.
@@ -157,8 +156,7 @@ def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int 
         seed: of all chance.
 
     Returns:
-        As `analyze`, with the same numbers: `bit_usage`, `block_entropy_contiguous`, `block_entropy_random`,
-        `degrees_of_freedom`, `code_length`, `class_information`, `bit_dependence`, `bit_reuse` (without contrasts).
+        As `analyze`, with the same numbers: the sections that stream; `bit_reuse` without contrasts.
 
     Raises:
         DataError: there are no codes, or the parts do not fit each other.
@@ -172,7 +170,7 @@ def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int 
     """
     given, source = of_parts(parts, permutations=permutations, seed=seed)
     found = {section.name: measured(section, given) for section in SECTIONS if section.streams}
-    # what the results say they were made from does not depend on the cut, as the numbers do not
+    # the source of a result does not depend on where the file was cut, nor do its numbers
     return Analysis(
         {
             name: result if isinstance(result, Skipped) else dataclasses.replace(result, source=source)

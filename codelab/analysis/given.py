@@ -36,7 +36,7 @@ NEEDS: dict[str, tuple[Callable[[Given], bool], str]] = {
     ),
     "view": (lambda given: given.view is not None, "needs codes of another view of the same images"),
 }
-"""Whether there is what a section needs, and what to say where there is not."""
+"""A test whether a section has what it needs, and the reason to give where it has not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ def of_parts(parts: Iterable[Codes], *, permutations: int, seed: int) -> tuple[G
             try:
                 counts = count(part, row, seed)
                 sums[name] = counts if name not in sums else sums[name] + counts
-            except CodelabError as error:  # more classes than pairs can be kept of, say: the rest goes on
+            except CodelabError as error:  # such as more classes than fit in memory: the other counts go on
                 if row:
                     raise
                 sums[name] = error

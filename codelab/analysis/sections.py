@@ -126,7 +126,7 @@ SECTIONS = (
     ),
     Section(
         name="total_correlation",
-        words="bits by which the single bits repeat each other",
+        words="entropies of the single bits less the length of the whole code",
         measure=lambda given: total_correlation(given.codes, pairs=given.pairs),
     ),
     Section(
@@ -136,7 +136,7 @@ SECTIONS = (
     ),
     Section(
         name="class_information",
-        words="what single bits say about the class, corrected for chance",
+        words="information of each bit about the class, corrected for chance",
         measure=lambda given: class_information(given.counted("classes"), **given.chance),
         needs=("labels",),
         streams=True,
@@ -147,14 +147,14 @@ SECTIONS = (
             Column("uncertainty"),
         ),
         listing=Listing(
-            "the {most} bits that say most about the class (bits of information)",
+            "the {most} bits with the most information about the class (in bits)",
             ("bit", "information", "plugin", "p_value", "q_value", "uncertainty"),
             by="information",
         ),
         chart=Chart(
-            "What each bit says about the class",
+            "Information of each bit about the class",
             lambda found: (
-                "Information of each bit about the class, less what chance alone gives. Grey bits do no "
+                "Mutual information of bit and class, less what chance alone gives. Grey bits do no "
                 f"better than shuffled labels ({found.permutations} permutations, Benjamini-Hochberg)."
             ),
             bits=True,
@@ -176,19 +176,19 @@ SECTIONS = (
     ),
     Section(
         name="joint_information",
-        words="what the best few bits say together, on the unseen half",
+        words="information of the best few bits together, on the unseen half",
         measure=lambda given: joint_information(given.codes, min(JOINT, given.codes.bits), **given.chance),
         needs=("labels",),
     ),
     Section(
         name="bit_dependence",
-        words="what bits say about each other, corrected for chance",
+        words="information that pairs of bits share, corrected for chance",
         measure=lambda given: bit_dependence(given.pairs, within=given.within),
         streams=True,
     ),
     Section(
         name="bit_reuse",
-        words="whether bits mean the same in many classes",
+        words="in how many classes each bit varies",
         measure=_reuse,
         needs=("labels",),
         streams=True,
@@ -215,13 +215,13 @@ SECTIONS = (
     ),
     Section(
         name="attribute_information",
-        words="what single bits say about the attribute, corrected for chance",
+        words="information of each bit about the attribute, corrected for chance",
         measure=lambda given, attribute: attribute_information(given.codes, attribute, **given.chance),
         per_attribute=True,
     ),
     Section(
         name="attribute_reuse",
-        words="whether they say it within classes too",
+        words="how much of that information remains within classes",
         measure=lambda given, attribute: attribute_reuse(given.codes, attribute, **given.chance),
         per_attribute=True,
     ),
@@ -273,6 +273,7 @@ def bit_table(results: Mapping[str, Result]) -> pd.DataFrame | None:
     The bits with the highest value in the column that is shown as a bar come first.
 
     Example:
+        >>> from codelab import Codes, analyze
         >>> table = bit_table(analyze(Codes.from_bits([[1, 0], [0, 0]]), sections=["bit_usage"]))
         >>> table.columns.tolist(), table["state"].tolist()
         (['bit', 'p', 'low', 'high', 'entropy', 'state'], ['active', 'dead'])

@@ -163,7 +163,7 @@ def _best(codes: Codes, sections: Mapping[str, Result], group: str | None) -> li
 def _bits_note(sections: Mapping[str, Result], codes: Codes, group: str | None, count: int) -> str:
     labelled = only(ClassInformation, sections) is not None
     measure = "corrected information about the class" if labelled else "entropy"
-    ranked = "those with the surest logits" if codes.logits is not None else "drawn at random, for there are no logits"
+    ranked = "those with the surest logits" if codes.logits is not None else "drawn at random, as there are no logits"
     near = ", and between them stand those nearest the threshold" if codes.logits is not None else ""
     once = f", at most one for each {group}" if group else ""
     return (

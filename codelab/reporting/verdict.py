@@ -1,4 +1,4 @@
-"""Is the code healthy? A line for each question that a section answers; the explorer and the report ask here."""
+"""Is the code healthy? One line for each question that a section answers, in report, explorer and terminal alike."""
 
 from __future__ import annotations
 

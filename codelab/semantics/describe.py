@@ -1,4 +1,4 @@
-"""All there is to say about one bit, in one object: what the bit's page in the explorer shows."""
+"""All that is known of one bit, in one object."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SIDES = (("zero", "0 side"), ("threshold", "nearest the threshold"), ("one", "1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BitDescription(Result):
-    """One bit: how often it is 1, what it says about the class, where it stands among the bits, and images of it.
+    """One bit: how often it is 1, its information about the class, where it stands among the bits, and images of it.
 
     `p` is the share of ones with its 95 % interval `low` to `high`, `entropy` in bits, `state` active, rare or dead.
     `information` I(bit; class) in bits with chance taken off, `plugin` as counted, `p_value`, `q_value` over all bits,
@@ -168,7 +168,7 @@ information 0.961 bit (q < 0.001); 1st of 2 by information about the class, N=20
     order = usage.entropy if information is None else information.information
     low, high = SPLIT
     names = ("information", "plugin", "p_value", "q_value", "uncertainty")
-    says: dict[str, Any] = {
+    known: dict[str, Any] = {
         name: None if information is None else float(getattr(information, name)[bit]) for name in names
     }
     return BitDescription(
@@ -177,7 +177,7 @@ information 0.961 bit (q < 0.001); 1st of 2 by information about the class, N=20
         bit=bit,
         **{name: float(getattr(usage, name)[bit]) for name in ("p", "low", "high", "entropy")},
         state=str(usage.state[bit]),
-        **says,
+        **known,
         rank=int(np.flatnonzero(np.argsort(-order, kind="stable") == bit)[0]) + 1,
         ranked_by="entropy" if information is None else "information about the class",
         split=None if shares is None else int(((shares.share > low) & (shares.share < high)).sum()),

@@ -86,7 +86,7 @@ class TestOverview:
         assert app.warning
         for line in ("Bit balance", "Bits in use", "Independent bits", "Class in single bits", "Class in distances"):
             assert line in words
-        assert "1 bit of 12 says something about the 2 classes (q < 0.05)" in words
+        assert "1 bit of 12 has information about the 2 classes (q < 0.05)" in words
         assert "bit 3 (" in words
 
     def test_shows_figures_and_the_provenance(self, path, codes):
