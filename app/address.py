@@ -1,7 +1,7 @@
 """The address: it names what a page shows, and each act of the reader is one entry of the browser's history.
 
 Streamlit writes the address several times on the way from one page to another (`/bits?bit=5`, `/bits`, `/retrieval`),
-and does not keep what a widget bound to it said before. The script makes of all that follows one press of a key or
+and forgets the earlier value of a widget bound to it. The script makes of all that follows one press of a key or
 button a single entry, so that the browser's Back leads to what was seen before.
 """
 
@@ -32,7 +32,7 @@ def keep_history() -> None:
 
 
 def asked(name: str) -> str:
-    """What the address says under a name; empty where it says nothing."""
+    """The value of a name in the address; empty where it has none."""
     return str(st.query_params.get(name, ""))
 
 

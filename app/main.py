@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
 
 import numpy as np
 import streamlit as st
 from PIL import Image
 
+from app import screens
 from app.address import keep_history
-from app.screens import bits, overview, retrieval
 from app.state import NO_LABELS, View, label_choices, open_codes, relabelled, stamp
 from app.widgets import PAGES, style, text
 from codelab.core.attributes import same_thing
@@ -23,6 +26,8 @@ if sys.path[0] != str(Path(__file__).parents[1]):  # in a clone and in a wheel: 
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 DEFAULT = "runs/demo/codes.parquet"
+FIRST = "overview"
+"""The page that opens."""
 
 HOW_TO = """
 ### There are no codes here yet
@@ -49,20 +54,24 @@ def main() -> None:
     style()
     keep_history()
     view = _sidebar()
-    rooms = {"overview": (overview.show, "monitor_heart"), "bits": (bits.show, "grid_view")}
-    rooms["retrieval"] = (retrieval.show, "image_search")
     pages = {
         name: st.Page(
-            partial(_page, show, view),
-            title=name.capitalize(),
-            icon=f":material/{icon}:",
+            partial(_page, screen.show, view),
+            title=screen.TITLE,
+            icon=f":material/{screen.ICON}:",
             url_path=name,
-            default=name == "overview",
+            default=name == FIRST,
         )
-        for name, (show, icon) in rooms.items()
+        for name, screen in _screens().items()
     }
     st.session_state[PAGES] = pages
     st.navigation(list(pages.values())).run()
+
+
+def _screens() -> dict[str, ModuleType]:
+    """The files of `app/screens`, `FIRST` and then by name: each has a TITLE, an ICON and `show(view)`."""
+    names = sorted((module.name for module in iter_modules(screens.__path__)), key=lambda name: (name != FIRST, name))
+    return {name: import_module(f"app.screens.{name}") for name in names}
 
 
 def _icon() -> Image.Image:

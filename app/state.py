@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow.compute as pc
 import streamlit as st
 
-from codelab.analysis import analyze
+from codelab.analysis.analyze import measured
+from codelab.analysis.given import Given
+from codelab.analysis.section import Section
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
 from codelab.core.files import load
@@ -23,21 +25,6 @@ if TYPE_CHECKING:
 FILE_LABELS = "the file's own"
 NO_LABELS = "none"
 MOST_CLASSES = 2000
-
-_WORDS = {
-    "bit_usage": "how often each bit is 1",
-    "class_information": "what each bit says about the class",
-    "bit_reuse": "in how many classes each bit varies",
-    "pair_distances": "how far apart codes lie",
-    "block_entropy_contiguous": "how full blocks of bits are",
-    "block_entropy_random": "how full random blocks of bits are",
-    "block_entropy_dependent": "how full blocks of dependent bits are",
-    "degrees_of_freedom": "how many independent bits the code is worth",
-}
-"""What a reader waits for, section by section."""
-
-_TOGETHER = ("degrees_of_freedom", "block_entropy_dependent")
-"""Sections that follow from the same counts of pairs."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +45,13 @@ class View:
     label: str
     group: str | None
 
-    def result(self, section: str) -> Result:
-        """One section of `analyze`, measured when a page first asks."""
-        together = _TOGETHER if section in _TOGETHER else (section,)
-        with st.spinner(f"Measuring {_WORDS[section]} …"):
-            return _measured(self.key, self.codes, together)[section]
+    def results(self, sections: Iterable[Section]) -> dict[str, Result]:
+        """Sections of `analyze`, each measured when a page first asks."""
+        found = {}
+        for section in sections:
+            with st.spinner(f"Measuring {section.words} …"):
+                found[section.name] = _measured(self.key, section.name, section, _given(self.key, self.codes))
+        return found
 
     def encoder(self) -> Encoder | str:
         """The encoder that made these codes, or why there is none."""
@@ -129,9 +118,15 @@ def label_choices(_codes: Codes, key: Hashable) -> list[str]:
     return [*choices, NO_LABELS]
 
 
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _given(key: Hashable, _codes: Codes) -> Given:
+    """What is counted for one section serves the others."""
+    return Given.of(_codes)
+
+
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _measured(key: Hashable, _codes: Codes, sections: tuple[str, ...]) -> dict[str, Result]:
-    return analyze(_codes, sections=sections)
+def _measured(key: Hashable, name: str, _section: Section, _on: Given) -> Result:
+    return measured(_section, _on)
 
 
 @st.cache_resource(show_spinner="Loading the encoder …", max_entries=2)

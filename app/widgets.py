@@ -82,9 +82,9 @@ def bit_links(bits: list[int], most: int = 24) -> None:
             st.markdown(f"and {len(bits) - most} more", width="content")
 
 
-def reason(result: Any) -> None:
+def reason(words: str) -> None:
     """Why something was not measured."""
-    st.info(text(plain_reason(getattr(result, "reason", "not measured"))), icon=":material/info:")
+    st.info(text(plain_reason(words)), icon=":material/info:")
 
 
 def text(words: str) -> str:

@@ -13,7 +13,6 @@ _PUBLIC = {
     "core.codes": ["Codes"],
     "core.errors": ["CodelabError", "DataError", "UsageError"],
     "core.files": ["iter_codes", "load"],
-    "core.headlines": ["Analysis"],
     "images.encoder": ["Encoder"],
     "features.binariser": ["Binariser", "binarize"],
     "features.geometry": ["geometry"],
@@ -29,7 +28,7 @@ _PUBLIC = {
     "measures.collisions": ["collisions"],
     "measures.contrast_consistency": ["contrast_consistency"],
     "measures.degrees_of_freedom": ["degrees_of_freedom"],
-    "measures.factors": ["factors"],
+    "measures.disentanglement": ["factors"],
     "measures.joint_information": ["joint_information"],
     "measures.pair_distances": ["pair_distances"],
     "retrieval.measures": [
@@ -40,7 +39,7 @@ _PUBLIC = {
     "semantics.describe": ["describe_bit"],
     "semantics.exemplars": ["exemplars"],
     "semantics.signatures": ["class_shares"],
-    "analysis": ["analyze", "analyze_parts"],
+    "analysis": ["Analysis", "analyze", "analyze_parts"],
     "reporting.report": ["write_report"],
     "reporting.verdict": ["verdicts"],
 }

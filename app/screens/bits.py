@@ -14,32 +14,21 @@ from app.address import asked, say
 from app.pictured import pictured_exemplars, pictured_rows
 from app.state import View
 from app.widgets import chart, gallery, open_item, rows_to_pick, text
+from codelab.analysis.section import Column
+from codelab.analysis.sections import SECTIONS, bit_table
 from codelab.core.errors import DataError
 from codelab.core.formats import ordinal
+from codelab.core.result import only
 from codelab.images.cards import card
-from codelab.measures.bit_reuse import BitReuse
-from codelab.measures.bit_usage import BitUsage
 from codelab.measures.class_information import ClassInformation
 from codelab.semantics.exemplars import Exemplars, exemplars
 from codelab.semantics.signatures import class_shares
 
+TITLE, ICON = "Bits", "grid_view"
+
 TABLE = "bit_table"
 SHOWN = 9
 """Images in each list of a bit's page; with three contrasts of 4 + 4 the page shows 60."""
-
-_COLUMNS = {
-    "bit": st.column_config.NumberColumn("bit", width=45, pinned=True),
-    "q_value": st.column_config.NumberColumn(
-        "q", help="Share of false finds among bits with this value or less; shuffled labels", width=65
-    ),
-    "p": st.column_config.NumberColumn("ones", help="Share of images with bit = 1", width=60),
-    "entropy": st.column_config.NumberColumn("entropy", help="Entropy in bits", format="%.3f", width=65),
-    "split": st.column_config.NumberColumn(
-        "splits", help="Classes in which the bit is 1 in 20% to 80% of the images", width=55
-    ),
-    "state": st.column_config.TextColumn("state", width=60),
-}
-_ORDER = ("bit", "information", "q_value", "p", "entropy", "split", "state")
 
 
 def show(view: View) -> None:
@@ -58,15 +47,12 @@ def show(view: View) -> None:
 
 def table(view: View) -> pd.DataFrame:
     """All bits, the most informative first; in their own order where there are no labels."""
-    usage, information, reuse = (view.result(name) for name in ("bit_usage", "class_information", "bit_reuse"))
-    frame = usage.to_frame() if isinstance(usage, BitUsage) else pd.DataFrame({"bit": range(view.codes.bits)})
-    if isinstance(information, ClassInformation):
-        frame = frame.merge(information.to_frame()[["bit", "information", "q_value", "plugin", "uncertainty"]])
-        if isinstance(reuse, BitReuse):
-            frame = frame.merge(reuse.to_frame()[["bit", "split"]])
-        frame["floor"] = q_floor(information.permutations)
-        frame = frame.sort_values("information", ascending=False, kind="stable")
-    return frame.reset_index(drop=True)
+    results = view.results(section for section in SECTIONS if section.columns)
+    frame = bit_table(results)
+    if frame is None:
+        return pd.DataFrame({"bit": range(view.codes.bits)})
+    information = only(ClassInformation, results)
+    return frame if information is None else frame.assign(floor=q_floor(information.permutations))
 
 
 def q_floor(permutations: int) -> float:
@@ -75,35 +61,43 @@ def q_floor(permutations: int) -> float:
 
 
 def q_text(q: float, floor: float) -> str:
-    """A q-value with three decimals; never 0, for chance is never ruled out."""
+    """A q-value with three decimals; never 0, as chance is never ruled out."""
     return f"< {floor:.3f}" if q < floor else f"{q:.3f}"
 
 
 def _table(view: View, frame: pd.DataFrame, order: list[int], bit: int) -> None:
     st.markdown(f"#### {view.codes.bits} bits")
 
-    names = [name for name in _ORDER if name in frame.columns]
-    columns = dict(_COLUMNS)
-    texts: dict[str, Any] = {"p": "{:.1%}"}
-    if "information" in frame.columns:
-        columns["information"] = st.column_config.ProgressColumn(
-            "class info",
-            help="Information about the class in bits, corrected for chance",
-            format="%.3f",
-            min_value=0.0,
-            max_value=max(float(frame["information"].max()), 0.01),
-            width=90,
-        )
-        texts["q_value"] = partial(q_text, floor=float(frame["floor"].iloc[0]))
+    columns = [column for section in SECTIONS for column in section.columns]
+    columns = [column for column in columns if column.short and column.name in frame]
+    columns.sort(key=lambda column: column.form not in ("bar", "q"))  # first what the table is sorted by
+    floor = float(frame["floor"].iloc[0]) if "floor" in frame else 0.0
+    texts: dict[str, Any] = {"percent": "{:.1%}", "q": partial(q_text, floor=floor)}
+    shown = frame[["bit", *(column.name for column in columns)]].style
     rows_to_pick(
-        frame[names].style.format(texts),
+        shown.format({column.name: texts[column.form] for column in columns if column.form in texts}),
         TABLE,
         order.index(bit),
         lambda row: say("bit", order[row]),
-        column_config=columns,
+        column_config={
+            "bit": st.column_config.NumberColumn("bit", width=45, pinned=True),
+            **{column.name: _config(column, frame[column.name]) for column in columns},
+        },
         height=min(720, 38 + 35 * len(frame)),
     )
     st.caption("Click a row to open its bit; click a heading to sort.")
+
+
+def _config(column: Column, values: pd.Series) -> Any:
+    """How the narrow table shows a column."""
+    about: dict[str, Any] = {"label": column.short, "help": column.help or None}
+    if column.form == "bar":
+        top = max(float(values.max()), 0.01)
+        return st.column_config.ProgressColumn(format="%.3f", min_value=0.0, max_value=top, width=90, **about)
+    if not pd.api.types.is_numeric_dtype(values):
+        return st.column_config.TextColumn(width=60, **about)
+    decimals = column.form == "number" and pd.api.types.is_float_dtype(values)
+    return st.column_config.NumberColumn(format="%.3f" if decimals else None, width=60, **about)
 
 
 def _one_bit(view: View, frame: pd.DataFrame, order: list[int], bit: int) -> None:
@@ -131,7 +125,7 @@ def _one_bit(view: View, frame: pd.DataFrame, order: list[int], bit: int) -> Non
 
 
 def _exemplars(view: View, bit: int) -> Exemplars:
-    """Images that show the bit; where only some have a picture, a switch says whether to choose among those."""
+    """Images that show the bit; where only some have a picture, a switch restricts the choice to those."""
     rows = pictured_rows(view)
     if rows is not None and st.toggle(
         f"Only images with a picture ({len(rows):,} of {len(view.codes):,})",
@@ -181,7 +175,7 @@ def _sides(view: View, found: Exemplars) -> None:
         st.markdown("**The whole range**, in even steps from the surest 0 to the surest 1")
         _images(view, found.bit, found.quantiles, "range")
     else:
-        st.caption("No logits were kept, so nothing says how near an image is to the threshold: export with --logits.")
+        st.caption("No logits were kept, so how near an image is to the threshold is not known: export with --logits.")
     st.caption(text(f"Images {found.chosen}. Hover for details; click an image for what lies near it."))
 
 

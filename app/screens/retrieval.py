@@ -21,6 +21,8 @@ from codelab.images.imageset import decode
 from codelab.neighbours.search import search
 from codelab.retrieval.measures import retrieval_map
 
+TITLE, ICON = "Retrieval", "image_search"
+
 CHOICE = 24
 """Images to choose a query from."""
 PLACE = "place"

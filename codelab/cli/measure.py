@@ -12,8 +12,8 @@ from codelab.core.command import AddCommand, whole_number
 from codelab.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from codelab.analysis import Analysis
     from codelab.core.codes import Codes
-    from codelab.core.headlines import Analysis
 
 
 def add_analyze(command: AddCommand) -> None:

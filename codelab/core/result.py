@@ -46,8 +46,8 @@ class Source:
 class Result:
     """Base of all results: provenance, a line to quote, a table, a dictionary for JSON, a number where there is one.
 
-    A subclass says its figure in words in `headline`; `repr` is that with the number of items and bits. One with one
-    number calls it `value`, and says in `estimator` how it corrects for chance, where it does; one with one row a bit
+    A subclass puts its figure into words in `headline`; `repr` is that with the number of items and bits. One with one
+    number calls it `value`, and names in `estimator` how it corrects for chance, where it does; one with one row a bit
     overrides `to_frame`; one with a figure draws it in `plot`, with what `codelab.core.drawing` has.
     """
 
@@ -152,7 +152,7 @@ def html_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[st
 
 
 def plain(value: Any) -> Any:
-    """`value` in types that `json.dumps` takes; NaN and infinities become None, for JSON has neither."""
+    """`value` in types that `json.dumps` takes; NaN and infinities become None, as JSON has neither."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, np.ndarray):

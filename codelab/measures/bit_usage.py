@@ -131,7 +131,7 @@ def judge_balance(title: str, usage: BitUsage, results: Mapping[str, Result]) ->
     """Is each bit 1 about half of the time?"""
     level = level_from(usage.value, MEAN_ENTROPY)
     meaning = {
-        "good": "bits are 0 and 1 about equally often",
+        "good": "a typical bit is 1 nearly as often as 0, so it can tell images apart",
         "watch": "many bits are 1 too often or too seldom",
         "bad": "most bits hardly change from image to image: the code has collapsed",
     }[level]

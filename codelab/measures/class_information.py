@@ -308,13 +308,13 @@ def best_bits(information: ClassInformation, count: int) -> list[int]:
 
 
 def judge_classes(title: str, information: ClassInformation, results: Mapping[str, Result]) -> Verdict:
-    """Do single bits say something about the class?"""
+    """Do single bits have information about the class?"""
     found = information.q_value < ALPHA
     bits = len(found)
     best = ", ".join(f"bit {b} ({information.information[b]:.3f})" for b in best_bits(information, 3) if found[b])
-    text = f"{counted(int(found.sum()), 'bit')} of {bits} {'says' if found.sum() == 1 else 'say'} something about the "
-    text += f"{information.classes} classes (q < {ALPHA})"
-    text += f"; the most, in bits of information: {best}." if best else ": no single bit beats shuffled labels."
+    text = f"{counted(int(found.sum()), 'bit')} of {bits} {'has' if found.sum() == 1 else 'have'} information about "
+    text += f"the {information.classes} classes (q < {ALPHA})"
+    text += f"; the most, in bits: {best}." if best else ": no single bit does better than shuffled labels."
     return Verdict(
         "good" if found.mean() >= INFORMATIVE else "watch",
         title,

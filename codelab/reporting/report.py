@@ -8,20 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
-
 from codelab.analysis import analyze
+from codelab.analysis.sections import bit_table
 from codelab.core.attributes import same_thing
 from codelab.core.codes import Codes
-from codelab.core.errors import CodelabError
 from codelab.core.formats import ordinal, p_phrase
-from codelab.core.result import Result, Skipped, plain
+from codelab.core.result import Result, Skipped, only, plain
 from codelab.core.verdict import ALPHA, counted, plain_reason
 from codelab.images.cards import Card, card
 from codelab.measures.bit_usage import BitUsage
-from codelab.measures.block_entropy import BlockEntropy
 from codelab.measures.class_information import ClassInformation, best_bits
-from codelab.measures.pair_distances import PairDistances, pair_distances
+from codelab.reporting.charts import drawings
 from codelab.reporting.page import Table, check_page, embed, write_page
 from codelab.reporting.verdict import overall, verdicts
 from codelab.semantics.exemplars import exemplars
@@ -40,8 +37,8 @@ ROWS = 64
 
 _TERMS = (
     "Low and high are the 95 % interval of the share of ones. Plug-in is the information as counted, before chance is "
-    "taken off, and the last column is information / entropy; q is the share of false finds among the bits with this "
-    "q-value or less (Benjamini-Hochberg), its p-values from the fitted tail of label permutations."
+    "taken off, and the share of its entropy is information / entropy; q is the share of false finds among the bits "
+    "with this q-value or less (Benjamini-Hochberg), its p-values from the fitted tail of label permutations."
 )
 """Under the table of bits."""
 
@@ -92,7 +89,7 @@ def write_report(
     path = check_page(path)
     sections = dict(analyze(codes) if results is None else results)
     if "pair_distances" not in sections:
-        sections["pair_distances"] = _distances(codes)
+        sections |= analyze(codes, sections=["pair_distances"])
     group = group or same_thing(codes)
     lines = verdicts(sections)
     bits = _best(codes, sections, group)
@@ -104,7 +101,7 @@ def write_report(
         answer=overall(lines),
         lines=lines,
         tables=[Table.of(name, frame) for name, frame in (extra_tables or {}).items()],
-        charts=_charts(sections),
+        charts=[(d.chart.title, d.text, embed(d.figure)) for d in drawings(sections) if d.figure is not None],
         bits=bits,
         bits_note=_bits_note(sections, codes, group, len(bits)),
         share_charts={bit.bit: embed(bit.shares.plot(most=12)) for bit in bits if bit.shares},
@@ -117,13 +114,6 @@ def write_report(
     )
 
 
-def _distances(codes: Codes) -> Result:
-    try:
-        return pair_distances(codes)
-    except CodelabError as error:
-        return Skipped(reason=str(error))
-
-
 def _subtitle(codes: Codes) -> str:
     parts = [counted(len(codes), "image"), counted(codes.bits, "bit")]
     if codes.labelled:
@@ -133,43 +123,12 @@ def _subtitle(codes: Codes) -> str:
     return " · ".join(parts)
 
 
-def _charts(sections: Mapping[str, Result]) -> list[tuple[str, str, Markup]]:
-    """Heading, how to read it, figure."""
-    charts: list[tuple[str, str, Markup]] = []
-    usage, distances = sections.get("bit_usage"), sections.get("pair_distances")
-    information = sections.get("class_information")
-    blocks = [sections.get(f"block_entropy_{name}") for name in ("contiguous", "random", "dependent")]
-    if isinstance(usage, BitUsage):
-        text = "Share of ones of every bit with its 95% interval. Bits in the shaded bands are rare or dead."
-        charts.append(("How often each bit is 1", text, embed(usage.plot())))
-    if isinstance(distances, PairDistances):
-        text = (
-            f"Hamming distances of {distances.pairs:,} random pairs. The dotted line is what bits with the same "
-            "shares of ones would show if they were independent; a wider curve means fewer independent bits."
-        )
-        charts.append(("How far apart codes lie", text, embed(distances.plot())))
-    if isinstance(information, ClassInformation):
-        text = (
-            "Information of each bit about the class, less what chance alone gives. Grey bits do no better than "
-            f"shuffled labels ({information.permutations} permutations, Benjamini-Hochberg)."
-        )
-        charts.append(("What each bit says about the class", text, embed(information.plot())))
-    present = [result for result in blocks if isinstance(result, BlockEntropy)]
-    if present:
-        text = (
-            f"Joint entropy of blocks of {present[0].width} bits ({present[0].estimator.capitalize()}), the plug-in "
-            "estimate as a circle. Full blocks alone do not show a rich code. " + plain_reason(present[0].note)
-        )
-        charts.append(("How full blocks of bits are", text, embed(present[0].plot(*present[1:]))))
-    return charts
-
-
 def _best(codes: Codes, sections: Mapping[str, Result], group: str | None) -> list[_Bit]:
     """The bits with the most information about the class; without labels, the most balanced ones."""
-    information, usage = sections.get("class_information"), sections.get("bit_usage")
-    if isinstance(information, ClassInformation):
+    information, usage = only(ClassInformation, sections), only(BitUsage, sections)
+    if information is not None:
         chosen, measure = best_bits(information, BEST), "information about the class"
-    elif isinstance(usage, BitUsage):
+    elif usage is not None:
         chosen, measure = [int(b) for b in (-usage.entropy).argsort(kind="stable")[:BEST]], "entropy"
     else:
         return []
@@ -182,9 +141,9 @@ def _best(codes: Codes, sections: Mapping[str, Result], group: str | None) -> li
             ("1 side", "one", found.one),
         ]
         facts = ""
-        if isinstance(usage, BitUsage):
+        if usage is not None:
             facts = f"{usage.p[bit]:.1%} ones, entropy {usage.entropy[bit]:.3f} bit"
-        if isinstance(information, ClassInformation):
+        if information is not None:
             facts += (
                 f", information {information.information[bit]:.3f} bit "
                 f"(plug-in {information.plugin[bit]:.3f}, {p_phrase('q', float(information.q_value[bit]))})"
@@ -202,9 +161,9 @@ def _best(codes: Codes, sections: Mapping[str, Result], group: str | None) -> li
 
 
 def _bits_note(sections: Mapping[str, Result], codes: Codes, group: str | None, count: int) -> str:
-    labelled = isinstance(sections.get("class_information"), ClassInformation)
+    labelled = only(ClassInformation, sections) is not None
     measure = "corrected information about the class" if labelled else "entropy"
-    ranked = "those with the surest logits" if codes.logits is not None else "drawn at random, for there are no logits"
+    ranked = "those with the surest logits" if codes.logits is not None else "drawn at random, as there are no logits"
     near = ", and between them stand those nearest the threshold" if codes.logits is not None else ""
     once = f", at most one for each {group}" if group else ""
     return (
@@ -214,15 +173,13 @@ def _bits_note(sections: Mapping[str, Result], codes: Codes, group: str | None, 
 
 
 def _bit_table(sections: Mapping[str, Result]) -> Table | None:
-    usage, information = sections.get("bit_usage"), sections.get("class_information")
-    if not isinstance(usage, BitUsage):
+    """The table of all bits, its first rows."""
+    frame = bit_table(sections)
+    if frame is None:
         return None
-    frame = usage.to_frame()
-    if isinstance(information, ClassInformation):
-        columns = ["bit", "information", "plugin", "q_value", "uncertainty"]
-        frame = frame.merge(information.to_frame()[columns]).sort_values("information", ascending=False, kind="stable")
     note = f"The first {ROWS} of {len(frame)} bits." if len(frame) > ROWS else ""
-    if isinstance(information, ClassInformation):
+    information = only(ClassInformation, sections)
+    if information is not None:
         sure = int((information.q_value < ALPHA).sum())
         note = f"Most informative first; {sure} bits have q < {ALPHA}. {note} {_TERMS}"
     return Table.of("All bits" if len(frame) <= ROWS else "Bits", frame.head(ROWS), note)

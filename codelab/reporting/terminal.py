@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from codelab.core.formats import heading, text_rows
-from codelab.core.headlines import HEADINGS, headlines
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from codelab.analysis.section import Listing
     from codelab.core.result import Result
 
 TOP = 10
@@ -36,47 +36,22 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: s
 
 def print_analysis(results: Mapping[str, Result]) -> None:
     """What `codelab.analyze` found: verdicts, every section with its figure or why it was skipped, the best bits."""
+    from codelab.analysis.analyze import HEADINGS, headlines
+    from codelab.analysis.sections import present
     from codelab.reporting.verdict import verdicts
 
     lines = [(_SIGNS[line.level], line.title, line.figure, line.text) for line in verdicts(results)]
     print_table(("", "question", "figure", "what it means"), lines)
     print_table(HEADINGS, headlines(results))
-    for name, order, columns, title in (
-        (
-            "class_information",
-            "information",
-            ("bit", "information", "plugin", "p_value", "q_value", "uncertainty"),
-            f"the {TOP} bits that say most about the class (bits of information)",
-        ),
-        (
-            "bit_reuse",
-            "consistency",
-            ("bit", "consistency", "low", "high", "null", "q_value", "split", "within_entropy"),
-            f"the {TOP} bits whose contrast within a class is most alike across classes (1: the same)",
-        ),
-        (
-            "factors",
-            "",
-            ("measure", "factor", "value", "control", "control_high", "p_value"),
-            "factors, each beside shuffled labels (mig: mutual information gap, sap: that of single-bit accuracy)",
-        ),
-        (
-            "view_channels",
-            "",
-            ("view", "flip_rate", "chance", "kappa", "information_sum"),
-            "what one change of the image does to the bits (means over bits)",
-        ),
-    ):
-        result = results.get(name)
-        if result is None or hasattr(result, "reason"):
-            continue
-        frame = result.to_frame()
-        if order and order not in frame:  # contrasts need features
-            continue
-        if order:
-            frame = frame.sort_values(order, ascending=False).head(TOP)
-        _print_frame(frame, columns, title)
+    for section, result in present(results):
+        if section.listing is not None:
+            _print_listing(section.listing, result.to_frame())
 
 
-def _print_frame(frame: pd.DataFrame, columns: Sequence[str], title: str) -> None:
-    print_table([heading(name) for name in columns], text_rows(frame[list(columns)]), title)
+def _print_listing(listing: Listing, frame: pd.DataFrame) -> None:
+    if listing.by:
+        if listing.by not in frame:  # contrasts need features
+            return
+        frame = frame.sort_values(listing.by, ascending=False).head(TOP)
+    columns = list(listing.columns)
+    print_table([heading(name) for name in columns], text_rows(frame[columns]), listing.title.format(most=TOP))

@@ -1,54 +1,37 @@
-"""Is the code healthy? Each measure put into one plain sentence, with the limits it was judged by.
-
-The explorer and the report say the same because both ask here.
-"""
+"""Is the code healthy? One line for each question that a section answers, in report, explorer and terminal alike."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
 
-from codelab.core.result import Result
+from codelab.analysis.sections import SECTIONS
+from codelab.core.result import Result, Skipped
 from codelab.core.verdict import Level, Verdict, listed, plain_reason
-from codelab.measures.bit_usage import judge_balance, judge_use
-from codelab.measures.block_entropy import judge_blocks
-from codelab.measures.class_information import judge_classes
-from codelab.measures.degrees_of_freedom import judge_freedom
-from codelab.measures.pair_distances import judge_distances
 
 
 def verdicts(results: Mapping[str, Result]) -> list[Verdict]:
     """A line for each of the questions that these results answer.
 
     Args:
-        results: sections as `codelab.analyze` names them, and `pair_distances`; a section that was skipped, or is
-            not there, gives a note with the reason.
+        results: sections as `codelab.analyze` names them; a section that was skipped, or is not there, gives a note
+            with the reason.
 
     Example:
-        >>> from codelab import Codes
         >>> import numpy as np
-        >>> from codelab import bit_usage
+        >>> from codelab import Codes, analyze
         >>> coins = Codes.from_bits(np.random.default_rng(0).integers(0, 2, (500, 8)))
-        >>> line = verdicts({"bit_usage": bit_usage(coins)})[0]
+        >>> line = verdicts(analyze(coins, sections=["bit_usage"]))[0]
         >>> line.level, line.title, line.figure
         ('good', 'Bit balance', '1.00 bit')
     """
-    judges = (
-        ("bit_usage", "Bit balance", judge_balance),
-        ("bit_usage", "Bits in use", judge_use),
-        ("degrees_of_freedom", "Independent bits", judge_freedom),
-        ("block_entropy_contiguous", "Block entropy", judge_blocks),
-        ("class_information", "Class in single bits", judge_classes),
-        ("pair_distances", "Class in distances", judge_distances),
-    )
     lines = []
-    for section, title, judge in judges:
-        result = results.get(section)
-        reason = "no such section" if result is None else getattr(result, "reason", None)
-        if reason is not None:
-            lines.append(Verdict("note", title, "", f"Not measured. {plain_reason(reason)}"))
-        else:
-            lines.append(judge(title, cast(Any, result), results))
+    for section in SECTIONS:
+        result = results.get(section.name, Skipped(reason="no such section"))
+        for title, judge in section.verdicts:
+            if isinstance(result, Skipped):
+                lines.append(Verdict("note", title, "", f"Not measured. {plain_reason(result.reason)}"))
+            else:
+                lines.append(judge(title, result, results))
     return lines
 
 

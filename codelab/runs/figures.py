@@ -15,7 +15,7 @@ from codelab.runs.readings import Curves
 MOST = 2000
 """Points of a curve; of more readings, evenly spaced ones are drawn."""
 FEW = 30
-"""Up to so many points are marked, for a line through one point cannot be seen."""
+"""Up to so many points are marked, as a line through one point cannot be seen."""
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, INK)
 DASHES = ("solid", "dash", "dashdot", "longdash", "longdashdot")
 """Not as many as colours, so that 30 lines differ in one or the other; `dot` is for limits and resets."""

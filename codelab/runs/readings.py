@@ -102,7 +102,7 @@ class Alarm:
     """Readings in a row that were alarmed by the same thing.
 
     Args:
-        text: what was said first, in words.
+        text: the warning of the first reading.
         since: step of the reading before, 0 for none: what is wrong began after it.
         first, last: steps of the first and the last such reading.
         readings: how many.
@@ -119,12 +119,12 @@ class Alarm:
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
-    """A run as its folder tells it.
+    """A run, as read from its folder.
 
     Args:
         folder: of the run.
         name: what to call it.
-        config: what it was told to do; empty where there is no config.json.
+        config: its config; empty where there is no config.json.
         readings: rows of metrics.jsonl; `rate_term` is what the weighted rate takes off the loss.
         evaluations: rows of evaluation.jsonl; `best` is 1 where the teacher was kept as the best so far.
         resets: steps at which the head was drawn anew.
@@ -150,21 +150,21 @@ class Curves:
 
     @property
     def steps_per_epoch(self) -> int | None:
-        """Steps of one epoch; None where no row says its epoch."""
+        """Steps of one epoch; None where no row has its epoch."""
         epochs = self.readings["epoch"]
         known = np.flatnonzero(epochs > 0)
         return max(1, round(float(self.readings.step[known[-1]] / epochs[known[-1]]))) if len(known) else None
 
     @property
     def total(self) -> int | None:
-        """Steps of the whole run, where rows and config say it."""
+        """Steps of the whole run, where rows and config have what it takes."""
         epochs = self.config.get("epochs")
         known = self.steps_per_epoch is not None and isinstance(epochs, int) and epochs > 0
         return self.steps_per_epoch * epochs if known else None  # type: ignore[operator]
 
     @property
     def objective(self) -> str:
-        """Runs that do not say were made when there was one objective."""
+        """Runs without the key were made when there was one objective."""
         return str(self.config.get("objective", "bits"))
 
     @property
@@ -183,7 +183,7 @@ def is_run(path: str | Path) -> bool:
 
 
 def read_runs(folders: Sequence[str | Path]) -> list[Curves]:
-    """Several runs, each by as much of the end of its path as tells it from the others.
+    """Several runs, each named by the end of its path, as long as it takes to differ from the others.
 
     Raises:
         UsageError: a folder is there twice, or as `read_run`.
@@ -210,7 +210,7 @@ def read_run(folder: str | Path, *, name: str | None = None) -> Curves:
     Raises:
         UsageError: there is no such folder, or no metrics.jsonl in it.
         DataError: there is no reading yet, or a file holds something else; the message names the line. A last line
-            that was cut short is left out, and a note says so.
+            that was cut short is left out, with a note.
 
     Example:
         >>> import tempfile
@@ -235,14 +235,14 @@ def read_run(folder: str | Path, *, name: str | None = None) -> Curves:
     scored = _lines(folder / "evaluation.jsonl", _score, notes) if (folder / "evaluation.jsonl").exists() else []
     readings = _rows(rows, READINGS)
     readings = Rows(readings.step, {**readings.columns, "rate_term": readings["agreement_loss"] - readings["loss"]})
-    told = [row["resets"] for row in rows if row["resets"] is not None]
+    resets = [row["resets"] for row in rows if row["resets"] is not None]
     return Curves(
         folder=folder,
         name=folder.resolve().name if name is None else name,
         config=config,
         readings=readings,
         evaluations=_rows(scored, (*SCORES, "best")),
-        resets=tuple(told[-1]) if told else (),
+        resets=tuple(resets[-1]) if resets else (),
         alarms=_alarms(rows),
         diverged=(folder / "nonfinite.json").exists(),
         notes=tuple(notes),

@@ -153,7 +153,7 @@ def _signs(run: Curves) -> list[str]:
 
 
 def _best(run: Curves) -> str:
-    """The best evaluation, by the figure that the run was told to go by where it has it."""
+    """The best evaluation, by the figure that the config names as `best_by`, where there is one."""
     if not len(run.evaluations):
         return "It was not evaluated."
     wanted: Sequence[object] = (run.config.get("best_by"), *_BEST_BY)

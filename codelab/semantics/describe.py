@@ -1,4 +1,4 @@
-"""All there is to say about one bit, in one object: what the bit's page in the explorer shows."""
+"""All that is known of one bit, in one object."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from codelab.core.codes import Codes
 from codelab.core.drawing import INK, ONE, blank, template
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import heading, number, ordinal, p_phrase, text_rows, with_interval
-from codelab.core.result import MOST_ROWS, Result, Source, html_table
+from codelab.core.result import MOST_ROWS, R, Result, Source, html_table, only
 from codelab.images.cards import Card, card
 from codelab.measures.bit_reuse import SPLIT
 from codelab.measures.bit_usage import BitUsage, bit_usage
@@ -34,7 +34,7 @@ _SIDES = (("zero", "0 side"), ("threshold", "nearest the threshold"), ("one", "1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BitDescription(Result):
-    """One bit: how often it is 1, what it says about the class, where it stands among the bits, and images of it.
+    """One bit: how often it is 1, its information about the class, where it stands among the bits, and images of it.
 
     `p` is the share of ones with its 95 % interval `low` to `high`, `entropy` in bits, `state` active, rare or dead.
     `information` I(bit; class) in bits with chance taken off, `plugin` as counted, `p_value`, `q_value` over all bits,
@@ -162,15 +162,13 @@ information 0.961 bit (q < 0.001); 1st of 2 by information about the class, N=20
     if len(codes) == 0:
         raise DataError("describe_bit: there are no codes in this set")
     shown = exemplars(codes, bit, count=count, group=group or same_thing(codes), seed=seed)
-    usage = _of(results, "bit_usage", codes)
-    if not isinstance(usage, BitUsage):
-        usage = bit_usage(codes)
-    information = _information(codes, results, permutations, seed)
+    usage = _of(BitUsage, results, codes) or bit_usage(codes)
+    information = _of(ClassInformation, results, codes) or _information(codes, permutations, seed)
     shares = class_shares(codes, bit) if codes.labelled else None
     order = usage.entropy if information is None else information.information
     low, high = SPLIT
     names = ("information", "plugin", "p_value", "q_value", "uncertainty")
-    says: dict[str, Any] = {
+    known: dict[str, Any] = {
         name: None if information is None else float(getattr(information, name)[bit]) for name in names
     }
     return BitDescription(
@@ -179,7 +177,7 @@ information 0.961 bit (q < 0.001); 1st of 2 by information about the class, N=20
         bit=bit,
         **{name: float(getattr(usage, name)[bit]) for name in ("p", "low", "high", "entropy")},
         state=str(usage.state[bit]),
-        **says,
+        **known,
         rank=int(np.flatnonzero(np.argsort(-order, kind="stable") == bit)[0]) + 1,
         ranked_by="entropy" if information is None else "information about the class",
         split=None if shares is None else int(((shares.share > low) & (shares.share < high)).sum()),
@@ -190,23 +188,20 @@ information 0.961 bit (q < 0.001); 1st of 2 by information about the class, N=20
     )
 
 
-def _information(
-    codes: Codes, results: Mapping[str, Result] | None, permutations: int, seed: int
-) -> ClassInformation | None:
-    found = _of(results, "class_information", codes)
-    if found is not None:
-        return found if isinstance(found, ClassInformation) else None  # skipped: it cannot be measured
+def _information(codes: Codes, permutations: int, seed: int) -> ClassInformation | None:
     try:
         return class_information(codes, permutations=permutations, seed=seed)
     except DataError:  # no labels, or too few
         return None
 
 
-def _of(results: Mapping[str, Result] | None, section: str, codes: Codes) -> Result | None:
-    """A section of the results, which must be of these codes and these labels."""
-    found = (results or {}).get(section)
+def _of(kind: type[R], results: Mapping[str, Result] | None, codes: Codes) -> R | None:
+    """The result of one kind, which must be of these codes; None where it was not measured."""
+    found = only(kind, results or {})
     if found is not None and found.source is not None and found.source.sha256 != codes.sha256:
-        raise UsageError(f"results: {section} was measured on other codes, expected those of SHA-256 {codes.sha256}")
+        raise UsageError(
+            f"results: {kind.__name__} was measured on other codes, expected those of SHA-256 {codes.sha256}"
+        )
     return found
 
 

@@ -37,7 +37,7 @@ class Exemplars(Result):
     side; `quantiles` evenly spaced ranks over the whole range, from the surest 0 to the surest 1. Without logits the
     sides are drawn at random and the last two are empty. `contrasts` are classes with images on both sides, those
     most evenly split first. `counts` `[K]` is the histogram of the logit over all items, `edges` `[K + 1]` its bins,
-    with a border at the threshold 0; both None without logits. `chosen` says in words how the images were chosen.
+    with a border at the threshold 0; both None without logits. `chosen` is in words how the images were chosen.
 
     The line quotes how many images there are of each side, and how they were chosen.
     """

@@ -125,7 +125,7 @@ def test_overview_answers_with_figures(page, address):
 def test_a_click_on_a_chart_opens_the_bit(page, address, folder):
     page.goto(f"{address}/?codes={folder / 'shapes.parquet'}")
     bar = page.locator(
-        ".st-key-information .barlayer .point path"
+        ".st-key-class_information .barlayer .point path"
     ).first  # the first trace: bit 3, alone beyond chance
     bar.scroll_into_view_if_needed()
     bar.click(force=True)

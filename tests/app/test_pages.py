@@ -86,12 +86,12 @@ class TestOverview:
         assert app.warning
         for line in ("Bit balance", "Bits in use", "Independent bits", "Class in single bits", "Class in distances"):
             assert line in words
-        assert "1 bit of 12 says something about the 2 classes (q < 0.05)" in words
+        assert "1 bit of 12 has information about the 2 classes (q < 0.05)" in words
         assert "bit 3 (" in words
 
     def test_shows_figures_and_the_provenance(self, path, codes):
         app = opened(path)
-        assert {e.key for e in app.get("plotly_chart")} == {"usage", "information", "distances"}
+        assert {e.key for e in app.get("plotly_chart")} == {"bit_usage", "class_information", "pair_distances"}
         assert "80 codes cannot fill the 256 cells" in said(app)  # in place of the fourth
         assert json.loads(app.json[0].value)["sha256"] == codes.sha256
 
@@ -243,14 +243,13 @@ class TestMeasuring:
     )
     def test_only_the_sections_of_the_page(self, tmp_path, monkeypatch, page, needed):
         asked = []
-        measure = app.state.analyze
+        measure = app.state.measured
 
-        def listened(codes, **options):
-            results = measure(codes, **options)
-            asked.extend(results)
-            return results
+        def listened(section, given):
+            asked.append(section.name)
+            return measure(section, given)
 
-        monkeypatch.setattr(app.state, "analyze", listened)
+        monkeypatch.setattr(app.state, "measured", listened)
         path = tmp_path / "codes.parquet"
         running = opened(path)  # a page can be named once the app has run: while there is no file yet
         shapes().save(path)

@@ -14,8 +14,7 @@ import pytest
 
 import codelab
 from codelab import Codes
-from codelab.analysis import Skipped
-from codelab.core.headlines import headlines
+from codelab.analysis import Skipped, headlines
 from codelab.core.result import LONGEST, MOST_ROWS, PerBit, Result, html_table
 from codelab.demo import Comparison, Scores
 from codelab.reporting.terminal import print_analysis
@@ -233,7 +232,7 @@ def test_the_terminal_gives_figures_of_one_kind_the_same_digits_and_never_a_chan
     results = {"class_information": dataclasses.replace(found, information=information, q_value=found.q_value * 0)}
     print_analysis(results)
     said = capsys.readouterr().out
-    table = said[said.index("the 10 bits that say most") :]
+    table = said[said.index("the 10 bits with the most information") :]
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in table.splitlines() if "│" in line]
     assert [cell.strip() for cell in table.splitlines()[2].split("┃")[1:-1]] == [
         "bit",

@@ -9,7 +9,7 @@ from codelab.core.errors import UsageError
 from codelab.measures.class_information import attribute_information
 from codelab.measures.class_log_odds import class_log_odds
 from codelab.measures.contrast_consistency import contrast_consistency
-from codelab.measures.factors import factors
+from codelab.measures.disentanglement import factors
 from codelab.measures.joint_information import joint_information
 from codelab.retrieval.shorter import smaller_code
 

@@ -24,7 +24,7 @@ def test_fair_coins_are_healthy_and_know_nothing():
     assert lines["Bits in use"].figure == "32 of 32"
     assert abs(float(lines["Independent bits"].figure.split()[0]) - 32) < 2
     assert lines["Class in single bits"].level == lines["Class in distances"].level == "watch"
-    assert "no single bit beats shuffled labels" in lines["Class in single bits"].text
+    assert "no single bit does better than shuffled labels" in lines["Class in single bits"].text
     answer = overall(list(lines.values()))
     assert (answer.level, answer.title) == ("watch", "Usable, with a caveat")
     assert answer.text == "Worth a look: class in single bits and class in distances."
@@ -53,6 +53,16 @@ def test_dead_and_rare_bits_are_counted():
     assert lines["Bits in use"].figure == "13 of 16"
     assert lines["Bits in use"].text.startswith("2 bits never change (dead); 1 bit has one value")
     assert lines["Bits in use"].level == "watch"
+
+
+def test_a_collapsed_code_is_not_praised_for_the_spread_of_its_distances():
+    collapsed = biased_bits(4000, np.array([0.0] * 48 + [0.5] * 16))
+    spread = analyze(collapsed, sections=["degrees_of_freedom"])
+    assert spread["degrees_of_freedom"].value > 50  # of 64, though 16 bits at most are in use
+    lines = judged(collapsed)
+    assert lines["Bits in use"].level == lines["Independent bits"].level == "bad"
+    assert lines["Independent bits"].text.startswith("48 bits of 64 are dead or rare, so the spread of the distances")
+    assert judged(biased_bits(4000, np.array([0.0] * 8 + [0.5] * 56)))["Independent bits"].level == "watch"
 
 
 def test_what_was_not_measured_gives_its_reason():

@@ -100,5 +100,5 @@ def test_what_cannot_be_described_is_refused_in_one_line(codes):
     with pytest.raises(DataError, match="describe_bit: there are no codes in this set"):
         codelab.describe_bit(Codes.from_bits(np.zeros((0, 3))), 0)
     other = codelab.analyze(shapes(300, 16, seed=1), sections=["bit_usage"])
-    with pytest.raises(UsageError, match=f"results: bit_usage was measured on other codes, .*{codes.sha256}"):
+    with pytest.raises(UsageError, match=f"results: BitUsage was measured on other codes, .*{codes.sha256}"):
         codelab.describe_bit(codes, 3, results=other)

@@ -107,8 +107,9 @@ def test_sections_left_out_cost_nothing(codes, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("measured although it was not asked for")
 
-    for name in ("factors", "attribute_names", "pair_distances"):
-        monkeypatch.setattr(sys.modules["codelab.analyze"], name, refuse)
+    for name in ("factors", "pair_distances"):
+        monkeypatch.setattr(sys.modules["codelab.analysis.sections"], name, refuse)
+    monkeypatch.setattr(sys.modules["codelab.analysis.analyze"], "attribute_names", refuse)
     assert list(analyze(codes, sections=["collisions"])) == ["collisions"]
 
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
-from codelab.measures.factors import factors
+from codelab.measures.disentanglement import factors
 from tests.support import synthetic
 
 
