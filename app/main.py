@@ -14,6 +14,10 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+# before `app` is imported: in a clone and in a wheel this folder's, not another project's in the working directory
+if sys.path[0] != str(Path(__file__).parents[1]):
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from app import screens
 from app.address import keep_history
 from app.state import NO_LABELS, View, label_choices, open_codes, relabelled, stamp
@@ -21,9 +25,6 @@ from app.widgets import PAGES, style, text
 from codelab.core.attributes import same_thing
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
-
-if sys.path[0] != str(Path(__file__).parents[1]):  # in a clone and in a wheel: this `app`, not another project's
-    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 DEFAULT = "runs/demo/codes.parquet"
 FIRST = "overview"

@@ -59,7 +59,7 @@ class BitDependence(Result):
     def headline(self) -> str:
         pairs = self.q_value[np.triu_indices(len(self.phi), 1)]
         alike = f"{len(self.duplicates)} duplicates, {len(self.complements)} complements"
-        found = f"{int((pairs < 0.05).sum())} of {len(pairs):,} pairs at q < 0.05"
+        found = f"{int((pairs < 0.05).sum()):,} of {len(pairs):,} pairs at q < 0.05"
         return f"{number(self.value)} bit a pair on average; {found}; {alike}"
 
     def _first_rows(self, most: int) -> tuple[pd.DataFrame, int]:
