@@ -8,7 +8,7 @@ import sys
 
 SCRIPT = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
 
-for module in ("codelab", "codelab.codes", "codelab.retrieval", "numpy", "numba", "torch"):
+for module in ("codelab", "codelab.core.codes", "codelab.retrieval.measures", "numpy", "numba", "torch"):
     runs = [
         float(subprocess.run([sys.executable, "-c", SCRIPT.format(module)], capture_output=True, text=True).stdout)
         for _ in range(5)
