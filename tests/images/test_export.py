@@ -116,9 +116,9 @@ def test_logits_that_are_no_numbers_stop_the_export(encoder, picture_folder, tmp
 
 SLOW_EXPORT = """
 import sys, time
-from codelab.encoder import Encoder
-from codelab.export import export
-from codelab.images import open_images
+from codelab.images.encoder import Encoder
+from codelab.images.export import export
+from codelab.images.sources import open_images
 encoder = Encoder.load(sys.argv[1])
 transform = encoder.transform
 encoder.transform = lambda image: (time.sleep(0.004), transform(image))[1]
