@@ -108,7 +108,7 @@ def test_sections_left_out_cost_nothing(codes, monkeypatch):
         raise AssertionError("measured although it was not asked for")
 
     for name in ("factors", "attribute_names", "pair_distances"):
-        monkeypatch.setattr(sys.modules["codelab.analyze"], name, refuse)
+        monkeypatch.setattr(sys.modules["codelab.analysis"], name, refuse)
     assert list(analyze(codes, sections=["collisions"])) == ["collisions"]
 
 
