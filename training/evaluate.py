@@ -116,6 +116,34 @@ def _sets(options: argparse.Namespace, *, apart: bool = False) -> Sets:
 # -- the parser -------------------------------------------------------------------------------------------------------
 
 
+EXAMPLES = {
+    "knn": (
+        "--ckpt runs/demo --data demo --group emoji",
+        "--ckpt timm:vit_small_patch14_dinov2 --data imagenet/val --train-data imagenet/train -k 20 --weighted",
+        "--codes train.parquet test.parquet --json",
+    ),
+    "retrieval": (
+        "--ckpt runs/demo --data demo --group emoji",
+        "--ckpt runs/demo --data demo --train-split test --group emoji",
+        "--codes codes.parquet --by tone",
+    ),
+    "linear": (
+        "--ckpt runs/demo --data demo --group emoji",
+        "--ckpt runs/vitb16 --data food101.parquet --device cuda",
+        "--codes train.parquet test.parquet --by colour",
+    ),
+    "mlp": (
+        "--ckpt runs/demo --data demo --group emoji",
+        "--codes train.parquet test.parquet --seed 1",
+    ),
+    "adapt": (
+        "--ckpt runs/vitb16 --data birds.parquet --config configs/adapt.yaml --run runs/birds",
+        "--ckpt runs/demo --data photos/ --labels labels.csv --config configs/demo.yaml --epochs 10 --run runs/photos",
+        "--ckpt timm:vit_small_patch16_224 --data birds.parquet --epochs 5 --run runs/birds",
+    ),
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=PROGRAM,
@@ -125,63 +153,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     added = subcommands(parser)
 
-    def command(
-        name: str, run: Callable[[argparse.Namespace], Evaluation], what: str, *examples: str
-    ) -> argparse.ArgumentParser:
-        sub = added(name, run, what, *examples)
+    def command(name: str, run: Callable[[argparse.Namespace], Evaluation], what: str) -> argparse.ArgumentParser:
+        sub = added(name, run, what, *EXAMPLES[name])
         sub.add_argument("--json", action="store_true", help="JSON on stdout")
         return sub
 
-    sub = command(
-        "knn",
-        _knn,
-        "accuracy of the k nearest neighbours, by codes and by features",
-        "--ckpt runs/demo --data demo --group emoji",
-        "--ckpt timm:vit_small_patch14_dinov2 --data imagenet/val --train-data imagenet/train -k 20 --weighted",
-        "--codes train.parquet test.parquet --json",
-    )
+    sub = command("knn", _knn, "accuracy of the k nearest neighbours, by codes and by features")
     _sources(sub)
     _neighbours(sub)
     sub.add_argument("--weighted", action="store_true", help="a vote weighs exp(cosine / 0.07), as DINO's")
-
-    sub = command(
-        "retrieval",
-        _retrieval,
-        "mean average precision, and precision among the nearest, by codes and by features",
-        "--ckpt runs/demo --data demo --group emoji",
-        "--ckpt runs/demo --data demo --train-split test --group emoji",
-        "--codes codes.parquet --by tone",
-    )
+    what = "mean average precision, and precision among the nearest, by codes and by features"
+    sub = command("retrieval", _retrieval, what)
     _sources(sub)
     _neighbours(sub)
+    _sources(command("linear", _linear, "a linear probe on frozen features, and on the bits"))
+    _sources(command("mlp", _mlp, "a probe with one hidden layer on frozen features, and on the bits"))
+    what = "train on without labels on a target domain with a new head, and measure before and after"
+    _adaptation(command("adapt", _adapt, what))
+    return parser
 
-    sub = command(
-        "linear",
-        _linear,
-        "a linear probe on frozen features, and on the bits",
-        "--ckpt runs/demo --data demo --group emoji",
-        "--ckpt runs/vitb16 --data food101.parquet --device cuda",
-        "--codes train.parquet test.parquet --by colour",
-    )
-    _sources(sub)
 
-    sub = command(
-        "mlp",
-        _mlp,
-        "a probe with one hidden layer on frozen features, and on the bits",
-        "--ckpt runs/demo --data demo --group emoji",
-        "--codes train.parquet test.parquet --seed 1",
-    )
-    _sources(sub)
-
-    sub = command(
-        "adapt",
-        _adapt,
-        "train on without labels on a target domain with a new head, and measure before and after",
-        "--ckpt runs/vitb16 --data birds.parquet --config configs/adapt.yaml --run runs/birds",
-        "--ckpt runs/demo --data photos/ --labels labels.csv --config configs/demo.yaml --epochs 10 --run runs/photos",
-        "--ckpt timm:vit_small_patch16_224 --data birds.parquet --epochs 5 --run runs/birds",
-    )
+def _adaptation(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--ckpt", required=True, help="what to start from: a checkpoint, a run folder, or timm:NAME")
     sub.add_argument(
         "--config",
@@ -195,7 +187,6 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--fresh", action="store_true", help="throw away an earlier run in the same folder")
     sub.add_argument("--random-weights", action="store_true", help="with timm:NAME, do not load pretrained weights")
     add_flags(sub)
-    return parser
 
 
 def _sources(sub: argparse.ArgumentParser) -> None:

@@ -24,7 +24,7 @@ CODES = Codes.from_bits(np.random.default_rng(0).integers(0, 2, (200, 8)), LABEL
         (lambda: codelab.code_length(CODES, "logistic", items=2), "items 2: expected at least 64"),
         (lambda: class_log_odds(CODES, confidence=1.5), "confidence 1.5: expected between 0 and 1"),
         (lambda: class_log_odds(CODES, confidence=0.0), "confidence 0.0: expected between 0 and 1"),
-        (lambda: smaller_code(CODES, 2, groups="nope"), "groups 'nope': these codes have id, tone"),
+        (lambda: smaller_code(CODES, 2, groups="nope"), "groups='nope': these codes have tone"),
         (
             lambda: smaller_code(CODES, 2, groups=[1, 2]),
             "groups: found 2 values, expected one for each of 200 codes",
