@@ -8,7 +8,6 @@ from the low end, and is bit 7 - b % 8 of that byte.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba import njit
 from numba.core import types
@@ -153,7 +152,7 @@ def count_pairs(words, buffer, out):
                 out[a + 1, b + 3] += s13
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def count_cells(packed: np.ndarray, byte: np.ndarray, shift: np.ndarray, cells: np.ndarray) -> None:
     """Add to `cells` `[K, 2**width]`, for every row and block, the value of its bits.
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
+from numba import njit
 
 TINY = 1e-18
 """Terms below this, far in the tails, end a sum."""
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _log2_times(n: int) -> float:
     return n * math.log2(n) if n > 0 else 0.0
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _mode_mass(n: int, k: int, m: int, mode: int) -> float:
     """P(a = mode) for a ~ hypergeometric: m draws out of n items of which k are marked."""
     return math.exp(
@@ -32,7 +32,7 @@ def _mode_mass(n: int, k: int, m: int, mode: int) -> float:
     )
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def expected_cells(n: int, rows: np.ndarray, columns: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Per row margin k, the sum over column margins m (each counted `times`) of E[a log2 a], a ~ (n, k, m).
 
@@ -66,7 +66,7 @@ def expected_cells(n: int, rows: np.ndarray, columns: np.ndarray, times: np.ndar
     return out
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def two_by_two(n: int, k: np.ndarray, m: np.ndarray, both: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Exact null of the mutual information of two bits with k and m ones of n, `both` observed: mean and mid p-value.
 
@@ -115,12 +115,12 @@ def two_by_two(n: int, k: np.ndarray, m: np.ndarray, both: np.ndarray) -> tuple[
     return mean, p_value
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _table(n: int, k: int, m: int, a: int) -> float:
     return _log2_times(a) + _log2_times(k - a) + _log2_times(m - a) + _log2_times(n - k - m + a)
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _expected_pair(n: int, k: int, m: int) -> float:
     """n times the mean information of two bits with k and m ones of n: exact where a cell is rare, else to 1 %."""
     k, m = min(k, n - k), min(m, n - m)
@@ -150,7 +150,7 @@ def _expected_pair(n: int, k: int, m: int) -> float:
     return value / mass - margins
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def pairs_in_classes(
     both: np.ndarray, class_n: np.ndarray, first: np.ndarray, second: np.ndarray, bits: int
 ) -> tuple[np.ndarray, np.ndarray]:

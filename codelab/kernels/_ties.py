@@ -20,14 +20,14 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
+from numba import njit
 
 EXPECTED, OPTIMISTIC, PESSIMISTIC = 0, 1, 2
 RELEVANT, MIN_K, FOUND = 0, 1, 2
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def harmonic_gap(n: int, m: int) -> float:
     """H_{n+m} - H_n to full relative precision, which the difference of two tabled harmonic numbers has not.
 
@@ -47,12 +47,12 @@ def harmonic_gap(n: int, m: int) -> float:
     return gap
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _tail(inverse_square: float) -> float:
     return inverse_square * (1 / 24 - inverse_square * (7 / 960 - inverse_square * 31 / 8064))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _expected(n: int, r: int, m: int, ahead: int, hits: int, gap: float) -> float:
     """Expected sum of the precisions at relevant items among the first m places of a group.
 
@@ -68,7 +68,7 @@ def _expected(n: int, r: int, m: int, ahead: int, hits: int, gap: float) -> floa
     return r / n * (slope * m + (hits + 1.0 - slope * (ahead + 1.0)) * gap)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _expected_found(n: int, r: int, m: int, ahead: int, hits: int, before: float) -> float:
     """Expectation of (sum of precisions) / (relevant items found) when the cut-off falls inside the group.
 
@@ -99,7 +99,7 @@ def _expected_found(n: int, r: int, m: int, ahead: int, hits: int, before: float
     return value / mass
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def average_precision(total: np.ndarray, relevant: np.ndarray, k: int, ties: int, normalise: int) -> np.ndarray:
     """Average precision of each query at cut-off k; NaN where a query has no relevant item.
 

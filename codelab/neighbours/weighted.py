@@ -113,6 +113,39 @@ def flat(lists: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.nda
     return np.concatenate([one[0] for one in lists]), np.concatenate([one[1] for one in lists]), offsets
 
 
+@dataclass(frozen=True)
+class BitCosts:
+    """What a bit of an item adds to each query's distance: `ones` where it is 1, `zeros` where it is 0, `[Q, B]`.
+
+    Whole numbers, with `shift` and `slack` `[Q]` of `whole_costs`.
+    """
+
+    ones: np.ndarray
+    zeros: np.ndarray
+    shift: np.ndarray
+    slack: np.ndarray
+
+
+def bit_costs(
+    bits: int, packed: np.ndarray, logits: np.ndarray | None, keep: np.ndarray, cost: np.ndarray | None
+) -> BitCosts:
+    """What each bit of an item adds to the distance, from packed queries or from logits, times the weights.
+
+    Raises:
+        DataError: the costs of a query do not have a finite sum.
+    """
+    each = np.where(keep, 1.0 if cost is None else cost, 0.0)
+    mine = np.unpackbits(packed, axis=1, count=bits).view(bool) if logits is None else logits > 0
+    with np.errstate(over="ignore"):
+        size = np.broadcast_to(each, mine.shape) if logits is None else np.abs(logits) * each
+        endless = ~np.isfinite(size.sum(axis=1))
+    if endless.any():
+        what = "the weights" if logits is None else "the sizes of its logits"
+        raise DataError(f"queries: row {int(np.argmax(endless))}: the sum of {what} is beyond float64")
+    whole, shift, slack = whole_costs(size)
+    return BitCosts(np.where(mine, 0.0, whole), np.where(mine, whole, 0.0), shift, slack)
+
+
 def whole_costs(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Costs of bits as whole numbers, so that sums of the same costs do not depend on the order of addition.
 
@@ -222,37 +255,3 @@ def _run(work: Callable[[slice], Any], source: Blocks, q: int, n: int, threads: 
 
 def _blocks(n: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
-
-
-@dataclass(frozen=True)
-class BitCosts:
-    """What a bit of an item adds to each query's distance: `ones` where it is 1, `zeros` where it is 0, `[Q, B]`.
-
-    Whole numbers, with `shift` and `slack` `[Q]` of `whole_costs`.
-    """
-
-    ones: np.ndarray
-    zeros: np.ndarray
-    shift: np.ndarray
-    slack: np.ndarray
-
-
-def bit_costs(
-    bits: int, packed: np.ndarray, logits: np.ndarray | None, keep: np.ndarray, cost: np.ndarray | None
-) -> BitCosts:
-    """What each bit of an item adds to the distance, from packed queries or from logits, times the weights.
-
-    Raises:
-        DataError: the costs of a query do not have a finite sum.
-    """
-
-    each = np.where(keep, 1.0 if cost is None else cost, 0.0)
-    mine = np.unpackbits(packed, axis=1, count=bits).view(bool) if logits is None else logits > 0
-    with np.errstate(over="ignore"):
-        size = np.broadcast_to(each, mine.shape) if logits is None else np.abs(logits) * each
-        endless = ~np.isfinite(size.sum(axis=1))
-    if endless.any():
-        what = "the weights" if logits is None else "the sizes of its logits"
-        raise DataError(f"queries: row {int(np.argmax(endless))}: the sum of {what} is beyond float64")
-    whole, shift, slack = whole_costs(size)
-    return BitCosts(np.where(mine, 0.0, whole), np.where(mine, whole, 0.0), shift, slack)
