@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from codelab.core.attributes import SAME_THING
 from codelab.core.errors import DataError, UsageError, first_line
 
 if TYPE_CHECKING:
     from PIL import Image
-GROUPS = ("group", "emoji")
-"""Columns whose equal values mark near copies: frames of a clip, skin tones of an emoji."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class ImageSet:
     @property
     def group(self) -> str:
         """The item column whose equal values mark near copies, empty where there is none."""
-        return next((name for name in GROUPS if name in self.items.column_names), "")
+        return next((name for name in SAME_THING if name in self.items.column_names), "")
 
     def image(self, i: int) -> Image.Image:
         """Image i as RGB; transparency is laid on white.

@@ -6,8 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.compute as pc
 
+from codelab.core.attributes import group_column
 from codelab.core.codes import Codes
 from codelab.core.drawing import INK, ONE, ZERO, blank
 from codelab.core.errors import DataError, UsageError
@@ -119,7 +119,7 @@ def exemplars(
     if count < 1:
         raise UsageError(f"count {count}: expected at least 1")
     values = np.frombuffer(codes.column(bit).unpack(), dtype=bool)
-    keys = _group_keys(codes, group)
+    keys = None if group is None else group_column(codes, group)
     generator = np.random.default_rng(seed)
     threshold = spread = counts = edges = None
     if codes.logits is None:
@@ -151,19 +151,6 @@ def exemplars(
         edges=edges,
         chosen=chosen,
     )
-
-
-def _group_keys(codes: Codes, group: str | None) -> np.ndarray | None:
-    """A number for each group, int64 `[N]`; an item without a value is a group of its own."""
-    if group is None:
-        return None
-    if group not in codes.items.column_names:
-        raise UsageError(f"group {group!r}: these codes have {', '.join(codes.attributes) or 'no attributes'}")
-    column = codes.items[group].combine_chunks()
-    keys = pc.fill_null(pc.dictionary_encode(column).indices, -1).to_numpy().astype(np.int64)
-    alone = np.flatnonzero(keys < 0)
-    keys[alone] = -1 - alone
-    return keys
 
 
 def _first(order: np.ndarray, keys: np.ndarray | None, count: int) -> np.ndarray:

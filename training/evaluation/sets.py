@@ -20,6 +20,10 @@ from codelab.images.sources import open_images
 from training.parts import EVALUATED, held_out_rows, held_out_words, splits_of
 
 S = TypeVar("S", Codes, ImageSet)
+_SPLITTING = (
+    "a split is a column named split of the data, or of a CSV given as --labels; "
+    "without --train-split and --test-split a fifth is held out"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +111,7 @@ def choose(whole: S, others: S, chosen: Chosen, *, name: str, others_name: str) 
         raise UsageError(f"{name}: train is {train_split or 'all'} and test {test_split or 'all'}, which overlap")
     if train_split is None and chosen.apart:
         found = ", ".join(splits_of(others)) or "no splits"
-        raise UsageError(f"{others_name}: no train images apart from those of the test; found {found}")
+        raise UsageError(f"{others_name}: no train images apart from those of the test; found {found}; {_SPLITTING}")
     notes: list[str] = []
     test = _labelled(part(whole, test_split, name), name, "test", chosen.by, notes)
     if train_split is None:
@@ -203,7 +207,8 @@ def check_columns(source: Codes | ImageSet, chosen: Chosen, name: str) -> None:
 def part(source: S, split: str, name: str) -> S:
     """The images of a split, all where it is empty; `name` is what the user called them."""
     if split and split not in splits_of(source):
-        raise UsageError(f"{name}: no split {split!r}; found {', '.join(splits_of(source)) or 'no splits'}")
+        found = ", ".join(splits_of(source)) or "no splits"
+        raise UsageError(f"{name}: no split {split!r}; found {found}; {_SPLITTING}")
     return source.split(split) if split else source
 
 
