@@ -118,8 +118,8 @@ def test_tables_that_are_not_what_they_seem(picture_folder, tmp_path):
     table = tmp_path / "labels.csv"
     for content, message in (
         (b"path,label\nbar/0.png,caf\xe9\n", "not a CSV file in UTF-8"),
-        (b"path,label\nbar/0.png\n", "line 2 has not as many cells"),
-        (b"path,label\nbar/0.png,a,b\n", "line 2 has not as many cells"),
+        (b"path,label\nbar/0.png\n", "line 2 does not have the 2 cells of line 1"),
+        (b"path,label\nbar/0.png,a,b\n", "line 2 does not have the 2 cells of line 1"),
         (b"path,label\n", "no row below the header"),
         (b"path,label,code\nbar/0.png,a,b\n", "a column 'code'"),
         (b"path,label,thumbnail\nbar/0.png,a,b\n", "a column 'thumbnail'"),
@@ -135,7 +135,7 @@ def test_tables_that_are_not_what_they_seem(picture_folder, tmp_path):
     folder.mkdir()
     pq.write_table(one, folder / "a.parquet")
     pq.write_table(one.rename_columns(["image", "other"]), folder / "b.parquet")
-    with pytest.raises(DataError, match="not the same columns"):
+    with pytest.raises(DataError, match="do not have the same columns"):
         open_images(folder)
 
 

@@ -53,7 +53,7 @@ def test_a_group_is_shown_once_in_a_list():
     found = exemplars(codes, 0, count=4, group="thing")
     assert found.one.tolist() == [0, 2, 3, 4]  # items without a value are things of their own
     assert "at most one image for each thing" in found.chosen
-    with pytest.raises(UsageError, match=r"^group 'kind': these codes have thing$"):
+    with pytest.raises(UsageError, match=r"^groups='kind': these codes have thing$"):
         exemplars(codes, 0, group="kind")
 
 
