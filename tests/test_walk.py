@@ -126,7 +126,7 @@ def test_exporting(clone, exported):
 def test_analyzing(clone, walk, exported):
     out, _ = shell(clone, walk["analyze"])
     assert "Bit balance" in out
-    assert "bits of information" in out
+    assert "the 10 bits with the most information about the class" in out
 
 
 def test_searching(clone, walk, exported):

@@ -550,7 +550,11 @@ def test_calls_of_the_command_that_fail(files, capsys):
         (1, [x, "--out", out, "--bits", "4", "--labels", str(files / "short.npy")], "one label for each of 600 rows"),
         (2, [x, "--out", out, "--bits", "4", "--labels", "none.npy"], "none.npy: no such file"),
         (2, [x, "--out", out, "--save-coder", "c.pt"], "saved under a name ending in .npz"),
-        (2, [x, "--out", out, "--coder", "c.npz", "--bits", "4"], "--coder says it all, found --bits too"),
+        (
+            2,
+            [x, "--out", out, "--coder", "c.npz", "--bits", "4"],
+            "--coder names a coder that is fitted already, found --bits too",
+        ),
         (1, [x, "--out", out, "--coder", str(files / "bad.npz")], "not a whole file of a codelab binariser"),
     ]:
         assert main(["binarize", *call]) == code, call

@@ -484,8 +484,11 @@ class TestCommand:
         empty.mkdir()
         codes.write_bytes(b"")
         for arguments, message in (
-            ([empty], f"{empty}: no metrics.jsonl and no .parquet in it, expected a run of codelab train, or codes"),
-            ([healthy, empty, "--out", tmp_path / "r.html"], f"{empty}: no metrics.jsonl"),
+            (
+                [empty],
+                f"{empty}: a folder without codes.parquet or other .parquet files, expected codes or a run folder",
+            ),
+            ([healthy, empty, "--out", tmp_path / "r.html"], f"{empty}: a folder without codes.parquet"),
             ([healthy, codes, "--out", tmp_path / "r.html"], f"report: {codes} is no run folder; expected one set of"),
             ([codes, codes, "--out", tmp_path / "r.html"], f"report: {codes} is no run folder; expected one set of"),
             ([healthy, "--split", "test"], f"report: --split and --by go with codes, found the run folder {healthy}"),

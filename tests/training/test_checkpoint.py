@@ -188,7 +188,7 @@ class TestNotFinite:
         spoil(monkeypatch, 5, 6, 7)
         config = dataclasses.replace(TINY, log_every=1, reset_every=0, run=str(tmp_path / "run"))
         with pytest.raises(
-            DataError, match=r"not finite in 3 steps in a row from step 5, .* nonfinite\.json"
+            DataError, match=r"not finite in 3 steps in a row from step 5; .* nonfinite\.json"
         ) as error:
             fit(config, images=image_set(40), show=False)
         assert first_line(error.value) == str(error.value)
@@ -236,7 +236,7 @@ RUN = f"""
 import dataclasses, signal, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from codelab.command_line import run
+from codelab.core.command import run
 from tests.support.training_runs import TINY, image_set
 from training import fit
 config = dataclasses.replace(TINY, run=sys.argv[1])
