@@ -45,7 +45,10 @@ class Part(NamedTuple):
 
 
 class Owners(NamedTuple):
-    """An item is left out of the ranking of queries with the same owner; None instead where nothing is left out."""
+    """An item is left out of the ranking of queries with the same owner.
+
+    Both are empty where nothing is left out: None would be another type, for which every loop is compiled again.
+    """
 
     items: np.ndarray
     """int32 `[n]`."""
@@ -185,9 +188,7 @@ def distances(part, queries, out):
 
 @njit(nogil=True)
 def _left_out(owners, row, q):
-    if owners is None:  # known when the loop is compiled
-        return False
-    return owners.items[row] == owners.queries[q]
+    return len(owners.items) > 0 and owners.items[row] == owners.queries[q]
 
 
 def _for_each_near(take):
@@ -198,7 +199,7 @@ def _for_each_near(take):
         queries: uint64 `[Q, V]`, Q a multiple of 4, only the words and bits that count.
         limit: int64 `[Q]`, read again for each item, so `take` may lower it; 0 for a query that only fills a group of
             four.
-        owners: `Owners` or None.
+        owners: `Owners`.
         into: what `take` reads and writes.
     """
 
@@ -333,7 +334,7 @@ def histograms(part, queries, owners, labels, query_labels, counts):
     Args:
         part: the database.
         queries: uint64 `[Q, V]`, Q a multiple of 4, only the words and bits that count.
-        owners: `Owners` or None.
+        owners: `Owners`.
         labels, query_labels: int32 `[n]` and `[Q]`, different where there is none; or sets of labels, uint64 `[n, L]`
             and `[Q, L]`.
         counts: uint32 `[Q, 2 (top + 1), stride]`, stride = bits + 1; added to.
@@ -347,11 +348,11 @@ def histograms(part, queries, owners, labels, query_labels, counts):
         start, stop = t * TILE, min(part.n, t * TILE + TILE)
         for q in range(0, len(queries), 4):
             measure(tile, queries[q : q + 4], np.uint64(0), lanes)
-            if labels.ndim == 1:  # whether it is, and whether there are owners, is known when the loop is compiled
+            if labels.ndim == 1:  # known when the loop is compiled
                 _add_equal(labels[start:stop], query_labels[q : q + 4], stride, lanes)
             else:
                 _add_shared(labels[start:stop], query_labels[q : q + 4], top, stride, lanes)
-            if owners is not None:
+            if len(owners.items):
                 _add_equal(owners.items[start:stop], owners.queries[q : q + 4], (top + 1) * stride, lanes)
             h0, h1, h2, h3 = table[q], table[q + 1], table[q + 2], table[q + 3]
             for i in range(stop - start):

@@ -38,6 +38,8 @@ SMALL = 1 << 22
 LONG = 20_000_000_000
 """Pairs of query and item from which on there is a progress bar."""
 
+_NOBODY = np.zeros(0, np.int32)
+
 _LAID_OUT: WeakKeyDictionary[Codes, np.ndarray] = WeakKeyDictionary()
 
 
@@ -265,9 +267,9 @@ class Scan:
     def _part(self, task: _Task) -> loops.scan.Part:
         return loops.scan.Part(self.tiles, *task.span, self.n, self.words, self.mask, self.masked)
 
-    def _owners(self, task: _Task, query_owner: np.ndarray | None) -> loops.scan.Owners | None:
+    def _owners(self, task: _Task, query_owner: np.ndarray | None) -> loops.scan.Owners:
         if self.owner is None or query_owner is None:
-            return None
+            return loops.scan.Owners(_NOBODY, _NOBODY)
         return loops.scan.Owners(self.owner, _padded(query_owner[task.rows], len(task.queries)))
 
     def _added(self, work: Callable[[_Task], np.ndarray], packed: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
