@@ -68,7 +68,7 @@ class Section:
     Args:
         name: under which its result stands.
         words: what its figure is, in plain words.
-        measure: from what is given (`codelab.analysis.Given`), and an attribute where `per_attribute`, to the result;
+        measure: from what is given (`codelab.analysis.given.Given`), and an attribute where `per_attribute`, to the result;
             None where only a command measures it.
         needs: without these the section is skipped, with a line that says what is missing.
         per_attribute: measured for each attribute column, as `name:ATTRIBUTE`.

@@ -34,3 +34,13 @@ def first_line(error: BaseException) -> str:
         'no such column'
     """
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """The first names of a list, and how many more there are.
+
+    Example:
+        >>> few(["a", "b", "c", "d", "e"])
+        'a, b, c and 2 more'
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

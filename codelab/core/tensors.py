@@ -7,7 +7,7 @@ tensors are (an encoder, a checkpoint), and other entries belong to the caller.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from codelab.core.errors import DataError, UsageError, first_line
+from codelab.core.errors import DataError, UsageError, few, first_line
 from codelab.core.io import atomic_path
 
 FORMAT = 1
@@ -103,15 +103,10 @@ def load_state(module: nn.Module, tensors: Mapping[str, Tensor], path: str | Pat
             if name in tensors and tensors[name].shape != tensor.shape
         ],
     }
-    texts = [f"{kind} {_some(names)}" for kind, names in problems.items() if names]
+    texts = [f"{kind} {few(names)}" for kind, names in problems.items() if names]
     if texts:
         raise DataError(f"{path}: the tensors do not fit: {'; '.join(texts)}")
     for name in wanted:
         if not torch.isfinite(tensors[name]).all():
             raise DataError(f"{path}: tensor {name} has values that are not finite")
     module.load_state_dict(dict(tensors))
-
-
-def _some(names: Sequence[str], most: int = 3) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

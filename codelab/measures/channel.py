@@ -131,7 +131,7 @@ def channel(codes_a: Codes, codes_b: Codes, *, items: int = 4096, seed: int = 0)
 
     Returns:
         See `Channel`. The bound of the whole code is InfoNCE with a critic fitted on the other half of the images: the
-        sum over bits of log P(z2 | z1) / P(z2), times a temperature, for bits that depend count evidence twice.
+        sum over bits of log P(z2 | z1) / P(z2), times a temperature, because bits that depend count evidence twice.
 
     Raises:
         DataError: the views are not of the same images, or fewer than 8 images.

@@ -135,7 +135,7 @@ def chow_liu_tree(pairs: np.ndarray, n: int) -> np.ndarray:
 
     shared = pair_information(pairs, n)
     np.fill_diagonal(shared, 0.0)
-    tree = minimum_spanning_tree(2.0 - shared)  # all weights above 0, for 0 would mean no edge
+    tree = minimum_spanning_tree(2.0 - shared)  # all weights above 0: 0 would mean no edge
     parent = breadth_first_order(tree, 0, directed=False)[1]
     return np.where(parent < 0, -1, parent)
 

@@ -76,7 +76,7 @@ def degrees_of_freedom(codes: Codes | PairCounts) -> DegreesOfFreedom:
             f"degrees_of_freedom: every two of the {n} codes differ in the same number of bits, "
             "expected codes at more than one distance"
         )
-    # on a logarithmic scale, for the value is a ratio and above 0
+    # on a logarithmic scale, because the value is a ratio and above 0
     reach = float(np.exp(1.96 * _standard_error(forms, counts, mean, spread) / value)) if value > 0 else 1.0
     corrected, plugin = _participation(counts.pairs, n)
     return DegreesOfFreedom(

@@ -145,7 +145,7 @@ def joint_information(
 
 
 def _grow(packed: np.ndarray, bits: int, labels: np.ndarray, size: int) -> tuple[list[int], np.ndarray]:
-    """Greedy choice: at each step all bits are tried at once, for a bit splits each cell of the set so far in two."""
+    """Greedy choice: at each step all bits are tried at once; a bit splits each cell of the set so far in two."""
     n_classes = int(labels.max()) + 1
     class_n = np.bincount(labels, minlength=n_classes)
     cells = np.zeros(len(labels), dtype=np.int64)

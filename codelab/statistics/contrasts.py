@@ -47,7 +47,7 @@ class Contrasts:
         return np.maximum(number * (number - 1), 1)
 
     def shared(self) -> np.ndarray:
-        """Mean product of two classes' contrasts, `[B]`: unbiased, for their noise is independent."""
+        """Mean product of two classes' contrasts, `[B]`: unbiased, because their noise is independent."""
         together = self.delta.sum(axis=0, dtype=np.float64)
         return ((together**2).sum(axis=1) - self.squares.sum(axis=0)) / self.pairs
 

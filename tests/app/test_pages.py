@@ -91,7 +91,7 @@ class TestOverview:
 
     def test_shows_figures_and_the_provenance(self, path, codes):
         app = opened(path)
-        assert {e.key for e in app.get("plotly_chart")} == {"bit_usage", "class_information", "pair_distances"}
+        assert {e.key for e in app.get("plotly_chart")} >= {"bit_usage", "class_information", "pair_distances"}
         assert "80 codes cannot fill the 256 cells" in said(app)  # in place of the fourth
         assert json.loads(app.json[0].value)["sha256"] == codes.sha256
 
@@ -254,7 +254,10 @@ class TestMeasuring:
         running = opened(path)  # a page can be named once the app has run: while there is no file yet
         shapes().save(path)
         assert "80 images" in said(turn_to(running, page))
-        assert sorted(asked) == sorted(needed)
+        assert len(asked) == len(set(asked))
+        assert set(needed) <= set(asked)
+        assert not set(asked) & {"factors", "code_length", "smaller_code"}  # slow, and on no page
+        assert asked or page == "retrieval"
 
 
 class TestRetrieval:

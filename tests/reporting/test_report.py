@@ -184,7 +184,7 @@ def test_no_figure_is_cut_to_its_own_number_of_digits_and_no_chance_is_zero(tmp_
     headings = [cell.inner_text() for cell in page.locator("details thead th").all()]
     assert headings[:4] == ["bit", "share of ones", "95 % low", "95 % high"]
     assert headings[6:10] == ["information (bits)", "plug-in (bits)", "q-value", "share of its entropy"]
-    assert headings[10:] == ["classes split"]
+    assert "classes split" in headings[10:]
     rows = [[cell.inner_text() for cell in row.locator("td").all()] for row in page.locator("details tbody tr").all()]
     assert {row[0]: row[6] for row in rows}["5"] == "0.190"
     assert {row[0]: row[8] for row in rows}["3"] == "< 0.001"

@@ -178,7 +178,7 @@ def test_votes_of_neighbours_are_their_mean_over_every_order_of_ties(sets, weigh
 
 
 def test_tied_neighbours_share_the_places():
-    """The answer of the mean vote; the mean answer over orders of ties is the precision of the first place."""
+    """Votes are averaged over orders of ties before the argmax, not after it."""
     database = Codes.from_bits([[0, 0]] * 3, [0, 0, 1])
     query = Codes.from_bits([[0, 0]], [0], classes=["0", "1"])
     result = knn_accuracy(query, database, k=1)

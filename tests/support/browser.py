@@ -25,7 +25,7 @@ ARGUMENTS = [
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser; where there is none the test fails, for what it checks was not checked."""
+    """A browser; where there is none the test fails: nothing was checked."""
     with sync_playwright() as playwright:
         own = playwright.chromium.executable_path
         path = next(filter(None, map(shutil.which, NAMES)), None) or (own if Path(own).is_file() else None)

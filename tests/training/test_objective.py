@@ -58,10 +58,10 @@ class TestBitBce:
 
     def test_a_view_is_never_judged_by_its_own_bits(self):
         student = logits(2, 4, 3).requires_grad_()
-        sent = logits(2, 4, 3, seed=1)
-        (gradient,) = torch.autograd.grad(bit_bce(student, sent), student)
-        sent[0] = -sent[0]  # only view 1 hears view 0
-        (changed,) = torch.autograd.grad(bit_bce(student, sent), student)
+        teacher_output = logits(2, 4, 3, seed=1)
+        (gradient,) = torch.autograd.grad(bit_bce(student, teacher_output), student)
+        teacher_output[0] = -teacher_output[0]  # only view 1 has view 0 as its target
+        (changed,) = torch.autograd.grad(bit_bce(student, teacher_output), student)
         assert torch.equal(gradient[0], changed[0])
         assert (gradient[1] != changed[1]).all()
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from codelab.core.codes import Codes
-from codelab.core.errors import DataError, UsageError
+from codelab.core.errors import DataError, UsageError, few
 from codelab.core.files import load
 from codelab.images.encoder import Encoder
 from codelab.images.export import encode_images, export
@@ -239,21 +239,17 @@ def _one_list(test: Codes, train: Codes, notes: list[str]) -> tuple[Codes, Codes
     known = np.isin(named, list(there))
     strange = sorted(set(named[~known].tolist()))
     if not known.any():
-        raise DataError(f"test: none of its classes ({_few(strange)}) is one of train's ({_few(sorted(there))})")
+        raise DataError(f"test: none of its classes ({few(strange)}) is one of train's ({few(sorted(there))})")
     if strange:
         notes.append(
             f"left out: {int((~known).sum()):,} of {len(known):,} test images, of {len(strange)} classes that train "
-            f"does not have ({_few(strange)})"
+            f"does not have ({few(strange)})"
         )
         test, named = test[np.flatnonzero(known)], named[known]
     if test.classes != train.classes:
         number = {name: c for c, name in enumerate(train.classes)}
         test = replace(test, labels=np.array([number[name] for name in named], np.int32), classes=train.classes)
     return test, train
-
-
-def _few(names: Sequence[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _encoded(
