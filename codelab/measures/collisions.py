@@ -53,7 +53,8 @@ def collisions(codes: Codes, *, radius: int | None = None, sample: int = 1000, s
         seed: of the sample.
 
     Returns:
-        Counts; see `Collisions`. For multi-label codes, items of one class are those with the same set of labels.
+        Counts; see `Collisions`. For multi-label codes, items of one class are those with the same set of labels, and an
+        item without any is unlabelled.
 
     Raises:
         UsageError: a radius or sample that cannot be.
@@ -75,11 +76,12 @@ def collisions(codes: Codes, *, radius: int | None = None, sample: int = 1000, s
     within = across = None
     if codes.labelled:
         if codes.multilabel:
-            labels, _ = distinct_codes(np.packbits(codes.labels, axis=1))
+            sets, _ = distinct_codes(np.packbits(codes.labels, axis=1))
+            labels = np.where(codes.labels.any(axis=1), sets, -1)
         else:
             labels = codes.labels
         kept = labels >= 0
-        joint = number[kept] * (labels.max() + 1) + labels[kept]
+        joint = number[kept] * (int(labels.max()) + 1) + labels[kept]
         within = _pairs(np.unique(joint, return_counts=True)[1])
         across = _pairs(np.bincount(number[kept])) - within
     p = column_counts(codes.packed, codes.bits) / n
