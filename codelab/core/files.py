@@ -139,7 +139,7 @@ def part_files(path: Path) -> list[Path]:
 
 
 def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
-    """The Parquet files of a path in the order of `part_files`, and their header: bits, classes, multilabel, provenance.
+    """The `part_files` of a path, opened, and their header: bits, classes, multilabel, provenance.
 
     Each file is checked: it is of this format, and its bits, classes and multilabel are those of the first.
 

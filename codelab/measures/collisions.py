@@ -53,8 +53,8 @@ def collisions(codes: Codes, *, radius: int | None = None, sample: int = 1000, s
         seed: of the sample.
 
     Returns:
-        Counts; see `Collisions`. For multi-label codes, items of one class are those with the same set of labels, and an
-        item without any is unlabelled.
+        Counts; see `Collisions`. For multi-label codes, items of one class are those with the same set of labels; an item
+        without any is unlabelled.
 
     Raises:
         UsageError: a radius or sample that cannot be.
