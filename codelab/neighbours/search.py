@@ -286,6 +286,8 @@ def bit_mask(mask: np.ndarray | Sequence[int] | None, bits: int) -> np.ndarray:
 
 def _queries(codes: Codes, queries: Any, asymmetric: bool) -> tuple[np.ndarray, np.ndarray | None]:
     bits = codes.bits
+    if isinstance(queries, str):
+        check_codes("queries", queries)
     if isinstance(queries, Codes):
         if queries.bits != bits:
             raise DataError(f"queries: found codes of {queries.bits} bits, the database has {bits}")

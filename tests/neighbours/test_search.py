@@ -375,7 +375,7 @@ def test_numbers_0_and_1_are_bits_unless_they_are_as_many_as_the_bits():
             search(codes, codes, k=1, mask=mask)
     assert search(codes, codes, k=1, mask=np.array([False, True])).bits == 1
     assert search(noisy_codes(5, 16, 2), noisy_codes(5, 16, 2), k=1, mask=[0, 1]).bits == 2
-    with pytest.raises(UsageError, match=r"codes: expected Codes, found 'codes.parquet' \(codelab.load reads a file"):
+    with pytest.raises(UsageError, match=r"codes: expected Codes, found a path; load the file first: codelab"):
         search("codes.parquet", codes)
 
 
