@@ -139,5 +139,7 @@ def as_table(items: Any) -> pa.Table | None:
     if items is None or isinstance(items, pa.Table):
         return items
     if isinstance(items, Mapping):
-        return pa.table(dict(items)) if items else None
-    return pa.Table.from_pandas(items, preserve_index=False)
+        # copies, as Arrow shares the memory of NumPy arrays
+        own = {name: column.copy() if isinstance(column, np.ndarray) else column for name, column in items.items()}
+        return pa.table(own) if own else None
+    return pa.Table.from_pandas(items.copy(), preserve_index=False)

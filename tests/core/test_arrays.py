@@ -1,8 +1,10 @@
 """Codes hold arrays nobody else can write to, and copy only what they must."""
 
 import io
+from functools import partial
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -83,6 +85,15 @@ def test_read_only_memory_is_not_copied(tmp_path):
     for array in (opened, lent, np.frombuffer(io.BytesIO(b"abcd").getbuffer(), np.uint8)):
         assert not np.shares_memory(owned(array), array)
     assert np.load(tmp_path / "x.npy").all()
+
+
+@pytest.mark.parametrize("kind", [dict, partial(pd.DataFrame, copy=False)])
+def test_item_columns_are_owned_too(kind):
+    sizes = np.arange(12.0)
+    items = kind({"size": sizes})
+    codes = Codes.from_bits(BITS, items=items)
+    sizes[:] = 0
+    assert codes.items["size"].to_pylist() == list(range(12))
 
 
 def test_codes_are_an_array_of_their_bits():
