@@ -15,6 +15,7 @@ from codelab.analysis.given import NEEDS, Given, of_parts
 from codelab.analysis.section import Section
 from codelab.analysis.sections import SECTIONS
 from codelab.core.attributes import attribute_names
+from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError, UsageError
 from codelab.core.result import Result, Skipped, html_table
@@ -104,6 +105,7 @@ def analyze(
         >>> list(analyze(Codes.from_bits([[1, 0], [0, 1]]), sections=["collisions", "bit_usage"]))
         ['bit_usage', 'collisions']
     """
+    check_codes("codes", codes)
     features = view.features if features is None and view is not None else features
     given = Given.of(codes, view=view, features=features, permutations=permutations, seed=seed)
     return Analysis({name: measured(section, given, *about) for name, section, about in _plan(codes, sections)})
@@ -168,6 +170,8 @@ def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int 
         >>> in_parts["degrees_of_freedom"].value == analyze(codes)["degrees_of_freedom"].value
         True
     """
+    if isinstance(parts, str):  # which would be read letter by letter
+        check_codes("parts", parts)
     given, source = of_parts(parts, permutations=permutations, seed=seed)
     found = {section.name: measured(section, given) for section in SECTIONS if section.streams}
     # the source of a result does not depend on where the file was cut, nor do its numbers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from codelab.core.arrays import as_array
 from codelab.core.errors import DataError
 
 ROWS = 1 << 16
@@ -11,33 +12,40 @@ ROWS = 1 << 16
 
 
 def pack_bits(bits: np.ndarray) -> np.ndarray:
-    """Pack 0/1 values into bytes, bit 0 as the most significant bit of byte 0.
+    """Pack 0/1 or -1/+1 values into bytes, bit 0 as the most significant bit of byte 0.
 
     Args:
-        bits: `[N, B]`, bool or numbers that are all 0 or 1.
+        bits: `[N, B]`, bool, or numbers that are all 0 or 1, or all -1 or +1.
 
     Returns:
         uint8 `[N, ceil(B/8)]`, pad bits zero: the layout of `numpy.packbits`, Milvus and PostgreSQL `bit`.
 
     Raises:
-        DataError: a value is neither 0 nor 1, or the array has not two dimensions or no bit.
+        DataError: a value is none of these, or the array has not two dimensions or no bit.
 
     Example:
         >>> pack_bits(np.array([[1, 0, 1], [0, 0, 1]])).tolist()
         [[160], [32]]
     """
-    bits = np.asarray(bits)
+    bits = as_array("bits", bits)
     if bits.ndim != 2 or bits.shape[1] == 0:
         raise DataError(f"bits: expected an array [N, B] with B >= 1, found shape {list(bits.shape)}")
     if bits.dtype != bool:
         if bits.dtype.kind not in "iuf":
             raise DataError(f"bits: expected numbers or bool, found dtype {bits.dtype}")
-        wrong = (bits != 0) & (bits != 1)
+        low = -1 if (bits == -1).any() else 0
+        wrong = (bits != low) & (bits != 1)
         if wrong.any():
             row, bit = np.argwhere(wrong)[0]
-            raise DataError(f"bits: row {row}, bit {bit} is {bits[row, bit]}, expected 0 or 1")
-        bits = bits.astype(bool)
+            raise DataError(f"bits: row {row}, bit {bit} is {bits[row, bit]}, expected {_expected(bits)}")
+        bits = bits > 0
     return np.packbits(bits, axis=1)
+
+
+def _expected(bits: np.ndarray) -> str:
+    if not (bits == -1).any():
+        return "0 or 1"
+    return "0 and 1, or -1 and +1, not both" if (bits == 0).any() else "-1 or +1, as elsewhere"
 
 
 def unpack_bits(packed: np.ndarray, bits: int) -> np.ndarray:

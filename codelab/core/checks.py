@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -38,13 +39,11 @@ def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def check_codes(name: str, value: Any) -> None:
-    """Refuse what is not Codes: a path, an array."""
-
+    """Refuse what is not Codes, a path with the call that loads it."""
+    if isinstance(value, str | PurePath):
+        raise UsageError(f"{name}: expected Codes, found a path; load the file first: codelab.load({str(value)!r})")
     if not isinstance(value, Codes):
-        found = repr(value) if isinstance(value, str) else type(value).__name__
-        raise UsageError(
-            f"{name}: expected Codes, found {found} (codelab.load reads a file, Codes.from_bits an array)"
-        )
+        raise UsageError(f"{name}: expected Codes, found {type(value).__name__} (Codes.from_bits takes an array)")
 
 
 def check_seed(seed: int) -> None:

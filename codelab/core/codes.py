@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -17,9 +18,18 @@ import pyarrow.compute as pc
 from bitarray import bitarray
 
 from codelab import __version__
+from codelab.core.arrays import as_array, owned, read_only
 from codelab.core.bits import bit_columns, check_packed, pack_bits, select_bits, unpack_bits
 from codelab.core.errors import DataError, UsageError
-from codelab.core.fields import as_table, check_finite, check_items, check_labels, check_reals, number_names
+from codelab.core.fields import (
+    as_table,
+    check_finite,
+    check_items,
+    check_labels,
+    check_reals,
+    label_numbers,
+    number_names,
+)
 from codelab.core.queries import evaluate
 
 __all__ = ["FORMAT", "RESERVED", "Codes", "ContentHash", "pack_bits", "unpack_bits"]
@@ -45,6 +55,9 @@ class Codes:
         features: optional float32 `[N, d]`.
         meta: provenance: format version, creation time, encoder, transform, data set, package version.
 
+    Its arrays are read-only: what is given is copied, where the caller could still write to it.
+    `np.asarray(codes)` are the bits: uint8 `[N, B]`.
+
     Raises:
         DataError: shapes that do not fit each other, pad bits set, labels out of range, NaN or infinite values.
 
@@ -66,8 +79,7 @@ class Codes:
     meta: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        packed = np.ascontiguousarray(self.packed).view()
-        packed.flags.writeable = False  # the hash and the tiles of codes are computed once
+        packed = owned(as_array("codes", self.packed))  # the hash and the tiles of codes are computed once
         check_packed(packed, self.bits)
         n = len(packed)
         labels, classes = check_labels(self.labels, self.classes, n)
@@ -95,15 +107,18 @@ class Codes:
         features: np.ndarray | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> Codes:
-        """Codes from unpacked 0/1 values `[N, B]`; labels may be class numbers, names, or bool `[N, C]`.
+        """Codes from unpacked 0/1 or -1/+1 values `[N, B]`; labels may be class numbers, names, or bool `[N, C]`.
 
-        `items` may be a pyarrow Table, a pandas DataFrame or a mapping of columns.
+        `items` may be a pyarrow Table, a pandas DataFrame or a mapping of columns. Among labels that are whole
+        numbers, -1, None and NaN are no label.
 
         Raises:
-            DataError: a value is not 0 or 1, or anything `Codes` itself refuses.
+            DataError: a value is neither, or anything `Codes` itself refuses.
         """
-        bits = np.asarray(bits)
-        return cls.from_packed(pack_bits(bits), bits.shape[1], labels, classes, items, logits, features, meta)
+        bits = as_array("bits", bits)
+        return cls.from_packed(
+            read_only(pack_bits(bits)), bits.shape[1], labels, classes, items, logits, features, meta
+        )
 
     @classmethod
     def from_packed(
@@ -118,10 +133,7 @@ class Codes:
         meta: Mapping[str, Any] | None = None,
     ) -> Codes:
         """As `from_bits`, from packed bytes: uint8 `[N, ceil(bits/8)]`."""
-        names = tuple(classes or ())
-        numbers = None if labels is None else np.asarray(labels)
-        if numbers is not None and numbers.dtype.kind in "UO":
-            numbers, names = number_names(numbers, names)
+        numbers, names = label_numbers(labels, () if classes is None else classes)
         return cls(
             packed,
             bits,
@@ -140,7 +152,7 @@ class Codes:
         Raises:
             DataError: a logit is NaN or infinite.
         """
-        logits = np.asarray(logits)
+        logits = as_array("logits", logits)
         if logits.ndim != 2:
             raise DataError(f"logits: expected an array [N, B], found shape {list(logits.shape)}")
         check_finite("logits", logits)
@@ -166,7 +178,9 @@ class Codes:
                     raise DataError(f"concat: part {number} and part 0 do not both have {name}")
 
         def stack(name: str) -> Any:
-            return None if getattr(first, name) is None else np.concatenate([getattr(p, name) for p in parts])
+            if getattr(first, name) is None:
+                return None
+            return read_only(np.concatenate([getattr(p, name) for p in parts]))
 
         return replace(
             first,
@@ -233,7 +247,7 @@ class Codes:
     @cached_property
     def columns(self) -> np.ndarray:
         """The codes transposed: uint8 `[B, ceil(N/8)]`, one packed row a bit, pad bits zero."""
-        return bit_columns(self.packed, self.bits)
+        return read_only(bit_columns(self.packed, self.bits))
 
     # -- bits, one code, one column, queries --------------------------------------------------------------------------
 
@@ -241,8 +255,15 @@ class Codes:
         """All bits unpacked: bool `[N, B]`."""
         return unpack_bits(self.packed, self.bits)
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The bits as uint8 `[N, B]`: what `np.asarray(codes)` gives."""
+        if copy is False:
+            raise ValueError("np.asarray(codes, copy=False): the bits are unpacked, which makes a new array")
+        return self.to_bits().view(np.uint8).astype(dtype or np.uint8, copy=False)
+
     def code(self, row: int) -> bitarray:
         """The code of one item, as a bitarray of B bits."""
+        row = _whole("code", row)
         if not -len(self) <= row < len(self):
             raise UsageError(f"code {row}: there are {len(self)} codes, 0 to {len(self) - 1}")
         return bitarray(buffer=self.packed[row])[: self.bits]
@@ -285,11 +306,11 @@ class Codes:
         index = np.atleast_1d(index)
         return replace(
             self,
-            packed=self.packed[index],
-            labels=self.labels[index],
+            packed=read_only(self.packed[index]),
+            labels=read_only(self.labels[index]),
             items=self.items.take(pa.array(index)),
-            logits=None if self.logits is None else self.logits[index],
-            features=None if self.features is None else self.features[index],
+            logits=None if self.logits is None else read_only(self.logits[index]),
+            features=None if self.features is None else read_only(self.features[index]),
         )
 
     def select_bits(self, bits: Sequence[int] | np.ndarray) -> Codes:
@@ -303,8 +324,8 @@ class Codes:
             raise UsageError("select_bits: name at least one bit")
         for bit in chosen:
             self._check_bit(bit)
-        packed = select_bits(self.packed, self.bits, chosen)
-        logits = None if self.logits is None else self.logits[:, chosen]
+        packed = read_only(select_bits(self.packed, self.bits, chosen))
+        logits = None if self.logits is None else read_only(self.logits[:, chosen])
         return replace(
             self, packed=packed, bits=len(chosen), logits=logits, meta={**self.meta, "selected_bits": chosen}
         )
@@ -331,7 +352,7 @@ class Codes:
         return replace(self, labels=labels, classes=names)
 
     def _check_bit(self, bit: int) -> None:
-        if not 0 <= bit < self.bits:
+        if not 0 <= _whole("bit", bit) < self.bits:
             raise UsageError(f"bit {bit}: this code has bits 0 to {self.bits - 1}")
 
 
@@ -360,6 +381,13 @@ class ContentHash:
     def hexdigest(self) -> str:
         parts = {"packed": self._packed.hexdigest(), "labels": self._labels.hexdigest()}
         return hashlib.sha256(json.dumps(self._head | parts, sort_keys=True).encode()).hexdigest()
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name} {value!r}: expected a whole number") from None
 
 
 def _set(codes: Codes, **values: Any) -> None:

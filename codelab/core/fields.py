@@ -9,7 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from codelab.core.arrays import as_array, owned, read_only
 from codelab.core.errors import DataError
+
+MOST_CLASSES = 100_000
+"""Class numbers without names stay below this, or below the number of codes where that is larger."""
 
 
 def check_labels(labels: np.ndarray | None, classes: Sequence[str], n: int) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -18,23 +22,52 @@ def check_labels(labels: np.ndarray | None, classes: Sequence[str], n: int) -> t
     if len(set(names)) < len(names):
         raise DataError(f"classes: {next(c for c in names if names.count(c) > 1)!r} is there twice")
     if labels is None:
-        return np.full(n, -1, dtype=np.int32), names
-    labels = np.asarray(labels)
+        return owned(np.full(n, -1, dtype=np.int32)), names
+    labels = as_array("labels", labels)
+    if labels.ndim == 0:
+        raise DataError(f"labels: expected one for each of {n} codes, found the single value {labels[()]!r}")
     if len(labels) != n:
         raise DataError(f"labels: found {len(labels)}, expected one for each of {n} codes")
     if labels.ndim == 2 and labels.dtype == bool:
         if names and len(names) != labels.shape[1]:
             raise DataError(f"labels: found {labels.shape[1]} columns for {len(names)} classes")
-        return np.ascontiguousarray(labels), names or tuple(str(c) for c in range(labels.shape[1]))
+        return owned(labels), names or tuple(str(c) for c in range(labels.shape[1]))
     if labels.ndim != 1 or (labels.dtype.kind not in "iu" and labels.size):
         raise DataError(f"labels: expected integers [N] or bool [N, C], found {labels.dtype} {list(labels.shape)}")
     top = int(labels.max()) if labels.size else -1
     if not names:
+        if top >= max(n, MOST_CLASSES):
+            raise DataError(
+                f"labels: row {int(np.argmax(labels))} is {top}, too large for a class number of {n} codes without "
+                "names: give classes=, or the labels as text"
+            )
         names = tuple(str(c) for c in range(top + 1))
     if labels.size and (int(labels.min()) < -1 or top >= len(names)):
         row = int(np.argmax((labels < -1) | (labels >= len(names))))
         raise DataError(f"labels: row {row} is {labels[row]}, expected -1 (none) to {len(names) - 1}")
-    return np.ascontiguousarray(labels, dtype=np.int32), names
+    return owned(labels, np.int32), names
+
+
+def label_numbers(labels: Any, classes: Sequence[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Labels as a caller gives them, with names turned into numbers, and the classes.
+
+    Whole numbers stay class numbers where some are missing (None, NaN); a missing one is -1, no label.
+
+    Example:
+        >>> label_numbers([-1, None, 1], ())[0].tolist(), label_numbers(["b", None], ())[0].tolist()
+        ([-1, -1, 1], [0, -1])
+    """
+    names = tuple(classes)
+    if labels is None:
+        return None, names
+    values = as_array("labels", labels)
+    if values.dtype.kind not in "UO" or values.ndim != 1:
+        return values, names
+    listed = values.tolist()
+    known = [value for value in listed if not _missing(value)]
+    if known and all(isinstance(value, int | np.integer) and not isinstance(value, bool) for value in known):
+        return np.array([-1 if _missing(value) else value for value in listed]), names
+    return number_names(values, names)
 
 
 def check_items(items: pa.Table | None, n: int) -> pa.Table:
@@ -59,25 +92,35 @@ def check_items(items: pa.Table | None, n: int) -> pa.Table:
 
 def check_reals(name: str, values: np.ndarray, n: int, dtype: type) -> np.ndarray:
     """Logits or features as finite `dtype` `[N, d]`."""
-    values = np.asarray(values)
+    values = as_array(name, values)
     if values.ndim != 2 or len(values) != n or values.dtype.kind not in "fiu":
         raise DataError(f"{name}: expected numbers [{n}, d], found {values.dtype} {list(values.shape)}")
     check_finite(name, values)
+    if values.dtype == dtype:
+        return owned(values)
     if dtype == np.float16:
-        values = np.clip(values, -65504, 65504)  # the range of float16: a large logit must not turn infinite
-    return np.ascontiguousarray(values, dtype=dtype)
+        out = np.clip(values, -65504, 65504).astype(dtype)  # the range of float16: a large logit is not infinite
+        lost = (out == 0) & (values != 0)  # nor a small one 0: its sign is its bit
+        out[lost] = np.copysign(np.finfo(dtype).smallest_subnormal, values[lost])
+        return owned(read_only(out))
+    with np.errstate(over="ignore"):  # becomes infinite, and is reported as what it was
+        out = values.astype(dtype)
+    check_finite(name, out, values)
+    return owned(read_only(out))
 
 
-def check_finite(name: str, values: np.ndarray) -> None:
-    """Refuse an array `[N, d]` with a value that is NaN or infinite."""
+def check_finite(name: str, values: np.ndarray, given: np.ndarray | None = None) -> None:
+    """Refuse an array `[N, d]` with a value that is NaN or infinite; `given` is what it was converted from."""
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
-        raise DataError(f"{name}: row {row}, column {column} is {values[row, column]}, expected a finite number")
+        found = (values if given is None else given)[row, column]
+        of = "" if given is None else f" in the range of {values.dtype}"
+        raise DataError(f"{name}: row {row}, column {column} is {found}, expected a finite number{of}")
 
 
 def number_names(values: np.ndarray, classes: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     """Class names as int32 class numbers, and the classes (default: all names, sorted); empty, None or NaN is -1."""
-    texts = ["" if v is None or v != v else str(v) for v in values.tolist()]
+    texts = ["" if _missing(v) else str(v) for v in values.tolist()]
     names = tuple(classes) or tuple(sorted(set(texts) - {""}))
     number = {name: i for i, name in enumerate(names)} | {"": -1}
     for row, text in enumerate(texts):
@@ -86,10 +129,17 @@ def number_names(values: np.ndarray, classes: Sequence[str]) -> tuple[np.ndarray
     return np.array([number[text] for text in texts], dtype=np.int32), names
 
 
+def _missing(value: Any) -> bool:
+    """Whether a label is None, NaN or pandas' NA, which cannot be compared."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+
+
 def as_table(items: Any) -> pa.Table | None:
     """Items given as a pyarrow Table, a mapping of columns or a pandas DataFrame, as a Table."""
     if items is None or isinstance(items, pa.Table):
         return items
     if isinstance(items, Mapping):
-        return pa.table(dict(items))
-    return pa.Table.from_pandas(items, preserve_index=False)
+        # copies, as Arrow shares the memory of NumPy arrays
+        own = {name: column.copy() if isinstance(column, np.ndarray) else column for name, column in items.items()}
+        return pa.table(own) if own else None
+    return pa.Table.from_pandas(items.copy(), preserve_index=False)

@@ -7,6 +7,9 @@ Columns: `code` fixed-size binary; `label` int32 (-1 = none) or `labels` lists o
 from __future__ import annotations
 
 import json
+import math
+import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from codelab.core.arrays import read_only
 from codelab.core.codes import FORMAT, Codes
 from codelab.core.errors import DataError, UsageError, first_line
 from codelab.core.io import atomic_path
@@ -26,6 +30,7 @@ COLUMNS = ("code", "label", "labels", "logits", "features")
 ROW_GROUP = 1 << 16
 WRITE: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 """Page checksums: damaged bytes give an error, never other codes."""
+HOLDS = "codes, packed or bits, and labels (or label), classes, ids, logits, features"
 READ_ERRORS = (pa.ArrowException, OSError, ValueError)  # ValueError: names that are not UTF-8
 PART_KEYS = ("part_key", "bad")
 """Provenance of one part of an export, which the merged file does not keep."""
@@ -35,7 +40,8 @@ def load(path: str | Path, *, bits: int | None = None) -> Codes:
     """Codes from a codelab Parquet file, a folder of them, a run folder, or a NumPy file.
 
     A `.npy` array, or the entry `codes`, `packed` or `bits` of an `.npz`, may hold 0/1 or -1/+1 values `[N, B]`, or
-    packed bytes (uint8 with values above 1). An `.npz` may also hold `labels`, `classes`, `ids`, `logits`, `features`.
+    packed bytes (uint8 with values above 1). An `.npz` may also hold `labels` (or `label`), `classes`, `ids`,
+    `logits`, `features`; a warning names other entries.
 
     Args:
         path: a `.parquet`, `.npy` or `.npz` file, a folder of parts, or a run folder (its `codes.parquet`).
@@ -116,8 +122,24 @@ def merge(parts: Sequence[Path], path: Path, meta: dict[str, Any]) -> None:
             writer.write_table(pa.concat_tables(waiting))
 
 
+def part_files(path: Path) -> list[Path]:
+    """The `.parquet` files of a folder in order of name, numbers by their size (part-2 before part-10); or the path.
+
+    Example:
+        >>> part_files(Path("codes.parquet"))[0].name
+        'codes.parquet'
+    """
+
+    def pieces(file: Path) -> tuple[list[tuple[float, str]], str]:
+        # a number is never compared with a text: each piece is (number, "") or (infinity, text)
+        found = re.findall(r"[0-9]+|[^0-9]+", file.stem)
+        return [(int(piece), "") if piece[0] in "0123456789" else (math.inf, piece) for piece in found], file.name
+
+    return sorted(path.glob("*.parquet"), key=pieces) if path.is_dir() else [path]
+
+
 def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
-    """The Parquet files of a path in order of name, and their header: bits, classes, multilabel, provenance.
+    """The `part_files` of a path, opened, and their header: bits, classes, multilabel, provenance.
 
     Each file is checked: it is of this format, and its bits, classes and multilabel are those of the first.
 
@@ -125,7 +147,7 @@ def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
         UsageError, DataError: as `load`.
     """
     path = codes_file(path)
-    names = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    names = part_files(path)
     parts: list[pq.ParquetFile] = []
     first: dict[str, Any] = {}
     for name in names:
@@ -227,7 +249,7 @@ def _bytes(column: pa.ChunkedArray, width: int) -> np.ndarray:
     for chunk in column.chunks:
         flat = np.frombuffer(chunk.buffers()[1], dtype=np.uint8)
         blocks.append(flat[chunk.offset * width : (chunk.offset + len(chunk)) * width].reshape(-1, width))
-    return np.concatenate(blocks) if blocks else np.empty((0, width), dtype=np.uint8)
+    return read_only(np.concatenate(blocks)) if blocks else np.empty((0, width), dtype=np.uint8)
 
 
 def _labels(table: pa.Table, classes: int, multilabel: bool) -> np.ndarray | None:
@@ -279,11 +301,17 @@ def _from_numpy(path: Path, bits: int | None) -> Codes:
     name = next((key for key in ("codes", "packed", "bits") if key in arrays), None)
     if name is None:
         raise DataError(f"{path}: expected an entry 'codes', 'packed' or 'bits'; found {', '.join(arrays) or 'none'}")
+    if "label" in arrays and "labels" in arrays:
+        raise DataError(f"{path}: found the entries 'label' and 'labels', expected one of them")
     known = {key: arrays[key] for key in ("labels", "logits", "features") if key in arrays}
+    if "label" in arrays:
+        known["labels"] = arrays["label"]
+    if unread := sorted(set(arrays) - {name, "label", "classes", "ids", *known}):
+        warnings.warn(f"{path}: not read: {', '.join(unread)}; an .npz holds {HOLDS}", UserWarning, stacklevel=3)
     if "classes" in arrays:
         known["classes"] = tuple(str(c) for c in np.atleast_1d(arrays["classes"]).tolist())
     if "ids" in arrays:
-        known["items"] = pa.table({"id": [str(i) for i in arrays["ids"].tolist()]})
+        known["items"] = pa.table({"id": [str(i) for i in np.atleast_1d(arrays["ids"]).tolist()]})
     meta = {"source": path.name}
     values = arrays[name]
 
@@ -292,9 +320,7 @@ def _from_numpy(path: Path, bits: int | None) -> Codes:
             raise DataError(f"{name}: expected an array [N, B] or [N, bytes], found shape {list(values.shape)}")
         if name == "packed" or (values.dtype == np.uint8 and values.size and values.max() > 1):
             return Codes.from_packed(values, 8 * values.shape[1] if bits is None else bits, meta=meta, **known)
-        if values.dtype.kind in "if" and values.size and np.isin(values, (-1, 1)).all():
-            return Codes.from_bits(values > 0, meta=meta, **known)
-        if values.dtype.kind == "f" and values.size and not np.isin(values, (0, 1)).all():
+        if values.dtype.kind == "f" and not np.isin(values, (-1, 0, 1)).all():
             raise DataError(f"{name}: real numbers, not codes; turn them into codes with Codes.from_logits")
         return Codes.from_bits(values, meta=meta, **known)
 

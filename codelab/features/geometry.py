@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
+from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
 from codelab.core.formats import number
@@ -88,6 +89,8 @@ def geometry(features: np.ndarray | Codes, *, device: str = "cpu") -> Geometry:
         if features.features is None:
             raise DataError("geometry: these codes have no features; export them with --features")
         features = features.features
+    if isinstance(features, str):
+        check_codes("features", features)
     if hasattr(features, "detach"):  # a torch tensor, wherever it lies and whatever its precision
         features = features.detach().float().cpu().numpy()
     features = np.asarray(features)

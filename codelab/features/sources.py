@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from codelab.core.arrays import as_array
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError, first_line
-from codelab.core.files import KEY
+from codelab.core.files import KEY, part_files
 
 STREAMED: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 20}
 """By default a whole row group is held in memory, and many writers make one row group of a million rows."""
@@ -104,7 +105,7 @@ def open_features(source: Any, *, column: str | None = None) -> Features:
         if source.features is None:
             raise DataError("features: these codes have none; export them with --features")
         source = source.features
-    array = np.asarray(source)
+    array = as_array("features", source)
     _check_array(array, "features")
 
     def read(rows: int) -> Iterator[np.ndarray]:
@@ -138,12 +139,12 @@ def feature_column(path: Path, schema: pa.Schema, column: str | None = None) -> 
 
 
 def parquet_files(path: Path) -> list[pq.ParquetFile]:
-    """The Parquet file at a path, or those of a folder in order of name.
+    """The Parquet file at a path, or those of a folder in the order of `part_files`.
 
     Raises:
         DataError: there is none, or one is not a whole Parquet file.
     """
-    names = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    names = part_files(path)
     if not names:
         raise DataError(f"{path}: a folder without .parquet files")
     files = []

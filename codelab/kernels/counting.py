@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from codelab.core.arrays import read_only
 from codelab.core.checks import check_whole
 from codelab.core.errors import DataError, UsageError
 from codelab.kernels import loops
@@ -70,6 +71,7 @@ def class_counts(
     if labels.size and int(labels.max()) >= n_classes:
         raise UsageError(f"class_counts: found label {int(labels.max())}, expected less than {n_classes}")
     labels = np.ascontiguousarray(labels if labels.dtype == np.int32 else np.maximum(labels, -1), dtype=np.int32)
+    labels = read_only(labels.view())  # one type, as those of codes are read-only: the loop is compiled once
     width = (bits + 63) // 64
 
     def count(part: slice) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special
 
 from codelab.core.attributes import CLASS
-from codelab.core.checks import check_seed
+from codelab.core.checks import check_codes, check_seed
 from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
 from codelab.core.formats import number
@@ -178,6 +178,7 @@ def attribute_reuse(
         >>> (attribute_reuse(codes, "sex").reuse > 0.5).tolist()
         [True, False]
     """
+    check_codes("codes", codes)
     if attribute == CLASS:
         raise UsageError("attribute 'class': expected an item column other than the class")
     alone, within = (

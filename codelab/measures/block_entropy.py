@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from codelab.core.checks import check_seed, need_items
+from codelab.core.checks import check_codes, check_seed, need_items
 from codelab.core.codes import Codes
 from codelab.core.drawing import BLUE, INK, ORANGE, PURPLE, blank, level_line
 from codelab.core.errors import DataError, UsageError
@@ -129,6 +129,8 @@ def block_entropy(
     if estimator not in ESTIMATORS:
         raise UsageError(f"estimator {estimator!r}: expected one of {', '.join(ESTIMATORS)}")
     check_seed(seed)
+    if isinstance(codes, str):
+        check_codes("codes", codes)
     if not isinstance(codes, Codes | CellCounts):
         raise UsageError(f"expected Codes or CellCounts, found {type(codes).__name__}")
     if isinstance(codes, CellCounts):

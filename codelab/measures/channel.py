@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from codelab.core.checks import check_seed, need_items
+from codelab.core.checks import check_codes, check_seed, need_items
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number, with_interval
@@ -147,6 +147,8 @@ def channel(codes_a: Codes, codes_b: Codes, *, items: int = 4096, seed: int = 0)
         >>> found.flip_rate.round(2).tolist(), found.information.round(1).tolist(), round(found.value, 1)
         ([0.0, 0.11], [1.0, 0.5], 1.5)
     """
+    check_codes("codes_a", codes_a)
+    check_codes("codes_b", codes_b)
     if items < 2:
         raise UsageError(f"items {items}: expected at least 2")
     check_seed(seed)
@@ -309,6 +311,11 @@ def view_channels(reference: Codes, views: Mapping[str, Codes]) -> ViewChannels:
         >>> view_channels(plain, {"same": plain}).flip_rate.tolist()
         [[0.0, 0.0, 0.0, 0.0]]
     """
+    check_codes("reference", reference)
+    if not isinstance(views, Mapping):
+        raise UsageError(f"views: expected a mapping of names to Codes, found {type(views).__name__}")
+    for name, view in views.items():
+        check_codes(f"views[{name!r}]", view)
     if not views:
         raise UsageError("view_channels: no view given")
     found = [_per_bit(ViewCounts.of(reference, view)) for view in views.values()]
@@ -331,6 +338,8 @@ def channel_of_views(views: list[Codes], *, items: int = 4096, seed: int = 0) ->
         UsageError: fewer than 2 views.
         DataError: as `channel`.
     """
+    for place, view in enumerate(views):
+        check_codes(f"views[{place}]", view)
     if len(views) < 2:
         raise UsageError(f"views: found {len(views)}, expected at least 2")
     whole = channel(views[0], views[1], items=items, seed=seed)

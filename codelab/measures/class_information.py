@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codelab.core.attributes import CLASS, labelling
-from codelab.core.checks import check_seed
+from codelab.core.checks import check_codes, check_seed
 from codelab.core.codes import Codes
 from codelab.core.drawing import BLUE, GREY, blank
 from codelab.core.errors import DataError, UsageError
@@ -174,6 +174,8 @@ def attribute_information(
         >>> attribute_information(codes, "sex", given="class").plugin.round(2).tolist()
         [1.0, 1.0]
     """
+    if not isinstance(codes, StrataCounts):
+        check_codes("codes", codes)
     _check_permutations(permutations, seed)
     of, held = attribute, given
     if isinstance(codes, Codes):

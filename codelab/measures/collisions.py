@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from codelab.core.checks import need_items
+from codelab.core.checks import check_codes, need_items
 from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
 from codelab.core.result import Result, Source
@@ -53,7 +53,8 @@ def collisions(codes: Codes, *, radius: int | None = None, sample: int = 1000, s
         seed: of the sample.
 
     Returns:
-        Counts; see `Collisions`. For multi-label codes, items of one class are those with the same set of labels.
+        Counts; see `Collisions`. For multi-label codes, items of one class are those with the same set of labels; an
+        item without any is unlabelled.
 
     Raises:
         UsageError: a radius or sample that cannot be.
@@ -65,6 +66,7 @@ def collisions(codes: Codes, *, radius: int | None = None, sample: int = 1000, s
         >>> found.distinct, found.pairs_within, found.pairs_across, found.near_duplicates
         (2, 1, 2, 0.75)
     """
+    check_codes("codes", codes)
     n = need_items("collisions", len(codes), least=2)
     radius = codes.bits // 50 if radius is None else radius
     if not 0 <= radius <= codes.bits:
@@ -75,11 +77,12 @@ def collisions(codes: Codes, *, radius: int | None = None, sample: int = 1000, s
     within = across = None
     if codes.labelled:
         if codes.multilabel:
-            labels, _ = distinct_codes(np.packbits(codes.labels, axis=1))
+            sets, _ = distinct_codes(np.packbits(codes.labels, axis=1))
+            labels = np.where(codes.labels.any(axis=1), sets, -1)
         else:
             labels = codes.labels
         kept = labels >= 0
-        joint = number[kept] * (labels.max() + 1) + labels[kept]
+        joint = number[kept] * (int(labels.max()) + 1) + labels[kept]
         within = _pairs(np.unique(joint, return_counts=True)[1])
         across = _pairs(np.bincount(number[kept])) - within
     p = column_counts(codes.packed, codes.bits) / n

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from codelab.core.checks import check_seed
+from codelab.core.checks import check_codes, check_seed
 from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number
@@ -121,6 +121,7 @@ def contrast_consistency(
         >>> found.consistency.round(1).tolist()[0], (found.q_value < 0.05).tolist()
         (1.0, [True, False])
     """
+    check_codes("codes", codes)
     if permutations < 1 or resamples < 1:
         raise UsageError(f"permutations {permutations}, resamples {resamples}: expected at least 1 of each")
     check_seed(seed)

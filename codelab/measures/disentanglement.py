@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special
 
 from codelab.core.attributes import CLASS, Labelling, attribute_names, labelling
-from codelab.core.checks import check_seed
+from codelab.core.checks import check_codes, check_seed
 from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError, UsageError
 from codelab.core.result import Result, Source
@@ -121,6 +121,7 @@ def factors(
         >>> found.to_frame().set_index(["measure", "factor"]).value["positional"].round(1).tolist()
         [1.0]
     """
+    check_codes("codes", codes)
     if permutations < 1:
         raise UsageError(f"permutations {permutations}: expected at least 1")
     check_seed(seed)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codelab.core.attributes import CLASS, labelling
-from codelab.core.checks import check_seed
+from codelab.core.checks import check_codes, check_seed
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number, p_phrase
@@ -95,6 +95,7 @@ def joint_information(
         >>> sorted(found.bits.tolist()), found.information.round(2).tolist()
         ([3, 4], [0.99, 1.99])
     """
+    check_codes("codes", codes)
     if not 1 <= size <= min(codes.bits, MOST):
         raise UsageError(f"size {size}: expected 1 to {min(codes.bits, MOST)} for codes of {codes.bits} bits")
     if permutations < 1:

@@ -273,7 +273,7 @@ def bit_mask(mask: np.ndarray | Sequence[int] | None, bits: int) -> np.ndarray:
         wrong = given[(given < 0) | (given >= bits)]
         if wrong.size:
             raise UsageError(f"mask: bit {wrong[0]}: this code has bits 0 to {bits - 1}")
-        if len(given) == bits > 2 and set(np.unique(given)) <= {0, 1}:
+        if len(given) == bits > 1 and set(np.unique(given)) <= {0, 1}:
             raise UsageError(
                 f"mask: found {bits} whole numbers 0 and 1, expected them as bool [{bits}], or bit numbers"
             )
@@ -286,6 +286,8 @@ def bit_mask(mask: np.ndarray | Sequence[int] | None, bits: int) -> np.ndarray:
 
 def _queries(codes: Codes, queries: Any, asymmetric: bool) -> tuple[np.ndarray, np.ndarray | None]:
     bits = codes.bits
+    if isinstance(queries, str):
+        check_codes("queries", queries)
     if isinstance(queries, Codes):
         if queries.bits != bits:
             raise DataError(f"queries: found codes of {queries.bits} bits, the database has {bits}")

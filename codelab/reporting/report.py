@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from codelab.analysis import analyze
 from codelab.analysis.sections import bit_table
 from codelab.core.attributes import same_thing
+from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.formats import ordinal, p_phrase
 from codelab.core.result import Result, Skipped, only, plain
@@ -86,6 +87,7 @@ def write_report(
         >>> "<h1>Eight coins</h1>" in path.read_text()
         True
     """
+    check_codes("codes", codes)
     path = check_page(path)
     sections = dict(analyze(codes) if results is None else results)
     if "pair_distances" not in sections:

@@ -37,7 +37,8 @@ def retrieval_map(
     Args:
         queries: labelled Codes; an item is relevant when it has the query's label, or shares one of its labels. A
             query without a label has no relevant item; an item without one is relevant to none.
-        database: labelled Codes; None: the queries, each left out of its own ranking.
+        database: labelled Codes; None, or the queries again: each query is left out of its own ranking (see
+            `exclude_self`).
         k: how many places count (mAP@k), at most N; None: all. Where fewer items are left after self and groups are
             left out, the places past the last item are empty.
         ties: `expected`; `optimistic` or `pessimistic` put the relevant items of a tie first or last. With
@@ -312,8 +313,8 @@ def knn_accuracy(
 
     Args:
         queries: Codes with one label an item; queries without a label are not counted.
-        database: Codes with one label an item; items without a label do not vote. None: the queries, each left out of
-            its own ranking.
+        database: Codes with one label an item; items without a label do not vote. None, or the queries again:
+            each query is left out of its own ranking.
         k: how many neighbours vote; all of them where fewer are left after self and groups are left out.
         weighted: a neighbour's vote weighs exp(cosine / temperature), as in DINO's k-NN; the cosine of two codes of B
             bits at distance d is 1 - 2 d / B.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class RankOptions(TypedDict, total=False):
     """The part of `Options` that defines the ranking: `exclude_self`, `groups`, `by`, `threads`."""
 
-    exclude_self: bool
+    exclude_self: bool | None
     groups: Groups | tuple[Groups, Groups]
     by: str
     threads: int | None
@@ -25,8 +25,9 @@ class Options(RankOptions, total=False):
     """Keyword arguments of every measure of retrieval; each has a default.
 
     Args:
-        exclude_self: leave row i out of query i's ranking where `database` is the queries again. Default: False. A
-            ranking without a `database` always leaves it out.
+        exclude_self: leave row i out of query i's ranking, as always without a `database`. Default: where the
+            `database` is the queries again (the same bits, labels and ids, by features the same features too). False:
+            such a `database` keeps it, and each query finds itself. The result's `left_out` says `self` where it is.
         groups: item column, or one value an item: the query's own group is left out of its ranking as well (near
             copies: skin tones of one emoji, frames of one video). A pair of arrays where the sets differ. Default:
             None.

@@ -282,7 +282,7 @@ def rank(
     queries: Codes,
     database: Codes | None = None,
     *,
-    exclude_self: bool = False,
+    exclude_self: bool | None = None,
     groups: Groups | tuple[Groups, Groups] = None,
     by: str = "codes",
     threads: int | None = None,
@@ -291,7 +291,7 @@ def rank(
 
     Args:
         queries: labelled Codes.
-        database: labelled Codes; None: the queries, each left out of its own ranking.
+        database: labelled Codes; None, or the queries again: each query is left out of its own ranking.
         exclude_self, groups, by, threads: see `codelab.retrieval.options.Options`. Empty values belong to no group.
 
     Raises:
@@ -303,14 +303,13 @@ def rank(
     base = queries if database is None else database
     check_codes("queries", queries)
     check_codes("database", base)
-    same = base is queries or (exclude_self and base.sha256 == queries.sha256)
-    if exclude_self and not same:
+    if exclude_self and not (base is queries or base.sha256 == queries.sha256):
         raise UsageError(
             f"exclude_self: expected the same codes twice, found {len(queries)} queries and another database "
             f"of {len(base)}"
         )
     _check_fit(queries, base, by)
-    itself = database is None or exclude_self
+    itself = database is None or (_same_set(queries, base, by) if exclude_self is None else exclude_self)
     query_owner, owner = _owners(queries, base, itself, groups)
     words = ["self"] if itself else []
     if groups is not None:
@@ -331,6 +330,15 @@ def average_precision_of(counts: np.ndarray, places: int, ties: str, normalise: 
     """Average precision from histograms int64 `[Q, 2, G]` of other and relevant items, which may be sums of parts."""
     how = tie_orders.TIES.index(ties), tie_orders.NORMALISE.index(normalise)
     return loops.ties.average_precision(counts.sum(axis=1), counts[:, 1].copy(), places, *how)
+
+
+def _same_set(queries: Codes, base: Codes, by: str) -> bool:
+    """Whether the database holds the very items of the queries, in their order."""
+    if base is queries or len(base) != len(queries):
+        return base is queries
+    if base.sha256 != queries.sha256 or not base.items["id"].equals(queries.items["id"]):
+        return False
+    return by == "codes" or np.array_equal(queries.features, base.features)  # type: ignore[arg-type]
 
 
 def _check_fit(queries: Codes, base: Codes, by: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from codelab.core.attributes import group_column
-from codelab.core.checks import check_choice, check_seed, check_whole
+from codelab.core.checks import check_choice, check_codes, check_seed, check_whole
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number, p_phrase
@@ -105,7 +105,7 @@ def bit_budget_curve(
     budgets: Sequence[int] | None = None,
     draws: int = 10,
     ties: str = "expected",
-    exclude_self: bool = False,
+    exclude_self: bool | None = None,
     groups: Groups | tuple[Groups, Groups] = None,
     average: str = "query",
     seed: int = 0,
@@ -247,6 +247,7 @@ def smaller_code(
         >>> found.bits.tolist(), bool(found.value > found.random.mean())
         ([5, 0], True)
     """
+    check_codes("codes", codes)
     if draws < 1 or queries < 1:
         raise UsageError(f"draws {draws}, queries {queries}: expected at least 1 of each")
     if not codes.labelled:

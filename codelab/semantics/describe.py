@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codelab.core.attributes import same_thing
+from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.drawing import INK, ONE, blank, template
 from codelab.core.errors import DataError, UsageError
@@ -159,6 +160,7 @@ def describe_bit(
         BitDescription: bit 0 is 1 in 0.500 (95 % 0.299 to 0.701) of the images; entropy 1.000 bit, active; \
 information 0.961 bit (q < 0.001); 1st of 2 by information about the class, N=20, B=2
     """
+    check_codes("codes", codes)
     if len(codes) == 0:
         raise DataError("describe_bit: there are no codes in this set")
     shown = exemplars(codes, bit, count=count, group=group or same_thing(codes), seed=seed)

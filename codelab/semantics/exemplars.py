@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codelab.core.attributes import group_column
+from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.drawing import INK, ONE, ZERO, blank
 from codelab.core.errors import DataError, UsageError
@@ -116,6 +117,7 @@ def exemplars(
         >>> found.one.tolist(), found.zero.tolist(), found.threshold.tolist()
         ([2, 1], [0, 3], [3, 1])
     """
+    check_codes("codes", codes)
     if count < 1:
         raise UsageError(f"count {count}: expected at least 1")
     values = np.frombuffer(codes.column(bit).unpack(), dtype=bool)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.drawing import GREY, GRID, INK, ONE, blank, plain_name
 from codelab.core.errors import DataError
@@ -110,6 +111,7 @@ def class_shares(codes: Codes, bit: int) -> ClassShares:
         >>> shares.classes, shares.share.round(2).tolist(), shares.overall
         (('cat', 'dog'), [0.67, 0.0], 0.5)
     """
+    check_codes("codes", codes)
     values = np.frombuffer(codes.column(bit).unpack(), dtype=bool)
     if not codes.labelled:
         raise DataError("class_shares: needs labels, and none of these codes has one")

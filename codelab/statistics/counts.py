@@ -14,11 +14,13 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import PurePath
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from codelab.core.attributes import Labelling
+from codelab.core.checks import check_codes
 from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError, UsageError
 from codelab.core.result import Source
@@ -281,6 +283,8 @@ def _multilabel_counts(packed: np.ndarray, bits: int, labels: np.ndarray) -> np.
 
 
 def _need_codes(codes: Any, counts: type) -> None:
+    if isinstance(codes, str | PurePath):
+        check_codes("codes", codes)
     if not isinstance(codes, Codes):
         raise UsageError(f"expected Codes or {counts.__name__}, found {type(codes).__name__}")
 

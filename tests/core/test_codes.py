@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 from bitarray import bitarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codelab import Codes, DataError, UsageError, pack_bits, unpack_bits
+from codelab import Codes, DataError, UsageError, load, pack_bits, unpack_bits
 from tests.support.bit_arrays import bit_arrays
 
 
@@ -50,6 +51,41 @@ def test_labels_by_name_number_and_many():
     assert many.multilabel
     assert many.labelled
     assert many.classes == ("0", "1")
+
+
+def test_whole_numbers_among_missing_labels_are_class_numbers():
+    for labels in ([-1, None, 1], [-1, float("nan"), 1], pd.array([None, None, 1], dtype="Int64")):
+        codes = Codes.from_bits(np.eye(3), labels=np.array(labels, dtype=object))
+        assert codes.labels.tolist() == [-1, -1, 1]
+        assert codes.classes == ("0", "1")
+    named = Codes.from_bits(np.eye(3), labels=[1, None, 0], classes=np.array(["a", "b"]))
+    assert named.labels.tolist() == [1, -1, 0]
+    assert named.classes == ("a", "b")
+
+
+def test_numbers_of_many_classes_need_no_names_below_a_bound():
+    assert len(Codes.from_bits(np.eye(2), labels=[0, 21_840]).classes) == 21_841
+    assert Codes.from_bits(np.eye(2), labels=["8589934592", "0"]).classes == ("0", "8589934592")
+
+
+def test_signs_are_bits():
+    bits = np.random.default_rng(2).random((5, 9)) > 0.5
+    for signs in (np.where(bits, 1, -1), np.where(bits, 1.0, -1.0), torch.tensor(np.where(bits, 1, -1))):
+        assert np.array_equal(Codes.from_bits(signs).to_bits(), bits)
+
+
+def test_no_columns_of_items_are_no_items():
+    assert Codes.from_bits(np.eye(2), items={}).items["id"].to_pylist() == ["0", "1"]
+
+
+def test_a_small_logit_keeps_its_sign_in_a_file(tmp_path):
+    codes = Codes.from_logits(np.array([[1e-12, -1e-12, 0.0, 3e-8, 1e9]]), features=np.array([[1e-50]]))
+    codes.save(tmp_path / "c.parquet")
+    read = load(tmp_path / "c.parquet")
+    assert read.code(0) == bitarray("10011")
+    assert (read.logits > 0).tolist() == [[True, False, False, True, True]]
+    assert (read.logits < 0).tolist() == [[False, True, False, False, False]]
+    assert Codes.from_logits(read.logits).sha256 == codes.sha256
 
 
 def test_items_from_pandas_and_label_by():
@@ -105,6 +141,24 @@ def test_the_hash_sees_every_part_that_matters():
     [
         (lambda: pack_bits(np.array([[0, 2]])), "row 0, bit 1 is 2"),
         (lambda: pack_bits(np.array([[0, np.nan]])), "row 0, bit 1 is nan"),
+        (lambda: pack_bits([[1, 0], [1, -1]]), "row 0, bit 1 is 0, expected 0 and 1, or -1 and [+]1, not both"),
+        (lambda: pack_bits([[1, -1], [1, 2]]), "row 1, bit 1 is 2, expected -1 or [+]1"),
+        (lambda: Codes.from_bits([[1, 0], [1]]), "bits: found list that is no array"),
+        (lambda: Codes.from_bits(torch.ones(2, 2, requires_grad=True)), "bits: found Tensor .*requires grad"),
+        (lambda: Codes.from_logits(torch.ones(2, 2, requires_grad=True)), "logits: found Tensor .*requires grad"),
+        (
+            lambda: Codes.from_bits(np.eye(2), features=torch.ones(2, 2, requires_grad=True)),
+            "features: found Tensor .*requires grad",
+        ),
+        (lambda: Codes.from_bits(np.eye(2), labels=3), "labels: expected one for each of 2 codes, found the single"),
+        (lambda: Codes.from_bits(np.eye(2), labels="cat"), "found the single value"),
+        (lambda: Codes.from_bits(np.eye(3), labels=[0, 1, 2**33]), "row 2 is 8589934592, too large .*classes="),
+        (lambda: Codes.from_bits(np.eye(3), labels=[0, None, 2**33]), "row 2 is 8589934592, too large .*classes="),
+        (lambda: Codes.from_bits(np.eye(2), labels=[[None, 1], [0, 1]]), "found object"),
+        (
+            lambda: Codes.from_bits(np.eye(2), features=[[1, 1], [-1e39, 1]]),
+            "features: row 1, column 0 is -1e[+]39, expected a finite number in the range of float32",
+        ),
         (lambda: pack_bits(np.zeros(3)), r"shape \[3\]"),
         (lambda: pack_bits(np.zeros((3, 0))), r"shape \[3, 0\]"),
         (lambda: pack_bits(np.array([["a"]])), "dtype <U1"),
@@ -132,7 +186,14 @@ def test_bad_input_is_one_exact_line(make, message):
 
 @pytest.mark.parametrize(
     "use",
-    [lambda c: c.code(3), lambda c: c.column(3), lambda c: c.select_bits([0, 3]), lambda c: c.select_bits([])],
+    [
+        lambda c: c.code("id"),
+        lambda c: c.column("0"),
+        lambda c: c.code(3),
+        lambda c: c.column(3),
+        lambda c: c.select_bits([0, 3]),
+        lambda c: c.select_bits([]),
+    ],
 )
 def test_what_is_not_there_is_named(use):
     with pytest.raises(UsageError):

@@ -263,6 +263,32 @@ def test_numpy_files(tmp_path, kind):
     assert codes.items["id"].to_pylist()[3] == "i3"
 
 
+def test_entries_of_an_npz_are_read_or_named(tmp_path):
+    path = tmp_path / "c.npz"
+    np.savez(path, bits=np.eye(3), label=[2, 0, 1])
+    assert codelab.load(path).labels.tolist() == [2, 0, 1]
+    np.savez(path, bits=np.eye(3), targets=[2, 0, 1], name=["a"])
+    with pytest.warns(UserWarning, match="not read: name, targets; an .npz holds codes") as found:
+        assert not codelab.load(path).labelled
+    assert len(found) == 1
+    assert "\n" not in str(found[0].message)
+    np.savez(path, bits=np.eye(3), label=[2, 0, 1], labels=[2, 0, 1])
+    with pytest.raises(DataError, match="'label' and 'labels', expected one"):
+        codelab.load(path)
+    np.savez(path, bits=np.array([[1, 0], [1, -1]]))
+    with pytest.raises(DataError, match="not both"):
+        codelab.load(path)
+
+
+def test_parts_are_in_the_order_of_their_numbers(tmp_path):
+    names = ["part-2", "part-10", "part-1", "a", "part-x", "1"]
+    for name in names:
+        Codes.from_bits(np.eye(1), items={"id": [name]}, features=np.ones((1, 2))).save(tmp_path / f"{name}.parquet")
+    ordered = ["1", "a", "part-1", "part-2", "part-10", "part-x"]
+    assert codelab.load(tmp_path).items["id"].to_pylist() == ordered
+    assert [part.items["id"][0].as_py() for part in iter_codes(tmp_path)] == ordered
+
+
 def test_packed_numpy_with_a_width_that_is_no_multiple_of_8(tmp_path):
     bits = np.random.default_rng(1).random((30, 21)) > 0.5
     np.save(tmp_path / "c.npy", np.packbits(bits, axis=1))

@@ -41,6 +41,51 @@ def test_a_wrong_call_is_one_line(call, message):
     assert str(found.value) == message
 
 
+PATH = "codes.parquet"
+NOT_LOADED = {
+    "bit_usage": lambda: codelab.bit_usage(PATH),
+    "bit_dependence": lambda: codelab.bit_dependence(PATH),
+    "bit_reuse": lambda: codelab.bit_reuse(PATH),
+    "attribute_reuse": lambda: codelab.attribute_reuse(PATH, "tone"),
+    "block_entropy": lambda: codelab.block_entropy(PATH),
+    "class_information": lambda: codelab.class_information(PATH),
+    "attribute_information": lambda: attribute_information(PATH, "tone"),
+    "class_log_odds": lambda: class_log_odds(PATH),
+    "code_length": lambda: codelab.code_length(PATH),
+    "total_correlation": lambda: codelab.total_correlation(PATH),
+    "collisions": lambda: codelab.collisions(PATH),
+    "degrees_of_freedom": lambda: codelab.degrees_of_freedom(PATH),
+    "pair_distances": lambda: codelab.pair_distances(PATH),
+    "joint_information": lambda: joint_information(PATH, 2),
+    "contrast_consistency": lambda: contrast_consistency(PATH, np.ones((200, 3))),
+    "factors": lambda: factors(PATH, ["class", "tone"]),
+    "channel": lambda: codelab.channel(PATH, CODES),
+    "channel, second": lambda: codelab.channel(CODES, PATH),
+    "view_channels": lambda: codelab.view_channels(PATH, {"blur": CODES}),
+    "view_channels, a view": lambda: codelab.view_channels(CODES, {"blur": PATH}),
+    "channel_of_views": lambda: codelab.channel_of_views([CODES, PATH]),
+    "geometry": lambda: codelab.geometry(PATH),
+    "search": lambda: codelab.search(PATH, CODES, k=1),
+    "search, queries": lambda: codelab.search(CODES, PATH, k=1),
+    "retrieval_map": lambda: codelab.retrieval_map(CODES, PATH),
+    "knn_accuracy": lambda: codelab.knn_accuracy(PATH),
+    "bit_budget_curve": lambda: codelab.bit_budget_curve(PATH),
+    "smaller_code": lambda: smaller_code(PATH, 2),
+    "describe_bit": lambda: codelab.describe_bit(PATH, 0),
+    "exemplars": lambda: codelab.exemplars(PATH, 0),
+    "class_shares": lambda: codelab.class_shares(PATH, 0),
+    "analyze": lambda: codelab.analyze(PATH),
+    "analyze_parts": lambda: codelab.analyze_parts(PATH),
+    "write_report": lambda: codelab.write_report(PATH, "report.html"),
+}
+
+
+@pytest.mark.parametrize("call", NOT_LOADED.values(), ids=NOT_LOADED)
+def test_a_path_instead_of_codes_is_one_line_that_says_how_to_load_it(call):
+    with pytest.raises(UsageError, match=r"expected Codes, found a path; load the file first: codelab.load\('codes"):
+        call()
+
+
 @pytest.mark.parametrize(
     "measure",
     [

@@ -368,11 +368,14 @@ def test_options_that_cannot_be(options, message):
         search(codes, codes[:2], **options)
 
 
-def test_bit_numbers_0_and_1_are_a_mask_of_two_bits():
+def test_numbers_0_and_1_are_bits_unless_they_are_as_many_as_the_bits():
     codes = Codes.from_bits([[1, 0], [0, 1]])
-    assert search(codes, codes, k=1, mask=[0, 1]).bits == 2
+    for mask in ([0, 1], [1, 0]):
+        with pytest.raises(UsageError, match=r"mask: found 2 whole numbers 0 and 1, expected them as bool \[2\]"):
+            search(codes, codes, k=1, mask=mask)
+    assert search(codes, codes, k=1, mask=np.array([False, True])).bits == 1
     assert search(noisy_codes(5, 16, 2), noisy_codes(5, 16, 2), k=1, mask=[0, 1]).bits == 2
-    with pytest.raises(UsageError, match=r"codes: expected Codes, found 'codes.parquet' \(codelab.load reads a file"):
+    with pytest.raises(UsageError, match=r"codes: expected Codes, found a path; load the file first: codelab"):
         search("codes.parquet", codes)
 
 

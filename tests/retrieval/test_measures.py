@@ -289,7 +289,7 @@ def test_expected_lies_in_the_middle_of_random_orders():
         ranked = np.take_along_axis(relevant, np.argsort(distances + noise, axis=1), 1)
         precision = np.cumsum(ranked, axis=1) / np.arange(1, 301)
         shuffled.append(np.mean((precision * ranked).sum(axis=1) / ranked.sum(axis=1)))
-    result = retrieval_map(codes, codes)  # the very same codes, given twice: nothing is left out
+    result = retrieval_map(codes, codes, exclude_self=False)
     assert abs(result.value - np.mean(shuffled)) < 4 * np.std(shuffled) / np.sqrt(len(shuffled))
 
 
@@ -322,12 +322,45 @@ def test_self_is_left_out_in_three_ways():
     assert np.array_equal(without.per_query, retrieval_map(codes, codes, exclude_self=True).per_query)
     copy = dataclasses.replace(codes, packed=codes.packed.copy())
     assert np.array_equal(without.per_query, retrieval_map(codes, copy, exclude_self=True).per_query)
-    assert retrieval_map(codes, codes).left_out == ""
+    assert np.array_equal(without.per_query, retrieval_map(codes, copy).per_query)
+    kept = retrieval_map(codes, codes, exclude_self=False)
+    assert kept.left_out == ""
+    assert kept.value > without.value
+    others = dataclasses.replace(codes, items=codes.items.set_column(0, "id", [[f"x{i}" for i in range(80)]]))
+    assert retrieval_map(codes, others).per_query == pytest.approx(kept.per_query)
     distances, same = hamming(codes.to_bits(), codes.to_bits()), relevance(codes, codes) > 0
     distances[np.diag_indices(80)] = AWAY
     first = [np.flatnonzero(row == row.min()) for row in distances]
     expected = [same[i, near].mean() for i, near in enumerate(first)]
     assert precision_at_k(codes, k=1).per_query == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        retrieval_map,
+        ndcg,
+        precision_recall_curve,
+        bit_budget_curve,
+        precision_within_radius,
+        lambda *sets, **options: knn_accuracy(*sets, k=1, **options),
+        lambda *sets, **options: precision_at_k(*sets, k=1, **options),
+        lambda *sets, **options: recall_at_k(*sets, k=1, **options),
+    ],
+)
+def test_the_queries_again_as_database_leave_self_out_in_every_measure(measure):
+    codes = noisy_codes(80, 8, 4)
+    alone, again = measure(codes), measure(codes, dataclasses.replace(codes, packed=codes.packed.copy()))
+    assert "left out: self" in str(again)
+    assert again.to_dict() == alone.to_dict()
+    assert "left out: self" not in str(measure(codes, codes, exclude_self=False))
+
+
+def test_the_queries_again_with_other_features_are_another_set():
+    codes = features_of(noisy_codes(40, 8, 4))
+    seen = features_of(codes, seed=1)
+    assert knn_accuracy(codes, codes, k=1, by="features").left_out == "self"
+    assert knn_accuracy(codes, seen, k=1, by="features").left_out == ""
 
 
 @pytest.mark.parametrize("by", ["codes", "features"])
@@ -543,13 +576,13 @@ def test_agreement_counts_the_pairs_that_are_ranked():
 
 def test_one_item_and_equal_codes():
     one = Codes.from_bits([[1, 0]], [0])
-    assert retrieval_map(one, one).value == 1
+    assert retrieval_map(one, one, exclude_self=False).value == 1
     with pytest.raises(DataError, match="none of the 1 queries has a relevant item in the database"):
         retrieval_map(one)
     equal = Codes.from_bits(np.zeros((50, 8)), np.arange(50) % 2)
-    expected = retrieval_map(equal, equal)
+    expected = retrieval_map(equal, equal, exclude_self=False)
     assert expected.value == pytest.approx(_all_tied(50, 25), abs=1e-12)
-    assert knn_accuracy(equal, equal, k=3).value == 0.5
+    assert knn_accuracy(equal, equal, k=3, exclude_self=False).value == 0.5
     with pytest.raises(DataError, match="queries: no codes"):
         retrieval_map(equal[:0], equal)
     with pytest.raises(DataError, match="database: no codes"):
@@ -595,7 +628,11 @@ LABELLED = noisy_codes(20, 16, 2)
         (lambda c: retrieval_map(c, k=2.5), UsageError, "k=2.5: expected a whole number"),
         (lambda c: precision_at_k(c, k=None), UsageError, "k=None: expected a whole number"),
         (lambda c: precision_within_radius(c, radius="2"), UsageError, "radius='2': expected a number"),
-        (lambda c: retrieval_map("codes.parquet"), UsageError, "queries: expected Codes, found 'codes.parquet'"),
+        (
+            lambda c: retrieval_map("codes.parquet"),
+            UsageError,
+            r"load the file first: codelab.load\('codes",
+        ),
         (lambda c: retrieval_map(c, c.packed), UsageError, "database: expected Codes, found ndarray"),
         (lambda c: bit_budget_curve(c[:1], c), UsageError, "at least 2 queries"),
         (lambda c: retrieval_map(c, by="features"), DataError, "queries: by='features' needs features"),
