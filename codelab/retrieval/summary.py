@@ -27,9 +27,10 @@ class RetrievalResult(Result):
     """One measure of retrieval with the conditions it was measured under; `print` gives them as a line to quote.
 
     `source` is the database, `queries` the query set. `per_query` is `[Q]`, NaN for the `skipped` queries, which have
-    no relevant item and are not in the average. `per_class` is `[C]`, NaN where no query has the class. `interval`, at
-    `confidence`, is that of a jackknife: `deleted` `[m]` is the value without each part of the items. If `bootstrap`
-    is a number, `deleted` is None, and the interval has the percentiles of so many resamples of the queries. `small_classes` is how many classes have 1 to 4 counted queries.
+    no relevant item and are not in the average. `per_class` is `[C]`, NaN where no query has the class.
+    `small_classes` is how many classes have 1 to 4 counted queries. `interval`, at `confidence`, is that of a
+    jackknife, and `deleted` `[m]` the value without each part of the items. If `bootstrap` is a number, `deleted` is
+    None, and the interval has the percentiles of so many resamples of the queries.
 
     The line quotes the measure, `value` with its interval, and how many queries gave it.
     """
