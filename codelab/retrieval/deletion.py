@@ -43,12 +43,13 @@ class Parts:
         return cls(dealt[:q], dealt[q:], number)
 
 
-def averages_of_counts(
+def measure_counts(
     ranking: Ranking, averaging: Averaging, score: Callable[[np.ndarray], np.ndarray], top: int = 1
-) -> np.ndarray | None:
-    """The average without each part, `[m]`, of a measure of histograms; None where the interval is a bootstrap.
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A measure of histograms: its values `[Q]` and its average without each part `[m]`.
 
-    Hamming histograms of parts add up, so one pass over the database serves all parts.
+    Hamming histograms of parts add up, so one pass over the database serves all parts and the whole. Where the
+    interval is a bootstrap, no average without a part is computed, and None is returned.
 
     Args:
         ranking: the queries and the database.
@@ -56,28 +57,27 @@ def averages_of_counts(
         score: values `[q]` from histograms int64 `[q, top + 1, G]`; NaN: the query is not counted.
         top: the highest grade.
     """
-    if not isinstance(ranking, HammingRanking):
-        return averages_of_rankings(ranking, averaging, lambda kept: values_of_counts(kept, score, top))
-    if averaging.bootstrap is not None:
-        return None
+    if averaging.bootstrap is not None or not isinstance(ranking, HammingRanking):
+        deleted = averages_of_rankings(ranking, averaging, lambda left: values_of_counts(left, score, top))
+        return values_of_counts(ranking, score, top), deleted
     parts = Parts.of(ranking, averaging)
-    values = np.full((parts.number, len(ranking.queries)), np.nan)
+    values, without = np.empty(len(ranking.queries)), np.empty((parts.number, len(ranking.queries)))
     for rows, counts in ranking.histograms_of_parts(parts.database, parts.number, top):
         whole = counts.sum(axis=0)
-        for part in range(parts.number):
-            kept = np.flatnonzero(parts.queries[rows] != part)
-            if len(kept):
-                values[part, rows.start + kept] = score(whole[kept] - counts[part, kept])
-    return np.array([class_average(ranking, row, averaging.average) for row in values])
+        values[rows] = score(whole)
+        left = np.subtract(whole, counts, out=counts)
+        without[:, rows] = score(left.reshape(-1, *whole.shape[1:])).reshape(len(left), -1)
+    without[parts.queries, np.arange(len(values))] = np.nan  # a query is not counted without its own part
+    return values, np.array([class_average(ranking, row, averaging.average) for row in without])
 
 
 def averages_of_rankings(
     ranking: Ranking, averaging: Averaging, score: Callable[[Ranking], np.ndarray]
 ) -> np.ndarray | None:
-    """The same for a measure that has to be computed again on the items that are left.
+    """The average without each part `[m]` of a measure that is computed again on the items that are left.
 
     Args:
-        ranking, averaging: as in `averages_of_counts`.
+        ranking, averaging: as in `measure_counts`; None is returned where the interval is a bootstrap.
         score: values `[Q]` of a ranking's queries; NaN: the query is not counted.
     """
     if averaging.bootstrap is not None:

@@ -14,7 +14,7 @@ from codelab.core.formats import number
 from codelab.core.result import Result, Source
 from codelab.neighbours.search import ranked
 from codelab.retrieval import ties as tie_orders
-from codelab.retrieval.deletion import averages_of_counts, averages_of_rankings, values_of_counts
+from codelab.retrieval.deletion import averages_of_rankings, measure_counts
 from codelab.retrieval.options import Options, RankOptions, begin
 from codelab.retrieval.ranking import HammingRanking, Ranking
 from codelab.retrieval.summary import RetrievalResult, class_average, summarise
@@ -74,7 +74,7 @@ def retrieval_map(
     def score(counts: np.ndarray) -> np.ndarray:
         return tie_orders.average_precision(counts, places, ties, normalise)
 
-    values, deleted = values_of_counts(ranking, score), averages_of_counts(ranking, averaging, score)
+    values, deleted = measure_counts(ranking, averaging, score)
     measure = f"mAP@{'ALL' if k is None else k}"
     return summarise(ranking, values, averaging, deleted, measure=measure, ties=ties, normalise=normalise)
 
@@ -105,7 +105,7 @@ def precision_at_k(
         hits, relevant = tie_orders.hits(counts.sum(axis=1), counts[:, 1], places, ties), counts[:, 1].sum(axis=1)
         return np.where(relevant > 0, hits / k, np.nan)
 
-    values, deleted = values_of_counts(ranking, score), averages_of_counts(ranking, averaging, score)
+    values, deleted = measure_counts(ranking, averaging, score)
     return summarise(ranking, values, averaging, deleted, measure=f"precision@{k}", ties=ties)
 
 
@@ -134,7 +134,7 @@ def recall_at_k(
         hits, relevant = tie_orders.hits(counts.sum(axis=1), counts[:, 1], places, ties), counts[:, 1].sum(axis=1)
         return np.divide(hits, relevant, out=np.full(len(hits), np.nan), where=relevant > 0)
 
-    values, deleted = values_of_counts(ranking, score), averages_of_counts(ranking, averaging, score)
+    values, deleted = measure_counts(ranking, averaging, score)
     return summarise(ranking, values, averaging, deleted, measure=f"recall@{k}", ties=ties)
 
 
@@ -161,7 +161,7 @@ def precision_within_radius(
     values, found = _within(ranking, radius)
     if isinstance(ranking, HammingRanking):
         near = int(min(radius, ranking.bits)) + 1
-        deleted = averages_of_counts(ranking, averaging, lambda counts: tie_orders.lookup(counts, near))
+        deleted = measure_counts(ranking, averaging, lambda counts: tie_orders.lookup(counts, near))[1]
     else:
         deleted = averages_of_rankings(ranking, averaging, lambda left: _within(left, radius)[0])
     nothing = int(((found == 0) & ~np.isnan(values)).sum())
@@ -309,7 +309,7 @@ def ndcg(
     def score(counts: np.ndarray) -> np.ndarray:
         return tie_orders.normalised_gain(counts, worth, places, ties)
 
-    values, deleted = values_of_counts(ranking, score, top), averages_of_counts(ranking, averaging, score, top)
+    values, deleted = measure_counts(ranking, averaging, score, top)
     measure = f"nDCG@{'ALL' if k is None else k} ({gain} gain)"
     return summarise(ranking, values, averaging, deleted, measure=measure, ties=ties)
 

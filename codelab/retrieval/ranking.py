@@ -28,6 +28,9 @@ Groups = str | Sequence[Any] | np.ndarray | None
 CHUNK = 1 << 27
 """Bytes of histograms, or of distances of features, held at a time."""
 
+CACHE = 1 << 22
+"""Bytes of histograms of parts, which are read several times, held at a time."""
+
 MAX_GRADES = 500
 """The highest grade by features, where distance and grade are sorted as one 64-bit number."""
 
@@ -127,11 +130,11 @@ class Ranking(ABC):
         """The highest grade an item can have."""
         return max(1, int(self.queries.labels.sum(axis=1).max())) if self.database.multilabel else 1
 
-    def _chunks(self, row_bytes: int) -> Iterator[slice]:
-        """Blocks of queries whose tables, `row_bytes` a query, fit in `CHUNK`; long work gets a progress bar."""
+    def _chunks(self, row_bytes: int, chunk: int | None = None) -> Iterator[slice]:
+        """Blocks of queries whose tables, `row_bytes` a query, fit in `chunk`; long work gets a progress bar."""
         q = len(self.queries)
         pairs = q * len(self.database) * self.pair_cost
-        step = max(1, CHUNK // row_bytes)
+        step = max(1, (CHUNK if chunk is None else chunk) // row_bytes)
         if pairs >= LONG:  # the bar moves often, and the scan of a block is too short for a bar of its own
             step = min(step, max(256, q * LONG // (8 * pairs)))
         blocks = (slice(start, min(start + step, q)) for start in range(0, q, step))
@@ -170,16 +173,11 @@ class HammingRanking(Ranking):
         """Blocks of queries with the histogram of each part `[N]` of the database, int64 `[number, q, top + 1, G]`."""
         everyone = np.ones(len(self.queries), bool)
         pieces = [cast(HammingRanking, self.only(everyone, parts == part)) for part in range(number)]
-        scans = [piece._scan() for piece in pieces]
-        for rows in self._chunks(8 * number * (top + 1) * (self.bits + 1)):
+        scans = [(piece._scan(), piece.database.labels) for piece in pieces]
+        for rows in self._chunks(8 * number * (top + 1) * (self.bits + 1), CACHE):
             packed, labels, mine = self.queries.packed[rows], self.queries.labels[rows], self._mine(rows)
-            both = zip(scans, pieces, strict=True)
-            yield (
-                rows,
-                np.stack(
-                    [s.histograms(packed, p.database.labels, labels, top=top, query_owner=mine) for s, p in both]
-                ),
-            )
+            found = [scan.histograms(packed, theirs, labels, top=top, query_owner=mine) for scan, theirs in scans]
+            yield rows, np.stack(found)
 
     def within(self, radii: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         at = np.minimum(radii, self.bits).astype(np.int64)
