@@ -28,7 +28,7 @@ Groups = str | Sequence[Any] | np.ndarray | None
 CHUNK = 1 << 27
 """Bytes of histograms, or of distances of features, held at a time."""
 
-CACHE = 1 << 22
+CACHE = 1 << 24
 """Bytes of histograms of parts, which are read several times, held at a time."""
 
 MAX_GRADES = 500

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from codelab.core.codes import Codes
+from codelab.retrieval import ranking
 from codelab.retrieval.deletion import Parts
 from codelab.retrieval.measures import (
     knn_accuracy,
@@ -18,6 +19,7 @@ from codelab.retrieval.measures import (
 )
 from codelab.retrieval.ranking import rank
 from codelab.retrieval.summary import Averaging
+from codelab.statistics.jackknife import PARTS
 from tests.support.rank_oracles import noisy_codes
 
 CALLS = {
@@ -124,3 +126,10 @@ def test_coverage_where_the_queries_are_the_database():
     old = [retrieval_map(codes, bootstrap=200).interval for codes in draws]
     assert held > 0.9
     assert np.mean([low <= truth <= high for low, high in old]) < held
+
+
+def test_averages_do_not_depend_on_how_the_queries_are_cut(monkeypatch):
+    codes = sample(200)
+    whole = retrieval_map(codes, groups="group").deleted
+    monkeypatch.setattr(ranking, "CACHE", 7 * 8 * PARTS * 2 * 11)  # blocks of 7 queries
+    assert np.array_equal(retrieval_map(codes, groups="group").deleted, whole)
