@@ -23,7 +23,7 @@ print(load())
 database, queries = make_codes(options.kind, options.n), make_codes(options.kind, options.queries, seed=9)
 retrieval_map(queries[:100], database[:1000])  # compile
 clock, used = time.perf_counter(), time.process_time()
-result = retrieval_map(queries, database, threads=options.threads)
+result = retrieval_map(queries, database, threads=options.threads, bootstrap=1000)
 wall, cpu = time.perf_counter() - clock, time.process_time() - used
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 print(result)

@@ -68,7 +68,9 @@ def compare(kind: str, n: int) -> None:
     peers = {"argsort script": argsort_script, "scikit-learn": scikit_learn}
     if options.torchmetrics:
         peers["torchmetrics"] = torchmetrics
-    works = {f"ours {t}": lambda t=t: retrieval_map(queries, database, threads=t) for t in options.threads}
+    works = {
+        f"ours {t}": lambda t=t: retrieval_map(queries, database, threads=t, bootstrap=1000) for t in options.threads
+    }
     works |= {name: lambda f=peer: f(*peer_input) for name, peer in peers.items()}
     times = side_by_side(works, times=2)
     scale = options.queries / len(few)

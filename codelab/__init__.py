@@ -35,6 +35,7 @@ _PUBLIC = {
         *("knn_accuracy", "ndcg", "precision_at_k", "precision_recall_curve", "precision_within_radius"),
         *("recall_at_k", "retrieval_map"),
     ],
+    "retrieval.compare": ["compare_retrieval"],
     "retrieval.shorter": ["bit_budget_curve", "smaller_code"],
     "semantics.describe": ["describe_bit"],
     "semantics.exemplars": ["exemplars"],

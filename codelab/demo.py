@@ -151,8 +151,9 @@ def score(name: str, codes: Codes, seed: int, *, bits: bool = True) -> Scores:
     def both(by: str) -> tuple[float, float]:
         if by == "codes" and not bits:
             return np.nan, np.nan
-        ranking = retrieval_map(codes, groups="emoji", by=by, average="class", seed=seed)
-        votes = knn_accuracy(codes, k=NEIGHBOURS, groups="emoji", by=by, average="class", seed=seed)
+        # one resample: the interval is not shown
+        ranking = retrieval_map(codes, groups="emoji", by=by, average="class", seed=seed, bootstrap=1)
+        votes = knn_accuracy(codes, k=NEIGHBOURS, groups="emoji", by=by, average="class", seed=seed, bootstrap=1)
         return ranking.value, votes.value
 
     code_map, code_knn = both("codes")

@@ -68,8 +68,8 @@ class Section:
     Args:
         name: under which its result stands.
         words: what its figure is, in plain words.
-        measure: from what is given (`codelab.analysis.given.Given`), and an attribute where `per_attribute`, to the result;
-            None where only a command measures it.
+        measure: from what is given (`codelab.analysis.given.Given`), and an attribute where `per_attribute`, to the
+            result; None where only a command measures it.
         needs: without these the section is skipped, with a line that says what is missing.
         per_attribute: measured for each attribute column, as `name:ATTRIBUTE`.
         streams: `measure` uses counts alone, so that a file can be measured part by part.

@@ -14,8 +14,9 @@ from codelab.core.formats import number
 from codelab.core.result import Result, Source
 from codelab.neighbours.search import ranked
 from codelab.retrieval import ties as tie_orders
+from codelab.retrieval.deletion import averages_of_rankings, measure_counts
 from codelab.retrieval.options import Options, RankOptions, begin
-from codelab.retrieval.ranking import Ranking, average_precisions
+from codelab.retrieval.ranking import HammingRanking, Ranking
 from codelab.retrieval.summary import RetrievalResult, class_average, summarise
 
 if TYPE_CHECKING:
@@ -70,9 +71,13 @@ def retrieval_map(
     check_choice("ties", ties, tie_orders.TIES)
     check_choice("normalise", normalise, tie_orders.NORMALISE)
     places = _places(k, ranking)
-    values = average_precisions(ranking, places, ties, normalise)
+
+    def score(counts: np.ndarray) -> np.ndarray:
+        return tie_orders.average_precision(counts, places, ties, normalise)
+
+    values, deleted = measure_counts(ranking, averaging, score)
     measure = f"mAP@{'ALL' if k is None else k}"
-    return summarise(ranking, values, averaging, measure=measure, ties=ties, normalise=normalise)
+    return summarise(ranking, values, averaging, deleted, measure=measure, ties=ties, normalise=normalise)
 
 
 def precision_at_k(
@@ -95,9 +100,14 @@ def precision_at_k(
     """
     ranking, averaging = begin("precision_at_k", queries, database, options)
     check_choice("ties", ties, tie_orders.TIES)
-    hits, relevant = _hits(ranking, _places(check_whole("k", k, 0), ranking), ties)
-    values = np.where(relevant > 0, hits / k, np.nan)
-    return summarise(ranking, values, averaging, measure=f"precision@{k}", ties=ties)
+    places = _places(check_whole("k", k, 0), ranking)
+
+    def score(counts: np.ndarray) -> np.ndarray:
+        hits, relevant = tie_orders.hits(counts.sum(axis=1), counts[:, 1], places, ties), counts[:, 1].sum(axis=1)
+        return np.where(relevant > 0, hits / k, np.nan)
+
+    values, deleted = measure_counts(ranking, averaging, score)
+    return summarise(ranking, values, averaging, deleted, measure=f"precision@{k}", ties=ties)
 
 
 def recall_at_k(
@@ -119,9 +129,14 @@ def recall_at_k(
     """
     ranking, averaging = begin("recall_at_k", queries, database, options)
     check_choice("ties", ties, tie_orders.TIES)
-    hits, relevant = _hits(ranking, _places(check_whole("k", k, 0), ranking), ties)
-    values = np.divide(hits, relevant, out=np.full(len(hits), np.nan), where=relevant > 0)
-    return summarise(ranking, values, averaging, measure=f"recall@{k}", ties=ties)
+    places = _places(check_whole("k", k, 0), ranking)
+
+    def score(counts: np.ndarray) -> np.ndarray:
+        hits, relevant = tie_orders.hits(counts.sum(axis=1), counts[:, 1], places, ties), counts[:, 1].sum(axis=1)
+        return np.divide(hits, relevant, out=np.full(len(hits), np.nan), where=relevant > 0)
+
+    values, deleted = measure_counts(ranking, averaging, score)
+    return summarise(ranking, values, averaging, deleted, measure=f"recall@{k}", ties=ties)
 
 
 def precision_within_radius(
@@ -144,13 +159,16 @@ def precision_within_radius(
     ranking, averaging = begin("precision_within_radius", queries, database, options)
     if not check_real("radius", radius) >= 0:
         raise UsageError(f"radius={radius}: expected 0 or more")
-    values, nothing = np.full(len(queries), np.nan), 0
-    for rows, total, relevant in ranking.within(np.array([radius, np.inf])):
-        precision = relevant[:, 0] / np.maximum(total[:, 0], 1)
-        values[rows] = np.where(relevant[:, 1] > 0, precision, np.nan)
-        nothing += int(((total[:, 0] == 0) & (relevant[:, 1] > 0)).sum())
+    values, found = _within(ranking, radius)
+    if isinstance(ranking, HammingRanking):
+        near = int(min(radius, ranking.bits)) + 1
+        deleted = measure_counts(ranking, averaging, lambda counts: tie_orders.lookup(counts, near))[1]
+    else:
+        deleted = averages_of_rankings(ranking, averaging, lambda left: _within(left, radius)[0])
+    nothing = int(((found == 0) & ~np.isnan(values)).sum())
     note = f"{nothing:,} queries found nothing and count as 0" if nothing else ""
-    return summarise(ranking, values, averaging, measure=f"precision within {radius:g}", ties=None, note=note)
+    measure = f"precision within {radius:g}"
+    return summarise(ranking, values, averaging, deleted, measure=measure, ties=None, note=note)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,13 +303,16 @@ def ndcg(
     check_choice("ties", ties, tie_orders.TIES)
     check_choice("gain", gain, ("exponential", "linear"))
     places = _places(k, ranking)
-    grades = np.arange(ranking.top_grade() + 1, dtype=np.float64)
+    top = ranking.top_grade()
+    grades = np.arange(top + 1, dtype=np.float64)
     worth = grades if gain == "linear" else 2**grades - 1
-    values = np.empty(len(queries))
-    for rows, counts in ranking.histograms(len(grades) - 1):
-        values[rows] = tie_orders.normalised_gain(counts, worth, places, ties)
+
+    def score(counts: np.ndarray) -> np.ndarray:
+        return tie_orders.normalised_gain(counts, worth, places, ties)
+
+    values, deleted = measure_counts(ranking, averaging, score, top)
     measure = f"nDCG@{'ALL' if k is None else k} ({gain} gain)"
-    return summarise(ranking, values, averaging, measure=measure, ties=ties)
+    return summarise(ranking, values, averaging, deleted, measure=measure, ties=ties)
 
 
 def knn_accuracy(
@@ -335,29 +356,40 @@ def knn_accuracy(
         raise DataError("knn_accuracy: needs one label an item, these codes are multi-label")
     if not check_real("temperature", temperature) > 1e-300:
         raise UsageError(f"temperature={temperature}: expected more than 0")
-    values = np.full(len(queries), np.nan)
-    for rows, votes in ranking.votes(_places(check_whole("k", k, 0), ranking), temperature if weighted else None):
-        labels = queries.labels[rows]
-        most = votes.max(axis=1, keepdims=True)
-        best = np.isclose(votes, most, rtol=1e-12, atol=0)
-        answer = best[np.arange(len(votes)), labels] / best.sum(axis=1)
-        values[rows] = np.where((labels >= 0) & (most[:, 0] > 0), answer, np.nan)
+    places = _places(check_whole("k", k, 0), ranking)
+
+    def score(left: Ranking) -> np.ndarray:
+        return _right_votes(left, places, temperature if weighted else None)
+
+    values, deleted = score(ranking), averages_of_rankings(ranking, averaging, score)
     note = "tied neighbours share the places"
     if weighted:
         note += f"; votes weigh exp(cosine / {temperature:g})"
     measure = f"{'weighted ' if weighted else ''}{k}-NN accuracy"
-    return summarise(
-        ranking, values, averaging, measure=measure, ties="shared", note=note, lacking="a label and a neighbour"
-    )
+    how = {"ties": "shared", "note": note, "lacking": "a label and a neighbour"}
+    return summarise(ranking, values, averaging, deleted, measure=measure, **how)
 
 
-def _hits(ranking: Ranking, places: int, ties: str) -> tuple[np.ndarray, np.ndarray]:
-    """Relevant items among the first places, and in all, of each query."""
-    hits, relevant = np.empty(len(ranking.queries)), np.empty(len(ranking.queries))
-    for rows, counts in ranking.histograms():
-        hits[rows] = tie_orders.hits(counts.sum(axis=1), counts[:, 1], places, ties)
-        relevant[rows] = counts[:, 1].sum(axis=1)
-    return hits, relevant
+def _right_votes(ranking: Ranking, places: int, temperature: float | None) -> np.ndarray:
+    """1 where the vote of a query's neighbours is right, 1 / c where c classes share the most votes, `[Q]`."""
+    values = np.full(len(ranking.queries), np.nan)
+    for rows, votes in ranking.votes(places, temperature):
+        labels = ranking.queries.labels[rows]
+        most = votes.max(axis=1, keepdims=True)
+        best = np.isclose(votes, most, rtol=1e-12, atol=0)
+        answer = best[np.arange(len(votes)), labels] / best.sum(axis=1)
+        values[rows] = np.where((labels >= 0) & (most[:, 0] > 0), answer, np.nan)
+    return values
+
+
+def _within(ranking: Ranking, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Precision within the radius, and the number of items within it, of each query."""
+    values, found = np.empty(len(ranking.queries)), np.empty(len(ranking.queries))
+    for rows, total, relevant in ranking.within(np.array([radius, np.inf])):
+        precision = relevant[:, 0] / np.maximum(total[:, 0], 1)
+        values[rows] = np.where(relevant[:, 1] > 0, precision, np.nan)
+        found[rows] = total[:, 0]
+    return values, found
 
 
 def _places(k: int | None, ranking: Ranking) -> int:

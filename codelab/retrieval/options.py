@@ -35,13 +35,16 @@ class Options(RankOptions, total=False):
             `dataclasses.replace`).
         threads: default: the cores this process may use.
         average: over queries (`query`, default), or the mean of the class means (`class`).
-        bootstrap: the number of resamples of the queries for the interval. Default: 1000.
-        confidence: the share of resamples that lie in the interval. Default: 0.95.
-        seed: of the resampling. Default: 0.
+        bootstrap: None (default): the interval is that of a jackknife over 20 parts of the items. Each part, of whole
+            groups, is taken out of the queries and of the database, because both are samples. k-NN and features are
+            ranked again without each part, which takes 20 times as long. A number: the interval of so many resamples
+            of the queries, conditional on the database: too narrow where the queries are the database.
+        confidence: of the interval. Default: 0.95.
+        seed: of the parts or the resampling. Default: 0.
     """
 
     average: str
-    bootstrap: int
+    bootstrap: int | None
     confidence: float
     seed: int
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -19,16 +19,17 @@ from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.core.progress import counter
 from codelab.core.result import FeatureSource, Source
-from codelab.kernels import loops
 from codelab.neighbours.hamming import LONG, Scan
 from codelab.neighbours.weighted import SCALE, cosine
-from codelab.retrieval import ties as tie_orders
 
 Groups = str | Sequence[Any] | np.ndarray | None
 
 
 CHUNK = 1 << 27
 """Bytes of histograms, or of distances of features, held at a time."""
+
+CACHE = 1 << 24
+"""Bytes of histograms of parts, which are read several times, held at a time."""
 
 MAX_GRADES = 500
 """The highest grade by features, where distance and grade are sorted as one 64-bit number."""
@@ -108,6 +109,13 @@ class Ranking(ABC):
         owner = None if self.owner is None else self.owner[labelled]
         return replace(self, database=self.database[labelled], owner=owner)._votes(k, temperature)
 
+    def only(self, queries: np.ndarray, database: np.ndarray) -> Ranking:
+        """The ranking of some items by some queries, chosen by bool `[Q]` and `[N]`."""
+        mine = None if self.query_owner is None else self.query_owner[queries]
+        theirs = None if self.owner is None else self.owner[database]
+        chosen = self.queries[queries], self.database[database]
+        return replace(self, queries=chosen[0], database=chosen[1], query_owner=mine, owner=theirs)
+
     @property
     def relevance(self) -> str:
         """The rule by which an item is relevant to a query, in words."""
@@ -122,11 +130,11 @@ class Ranking(ABC):
         """The highest grade an item can have."""
         return max(1, int(self.queries.labels.sum(axis=1).max())) if self.database.multilabel else 1
 
-    def _chunks(self, row_bytes: int) -> Iterator[slice]:
-        """Blocks of queries whose tables, `row_bytes` a query, fit in `CHUNK`; long work gets a progress bar."""
+    def _chunks(self, row_bytes: int, chunk: int | None = None) -> Iterator[slice]:
+        """Blocks of queries whose tables, `row_bytes` a query, fit in `chunk`; long work gets a progress bar."""
         q = len(self.queries)
         pairs = q * len(self.database) * self.pair_cost
-        step = max(1, CHUNK // row_bytes)
+        step = max(1, (CHUNK if chunk is None else chunk) // row_bytes)
         if pairs >= LONG:  # the bar moves often, and the scan of a block is too short for a bar of its own
             step = min(step, max(256, q * LONG // (8 * pairs)))
         blocks = (slice(start, min(start + step, q)) for start in range(0, q, step))
@@ -160,6 +168,16 @@ class HammingRanking(Ranking):
         for rows in self._chunks(8 * (top + 1) * (scan.bits + 1)):
             packed, labels = self.queries.packed[rows], self.queries.labels[rows]
             yield rows, scan.histograms(packed, self.database.labels, labels, top=top, query_owner=self._mine(rows))
+
+    def histograms_of_parts(self, parts: np.ndarray, number: int, top: int = 1) -> Iterator[tuple[slice, np.ndarray]]:
+        """Blocks of queries with the histogram of each part `[N]` of the database, int64 `[number, q, top + 1, G]`."""
+        everyone = np.ones(len(self.queries), bool)
+        pieces = [cast(HammingRanking, self.only(everyone, parts == part)) for part in range(number)]
+        scans = [(piece._scan(), piece.database.labels) for piece in pieces]
+        for rows in self._chunks(8 * number * (top + 1) * (self.bits + 1), CACHE):
+            packed, labels, mine = self.queries.packed[rows], self.queries.labels[rows], self._mine(rows)
+            found = [scan.histograms(packed, theirs, labels, top=top, query_owner=mine) for scan, theirs in scans]
+            yield rows, np.stack(found)
 
     def within(self, radii: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         at = np.minimum(radii, self.bits).astype(np.int64)
@@ -316,20 +334,6 @@ def rank(
         words.append(f"same {groups}" if isinstance(groups, str) else "same group")
     sets = queries, base, query_owner, owner, " and ".join(words), threads
     return CosineRanking(*sets) if by == "features" else HammingRanking(*sets, np.ones(base.bits, bool))
-
-
-def average_precisions(ranking: Ranking, places: int, ties: str, normalise: str) -> np.ndarray:
-    """Average precision of each query at cut-off `places`: float64 `[Q]`, NaN where it has no relevant item."""
-    values = np.empty(len(ranking.queries))
-    for rows, counts in ranking.histograms():
-        values[rows] = average_precision_of(counts, places, ties, normalise)
-    return values
-
-
-def average_precision_of(counts: np.ndarray, places: int, ties: str, normalise: str) -> np.ndarray:
-    """Average precision from histograms int64 `[Q, 2, G]` of other and relevant items, which may be sums of parts."""
-    how = tie_orders.TIES.index(ties), tie_orders.NORMALISE.index(normalise)
-    return loops.ties.average_precision(counts.sum(axis=1), counts[:, 1].copy(), places, *how)
 
 
 def _same_set(queries: Codes, base: Codes, by: str) -> bool:

@@ -20,7 +20,8 @@ from codelab.core.formats import number, p_phrase
 from codelab.core.result import Result, Source
 from codelab.retrieval import ties as tie_orders
 from codelab.retrieval.criteria import agreement, propose_bits
-from codelab.retrieval.ranking import Groups, HammingRanking, average_precisions, rank
+from codelab.retrieval.deletion import values_of_counts
+from codelab.retrieval.ranking import Groups, HammingRanking, rank
 from codelab.retrieval.summary import class_average
 from codelab.statistics.nulls import permutation_p_value
 from codelab.statistics.splits import half
@@ -296,7 +297,10 @@ def _score(
     """mAP@ALL of a ranking by the chosen bits only."""
     keep = np.zeros(ranking.keep.size, bool)
     keep[chosen] = True
-    values = average_precisions(replace(ranking, keep=keep), len(ranking.database), ties, "relevant")
+    n = len(ranking.database)
+    values = values_of_counts(
+        replace(ranking, keep=keep), lambda counts: tie_orders.average_precision(counts, n, ties, "relevant")
+    )
     if np.isnan(values).all():
         raise DataError(f"{name}: of {len(values)} queries that score none has a relevant item")
     return class_average(ranking, values, average)

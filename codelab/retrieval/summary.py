@@ -1,9 +1,9 @@
-"""The result of a retrieval measure: its value, a bootstrap interval, and a line to quote with all conditions."""
+"""The result of a retrieval measure: its value, an interval, and a line to quote with all conditions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from codelab.core.result import Result, Source
 from codelab.neighbours.search import ranked
 from codelab.retrieval.ranking import Ranking
 from codelab.statistics.intervals import Members, cluster_bootstrap, mean_of_classes, percentiles
+from codelab.statistics.jackknife import jackknife_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,8 +27,10 @@ class RetrievalResult(Result):
     """One measure of retrieval with the conditions it was measured under; `print` gives them as a line to quote.
 
     `source` is the database, `queries` the query set. `per_query` is `[Q]`, NaN for the `skipped` queries, which have
-    no relevant item and are not in the average. `per_class` is `[C]`, NaN where no query has the class. `interval` is
-    the percentile interval, at `confidence`, of `bootstrap` resamples of the queries.
+    no relevant item and are not in the average. `per_class` is `[C]`, NaN where no query has the class.
+    `small_classes` is how many classes have 1 to 4 counted queries. `interval`, at `confidence`, is that of a
+    jackknife, and `deleted` `[m]` the value without each part of the items. If `bootstrap` is a number, `deleted` is
+    None, and the interval has the percentiles of so many resamples of the queries.
 
     The line quotes the measure, `value` with its interval, and how many queries gave it.
     """
@@ -36,7 +39,9 @@ class RetrievalResult(Result):
     value: float
     interval: tuple[float, float]
     confidence: float
-    bootstrap: int
+    bootstrap: int | None
+    deleted: np.ndarray | None = field(repr=False)
+    small_classes: int
     per_query: np.ndarray = field(repr=False)
     per_class: np.ndarray = field(repr=False)
     classes: tuple[str, ...] = field(repr=False)
@@ -68,7 +73,8 @@ class RetrievalResult(Result):
             "measure",
             "value",
             "confidence",
-            "bootstrap",
+            "interval_by",
+            "small_classes",
             "n",
             "n_queries",
             "skipped",
@@ -84,7 +90,7 @@ class RetrievalResult(Result):
     def __str__(self) -> str:
         low, high = self.interval
         parts = [
-            f"{self.confidence:.0%} of {self.bootstrap:,} bootstrap resamples",
+            f"{self.confidence:.0%} interval by {self.interval_by}",
             f"{self.n_queries:,} queries, N = {self.n:,}, {self.what}",
             f"ties {self.ties}" if self.ties else "",
             f"divided by {self.normalise}" if self.normalise else "",
@@ -92,10 +98,18 @@ class RetrievalResult(Result):
             f"left out: {self.left_out}" if self.left_out else "",
             f"average over {'queries' if self.average == 'query' else 'classes'}",
             f"{self.skipped:,} queries without {self.lacking} not counted" if self.skipped else "",
+            f"{self.small_classes:,} classes have fewer than 5 queries" if self.small_classes else "",
             self.note,
             f"seed {self.seed}",
         ]
         return f"{self.measure} = {self.value:.4f} [{low:.4f}, {high:.4f}] ({'; '.join(p for p in parts if p)})"
+
+    @property
+    def interval_by(self) -> str:
+        """Which interval it is, in words."""
+        if self.deleted is None:
+            return f"{self.bootstrap:,} bootstrap resamples of the queries"
+        return f"jackknife over {len(self.deleted)} parts of the items"
 
     @property
     def what(self) -> str:
@@ -108,13 +122,14 @@ class Averaging:
     """How values of queries are averaged, and their interval; see `codelab.retrieval.options.Options`."""
 
     average: str = "query"
-    bootstrap: int = 1000
+    bootstrap: int | None = None
     confidence: float = 0.95
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_choice("average", self.average, ("query", "class"))
-        check_whole("bootstrap", self.bootstrap, 1, "resamples")
+        if self.bootstrap is not None:
+            check_whole("bootstrap", self.bootstrap, 1, "resamples")
         check_whole("seed", self.seed, 0)
         if not 0 < check_real("confidence", self.confidence) < 1:
             raise UsageError(f"confidence={self.confidence}: expected a share between 0 and 1")
@@ -124,6 +139,7 @@ def summarise(
     ranking: Ranking,
     values: np.ndarray,
     averaging: Averaging,
+    deleted: np.ndarray | None,
     *,
     measure: str,
     ties: str | None,
@@ -132,6 +148,8 @@ def summarise(
     lacking: str = "a relevant item",
 ) -> RetrievalResult:
     """The result of a measure from one value a query; NaN: the query has not what `lacking` names.
+
+    `deleted` is the average without each part of the items; None: the interval is a bootstrap over queries.
 
     Raises:
         DataError: all values are NaN.
@@ -143,17 +161,23 @@ def summarise(
     members = Members.of(ranking.queries.labels[counted], len(ranking.queries.classes))
     per_class = members.means(kept)
     value = kept.mean() if averaging.average == "query" else mean_of_classes(per_class)
-    draws = cluster_bootstrap(
-        kept, members, average=averaging.average, resamples=averaging.bootstrap, seed=averaging.seed
-    )
+    if deleted is None:
+        resamples = cast(int, averaging.bootstrap)
+        draws = cluster_bootstrap(kept, members, average=averaging.average, resamples=resamples, seed=averaging.seed)
+        interval = percentiles(draws[:, int(averaging.average == "class")], averaging.confidence)
+    else:
+        interval = jackknife_interval(float(value), deleted, (0.0, 1.0), averaging.confidence)
+    sizes = np.bincount(members.classes)
     return RetrievalResult(
         source=ranking.source(ranking.database),
         seed=averaging.seed,
         measure=measure,
         value=float(value),
-        interval=percentiles(draws[:, int(averaging.average == "class")], averaging.confidence),
+        interval=interval,
         confidence=averaging.confidence,
         bootstrap=averaging.bootstrap,
+        deleted=deleted,
+        small_classes=int(((sizes > 0) & (sizes < 5)).sum()),
         per_query=values,
         per_class=per_class,
         classes=ranking.queries.classes,
@@ -174,9 +198,9 @@ def summarise(
 
 
 def class_average(ranking: Ranking, values: np.ndarray, average: str) -> float:
-    """The mean of one value a query, without NaN: over queries, or the mean of the class means."""
+    """The mean of one value a query, without NaN: over queries, or the mean of the class means; NaN of no values."""
     counted = ~np.isnan(values)
-    if average == "query":
+    if average == "query" and counted.any():
         return float(values[counted].mean())
     members = Members.of(ranking.queries.labels[counted], len(ranking.queries.classes))
     return mean_of_classes(members.means(values[counted]))

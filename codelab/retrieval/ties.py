@@ -1,8 +1,10 @@
-"""Hits and discounted gains of rankings with ties, from the number of items of each grade at each distance."""
+"""Hits, average precision and discounted gains of rankings with ties, from histograms of distances."""
 
 from __future__ import annotations
 
 import numpy as np
+
+from codelab.kernels import loops
 
 TIES = ("expected", "optimistic", "pessimistic")
 NORMALISE = ("relevant", "min_k", "found")
@@ -30,6 +32,27 @@ def hits(total: np.ndarray, relevant: np.ndarray, k: int, ties: str) -> np.ndarr
     if ties == "optimistic":
         return np.minimum(relevant, taken).sum(axis=1).astype(np.float64)
     return np.maximum(taken - (total - relevant), 0).sum(axis=1).astype(np.float64)
+
+
+def lookup(counts: np.ndarray, near: int) -> np.ndarray:
+    """Precision among the items of the first `near` distances, 0 where there is none: float64 `[Q]`.
+
+    Args:
+        counts: int64 `[Q, 2, G]`, other and relevant items at each distance; NaN where no item is relevant.
+        near: how many distances.
+
+    Example:
+        >>> lookup(np.array([[[1, 1, 0], [0, 2, 1]]]), 2).tolist()
+        [0.5]
+    """
+    found = counts[:, :, :near].sum(axis=2)
+    return np.where(counts[:, 1].any(axis=1), found[:, 1] / np.maximum(found.sum(axis=1), 1), np.nan)
+
+
+def average_precision(counts: np.ndarray, places: int, ties: str, normalise: str) -> np.ndarray:
+    """Average precision from histograms int64 `[Q, 2, G]` of other and relevant items, which may be sums of parts."""
+    how = TIES.index(ties), NORMALISE.index(normalise)
+    return loops.ties.average_precision(counts.sum(axis=1), counts[:, 1].copy(), places, *how)
 
 
 def normalised_gain(counts: np.ndarray, worth: np.ndarray, k: int, ties: str) -> np.ndarray:

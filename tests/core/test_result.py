@@ -60,6 +60,7 @@ def results():
         "contrast_consistency": codelab.contrast_consistency(codes, permutations=20),
         "retrieval_map": codelab.retrieval_map(codes, bootstrap=20),
         "knn_accuracy": codelab.knn_accuracy(codes, k=3, bootstrap=20, by="features"),
+        "compare_retrieval": codelab.compare_retrieval(codes, codes.select_bits(range(8))),
         "precision_recall_curve": codelab.precision_recall_curve(codes),
         "bit_budget_curve": codelab.bit_budget_curve(codes, budgets=(16, 8)),
         "search": codelab.search(codes, codes[:5], k=7),

@@ -468,7 +468,7 @@ def test_a_result_is_a_line_to_quote_a_row_and_json():
     result = retrieval_map(half, k=10, normalise="min_k")
     low, high = result.interval
     assert str(result) == (
-        f"mAP@10 = {result.value:.4f} [{low:.4f}, {high:.4f}] (95% of 1,000 bootstrap resamples; "
+        f"mAP@10 = {result.value:.4f} [{low:.4f}, {high:.4f}] (95% interval by jackknife over 20 parts of the items; "
         "100 queries, N = 100, 16 bits, Hamming; "
         "ties expected; divided by min_k; relevant: same label; left out: self; average over queries; "
         "10 queries without a relevant item not counted; seed 0)"
@@ -494,7 +494,9 @@ def test_curves_say_what_they_are():
         assert result.source.dimensions == 8
         assert result.source.features_sha256 == hashlib.sha256(featured.features.tobytes()).hexdigest()
         assert result.source.sha256 == codes.sha256
-    assert retrieval_map(codes, bootstrap=7).bootstrap == 7
+    resampled = retrieval_map(codes, bootstrap=7)
+    assert resampled.bootstrap == 7
+    assert "(95% interval by 7 bootstrap resamples of the queries; " in str(resampled)
     budget = str(bit_budget_curve(codes, budgets=(8, 2), draws=3, seed=5))
     assert budget.startswith("mAP@ALL: 8 bits ")
     assert "cut from 8 bits, Hamming; 3 random subsets; ties expected; divided by relevant" in budget

@@ -167,7 +167,8 @@ def knn(sets: Sets, *, ks: Sequence[int] | None = None, weighted: bool = False, 
     figures = []
     for by in SPACES:
         for k in _places(ks, sets):
-            found = knn_accuracy(sets.test, sets.train, k=k, weighted=weighted, by=by, groups=sets.group, seed=seed)
+            how_voted: dict[str, Any] = {"k": k, "weighted": weighted, "by": by, "groups": sets.group, "seed": seed}
+            found = knn_accuracy(sets.test, sets.train, bootstrap=1, **how_voted)  # the interval is not shown
             figures.append(_figure(found, sets))
     how = "the label of most of the k nearest; tied neighbours share the places, tied labels the answer"
     how += "; votes weigh exp(cosine / 0.07)" if weighted else ""
@@ -181,7 +182,7 @@ def retrieval(sets: Sets, *, ks: Sequence[int] | None = None, seed: int = 0) -> 
     """
     figures = []
     for by in SPACES:
-        shared: dict[str, Any] = {"by": by, "groups": sets.group, "seed": seed}
+        shared: dict[str, Any] = {"by": by, "groups": sets.group, "seed": seed, "bootstrap": 1}
         figures.append(_figure(retrieval_map(sets.test, sets.train, **shared), sets))
         for k in _places(ks, sets):
             figures.append(_figure(precision_at_k(sets.test, sets.train, k=k, **shared), sets))
