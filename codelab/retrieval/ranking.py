@@ -322,10 +322,8 @@ def rank(
     check_codes("queries", queries)
     check_codes("database", base)
     if exclude_self and not (base is queries or base.sha256 == queries.sha256):
-        raise UsageError(
-            f"exclude_self: expected the same codes twice, found {len(queries)} queries and another database "
-            f"of {len(base)}"
-        )
+        found = f"{len(queries)} queries and another database of {len(base)}"
+        raise UsageError(f"exclude_self: expected the same codes twice, found {found}")
     _check_fit(queries, base, by)
     itself = database is None or (_same_set(queries, base, by) if exclude_self is None else exclude_self)
     query_owner, owner = _owners(queries, base, itself, groups)
@@ -355,11 +353,10 @@ def _check_fit(queries: Codes, base: Codes, by: str) -> None:
             raise DataError(f"{name}: by='features' needs features, and these codes have none")
     if by == "codes" and queries.bits != base.bits:
         raise DataError(f"queries: found codes of {queries.bits} bits, the database has {base.bits}")
-    if by == "features" and queries.features.shape[1] != base.features.shape[1]:  # type: ignore[union-attr]
-        raise DataError(
-            f"queries: found {queries.features.shape[1]} features, "  # type: ignore[union-attr]
-            f"the database has {base.features.shape[1]}"  # type: ignore[union-attr]
-        )
+    if queries.features is not None and base.features is not None and by == "features":
+        mine, theirs = queries.features.shape[1], base.features.shape[1]
+        if mine != theirs:
+            raise DataError(f"queries: found {mine} features, the database has {theirs}")
     if queries.multilabel != base.multilabel:
         raise DataError("labels: queries and database must both have one label an item, or both bool [N, C]")
     short = min(len(queries.classes), len(base.classes))
@@ -383,7 +380,7 @@ def _owners(queries: Codes, base: Codes, itself: bool, groups: Any) -> tuple[np.
         return (rows, rows) if itself else (None, None)
     if isinstance(groups, str):
         values = [_column(codes, name, groups) for name, codes in (("queries", queries), ("database", base))]
-    elif isinstance(groups, tuple) and len(groups) == 2 and not itself:
+    elif isinstance(groups, tuple) and len(groups) == 2 and not (itself and len(base) == 2):
         values = [list(part) for part in groups]
     elif itself:
         values = [list(groups)] * 2

@@ -108,7 +108,7 @@ ABC = [chr(97 + i) for i in range(20)]
         ),
         (lambda: compare_retrieval(A, B, measure="map"), UsageError, "measure='map': expected retrieval_map, knn_"),
         (lambda: compare_retrieval(A, B, bootstrap=9), UsageError, "bootstrap is not an option"),
-        (lambda: compare_retrieval(A, "b"), UsageError, "b: expected Codes, found 'b'"),
+        (lambda: compare_retrieval(A, "b"), UsageError, "b: expected Codes, found a path; load the file first"),
     ],
 )
 def test_calls_that_cannot_be_answered(call, error, message):
