@@ -167,8 +167,8 @@ def knn(sets: Sets, *, ks: Sequence[int] | None = None, weighted: bool = False, 
     figures = []
     for by in SPACES:
         for k in _places(ks, sets):
-            how_voted: dict[str, Any] = {"k": k, "weighted": weighted, "by": by, "groups": sets.group, "seed": seed}
-            found = knn_accuracy(sets.test, sets.train, bootstrap=1, **how_voted)  # the interval is not shown
+            voting: dict[str, Any] = {"k": k, "weighted": weighted, "by": by, "groups": sets.group, "seed": seed}
+            found = knn_accuracy(sets.test, sets.train, bootstrap=1, **voting)  # the interval is not shown
             figures.append(_figure(found, sets))
     how = "the label of most of the k nearest; tied neighbours share the places, tied labels the answer"
     how += "; votes weigh exp(cosine / 0.07)" if weighted else ""
