@@ -37,7 +37,8 @@ class Options(RankOptions, total=False):
         average: over queries (`query`, default), or the mean of the class means (`class`).
         bootstrap: None (default): the interval is that of a jackknife over 20 parts of the items. Each part, of whole
             groups, is taken out of the queries and of the database, because both are samples. k-NN and features are
-            ranked again without each part, which takes 20 times as long. A number: the interval of so many resamples
+            ranked again without each part, which takes 20 times as long or more; histograms of codes take 3 times as
+            long at 100,000 items. A number: the interval of so many resamples
             of the queries, conditional on the database: too narrow where the queries are the database.
         confidence: of the interval. Default: 0.95.
         seed: of the parts or the resampling. Default: 0.
