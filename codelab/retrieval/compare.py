@@ -95,7 +95,7 @@ def compare_retrieval(
     if "bootstrap" in options:
         raise UsageError("compare_retrieval: bootstrap is not an option, the interval is a jackknife")
     _check_same(a, b, groups)
-    given: dict[str, Any] = {"groups": groups, "average": average, "seed": seed, **options}
+    given: dict[str, Any] = {"groups": groups, "average": average, "seed": seed, "bootstrap": None, **options}
     first, second = (cast(RetrievalResult, getattr(measures, name)(codes, **given)) for codes in (a, b))
     difference = cast(np.ndarray, first.deleted) - cast(np.ndarray, second.deleted)
     value = first.value - second.value

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from codelab.core.codes import Codes
-from codelab.retrieval.ranking import Groups, Ranking, rank
+from codelab.retrieval.ranking import CosineRanking, Groups, Ranking, rank
 from codelab.retrieval.summary import Averaging
+from codelab.statistics.intervals import RESAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+MOST_PAIRS = 1_000_000
+"""Pairs of query and item up to which features are ranked again for the jackknife without being asked: seconds."""
 
 
 class RankOptions(TypedDict, total=False):
@@ -38,8 +43,9 @@ class Options(RankOptions, total=False):
         bootstrap: None (default): the interval is that of a jackknife over 20 parts of the items. Each part, of whole
             groups, is taken out of the queries and of the database, because both are samples. k-NN and features are
             ranked again without each part, which takes 20 times as long or more; histograms of codes take 3 times as
-            long at 100,000 items. A number: the interval of so many resamples
-            of the queries, conditional on the database: too narrow where the queries are the database.
+            long at 100,000 items. A number: the interval of so many resamples of the queries, conditional on the
+            database: too narrow where the queries are the database. For features and more than a million pairs of
+            query and item the default is 1,000 resamples; None asks for the jackknife. Results name their interval.
         confidence: of the interval. Default: 0.95.
         seed: of the parts or the resampling. Default: 0.
     """
@@ -72,4 +78,6 @@ def begin(
             raise TypeError(f"{measure}() got an unexpected keyword argument {name!r}: expected {known}")
     about = {name: value for name, value in options.items() if name in Averaging.__annotations__}
     ranking = rank(queries, database, **{name: value for name, value in options.items() if name not in about})
+    if isinstance(ranking, CosineRanking) and len(ranking.queries) * len(ranking.database) > MOST_PAIRS:
+        about = {"bootstrap": RESAMPLES, **about}
     return ranking, Averaging(**about)

@@ -133,3 +133,14 @@ def test_averages_do_not_depend_on_how_the_queries_are_cut(monkeypatch):
     whole = retrieval_map(codes, groups="group").deleted
     monkeypatch.setattr(ranking, "CACHE", 7 * 8 * PARTS * 2 * 11)  # blocks of 7 queries
     assert np.array_equal(retrieval_map(codes, groups="group").deleted, whole)
+
+
+def test_many_features_are_not_ranked_again_unasked(monkeypatch):
+    generator = np.random.default_rng(0)
+    labels = np.arange(40) % 4
+    features = generator.normal(size=(40, 3)).astype(np.float32)
+    codes = Codes.from_bits(generator.random((40, 8)) < 0.5, labels, features=features)
+    monkeypatch.setattr("codelab.retrieval.options.MOST_PAIRS", 40 * 40 - 1)
+    assert retrieval_map(codes, by="features").interval_by == "1,000 bootstrap resamples of the queries"
+    assert "jackknife" in retrieval_map(codes, by="features", bootstrap=None).interval_by
+    assert "jackknife" in retrieval_map(codes).interval_by
