@@ -119,27 +119,13 @@ def group_numbers(values: Iterable[Any] | pa.ChunkedArray) -> np.ndarray:
         >>> group_numbers(["a", None, "b", "a", None]).tolist()
         [0, 1, 2, 0, 3]
     """
-    if not isinstance(values, pa.ChunkedArray | pa.Array | np.ndarray):
-        values = list(values)
-    try:
-        column = (
-            values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([pa.array(values, from_pandas=True)])
-        )
-        encoded = column.combine_chunks().dictionary_encode()
-        known = [
-            "" if value != value else value for value in encoded.dictionary.to_pylist()
-        ]  # NaN differs from itself
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):  # values of several types
-        known = list(dict.fromkeys(values.to_pylist() if isinstance(values, pa.ChunkedArray) else values))
-        numbers = {value: number for number, value in enumerate(known)}
-        index = np.array([numbers[value] for value in values], dtype=np.int64)
-        known = ["" if value is None or value != value else value for value in known]
-    else:
-        index = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    empty = np.array([*(value == "" for value in known), True])  # the last one stands for None
-    keys = np.where(empty[index], len(known) + np.arange(len(index)), index)
-    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[place]
+    import pandas as pd
+
+    rows = values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else list(values)
+    keys, known = pd.factorize(pd.Series(rows, dtype=object).to_numpy())
+    alone = (keys < 0) | np.isin(keys, [number for number, value in enumerate(known) if value == ""])
+    keys[alone] = len(keys) + np.arange(alone.sum())
+    return pd.factorize(keys)[0].astype(np.int64)
 
 
 def group_column(codes: Codes, groups: str | Sequence[Any] | np.ndarray) -> np.ndarray:
