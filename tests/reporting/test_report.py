@@ -11,6 +11,8 @@ import pyarrow as pa
 import pytest
 
 from codelab import Codes, DataError, UsageError, analyze
+from codelab.analysis import SECTIONS
+from codelab.core.formats import heading
 from codelab.images.cards import card, picture_uri
 from codelab.reporting.report import write_report
 from codelab.reporting.verdict import verdicts
@@ -184,7 +186,8 @@ def test_no_figure_is_cut_to_its_own_number_of_digits_and_no_chance_is_zero(tmp_
     headings = [cell.inner_text() for cell in page.locator("details thead th").all()]
     assert headings[:4] == ["bit", "share of ones", "95 % low", "95 % high"]
     assert headings[6:10] == ["information (bits)", "plug-in (bits)", "q-value", "share of its entropy"]
-    assert "classes split" in headings[10:]
+    assert headings[10] == "classes split"
+    assert headings == ["bit", *(heading(column.name) for section in SECTIONS for column in section.columns)]
     rows = [[cell.inner_text() for cell in row.locator("td").all()] for row in page.locator("details tbody tr").all()]
     assert {row[0]: row[6] for row in rows}["5"] == "0.190"
     assert {row[0]: row[8] for row in rows}["3"] == "< 0.001"
