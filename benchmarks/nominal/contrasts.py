@@ -1,0 +1,4 @@
+"""Tests and intervals of the measures that follow a bit or an attribute across classes."""
+
+RATES: dict = {}
+COVERAGES: dict = {}
