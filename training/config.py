@@ -137,6 +137,9 @@ class TrainConfig:
     """Compute the rate of the mean of student and teacher outputs; auto: with simdino alone."""
     reset_every: int = 10
     """Re-draw the head every n epochs, never in the last n; 0: never."""
+    head_ema: Literal["restart", "plain"] = "restart"
+    """How the teacher's head follows after a reset: restart, as the mean of the student's heads since, then over 50
+    steps; plain, by the momentum alone, as the paper has it: near the end it stays near the random draw."""
 
     epochs: int = 100
     """Passes over the data."""

@@ -23,9 +23,9 @@ from training.data import Data, fingerprint
 from training.display import Display
 from training.folder import Log, locked, tensorboard
 from training.monitor import TOLERATED, health_line, warning
-from training.objective import is_reset_epoch
 from training.parts import Parts, parts
 from training.process import find_device, needing_memory, stop_signals
+from training.schedules import draw_warning, draw_weight, draw_words, is_reset_epoch
 from training.score import HeldOut, read_held, score
 from training.threads import threads_for
 from training.trainer import Run
@@ -145,15 +145,21 @@ def _whole_run(found: Parts, folder: Path, device: torch.device, *, go_on: str, 
             run.prepare()
             train(run, folder, held, go_on=go_on, show=show)
         if first:
-            run.product(config.to_dict()).save(folder / ENCODER)
+            run.product(run.provenance()).save(folder / ENCODER)
+            if show:
+                print(f"{folder}: {draw_words(run.draw_weight)}", file=sys.stderr)
 
 
 def _print_what_runs(run: Run, threads: str) -> None:
-    """One line on the run, and a second one where its image size is not that of the encoder it starts from."""
+    """What the run is and what its head resets will leave, and where its image size is not that of `init`."""
     config, own = run.config, run.student.encoder.config
     where = threads if run.device.type == "cpu" else str(run.device)
     network, data = f"{own.backbone}, {own.image_size} pixels, {own.bits} bits", f"{len(run.data):,} images"
     print(f"{config.run}: {network}, {data}, {run.steps:,} steps, {where}", file=sys.stderr)
+    at_end = draw_weight(config, run.steps_per_epoch)
+    print(f"{config.run}: at the end {draw_words(at_end)}", file=sys.stderr)
+    if alarm := draw_warning(config, at_end):
+        print(f"warning: {alarm}", file=sys.stderr)
     if config.init and (size := read_encoder_config(config.init).image_size) != config.image_size:
         print(f"{config.init}: trained at {size} pixels, here at {config.image_size} (image_size)", file=sys.stderr)
 
@@ -228,7 +234,12 @@ class Watch:
         if alarm and not self.alarmed:
             display.warn(f"step {run.step}: {alarm}")
         self.alarmed = alarm is not None
-        rest = {"lr": run.optimizer.param_groups[0]["lr"], "resets": run.resets, "warning": alarm}
+        rest = {
+            "lr": run.optimizer.param_groups[0]["lr"],
+            "resets": run.resets,
+            "draw_weight": run.draw_weight,
+            "warning": alarm,
+        }
         self.metrics.write(self.at() | values | rest)
         epoch = -(-run.step // run.steps_per_epoch)
         display.update(run.step, f"{epoch}/{config.epochs}", health_line(values))
@@ -245,7 +256,7 @@ class Watch:
     def evaluate(self, held: HeldOut, epoch: int) -> bool:
         """Score the teacher on held-out images; whether it is the best so far, and kept."""
         run, config = self.run, self.run.config
-        product = run.product(config.to_dict())
+        product = run.product(run.provenance())
         figures = score(product, held, run.views[:2], seed=config.seed, epoch=epoch)
         value = figures.get(config.best_by)
         best = value is not None and (run.best is None or value > run.best)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -34,6 +33,7 @@ from training.network import (
 )
 from training.objective import Objective, Terms, reset_head
 from training.process import find_precision
+from training.schedules import cosine, draw_weight, head_weight, last_reset, warmup_cosine
 
 
 class Outputs(NamedTuple):
@@ -84,6 +84,10 @@ class Run:
         self.warmup = round(config.warmup_epochs * self.steps_per_epoch)
         self.step = 0
         self.resets: list[int] = []
+        self.head_drawn = last_reset(config, self.steps_per_epoch, 0)
+        """The step before which the head was last drawn anew on a trained backbone; None where it never was."""
+        self.draw_weight = 1.0
+        """The weight of the head's last random draw in the teacher's head."""
         self.best: float | None = None
         self.views = views(config)
 
@@ -135,10 +139,21 @@ class Run:
         self.optimizer.found_inf, self.optimizer.grad_scale = bad, None  # type: ignore[attr-defined]
         self.optimizer.step()
         self.optimizer.zero_grad()
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.teacher.parameters()), list(self.student.parameters()), 1 - momentum)
+        self.move_teacher(momentum)
         self.monitor.record(self.step, made.terms, bad, made.student_logits, made.teacher_logits)
         self.step += 1
+
+    @torch.no_grad()
+    def move_teacher(self, momentum: float) -> None:
+        """Move the teacher towards the student, its head by a weight of its own after a reset."""
+        since = None if self.head_drawn is None else self.step - self.head_drawn
+        weight = head_weight(self.config, momentum, since)
+        self.draw_weight *= 1 - weight
+        student, teacher = self.student, self.teacher
+        pairs = [(teacher.encoder.backbone, student.encoder.backbone, 1 - momentum)]
+        pairs += [(t, s, weight) for t, s in zip(teacher.heads, student.heads, strict=True)]
+        for old, new, share in pairs:
+            torch._foreach_lerp_(list(old.parameters()), list(new.parameters()), share)
 
     def backward(self, epoch: int, batch: Batch) -> StepResult:
         """Leave the gradient of the whole batch's loss in the student, computed in one part or in several.
@@ -219,12 +234,12 @@ class Run:
     def reset(self, epoch: int) -> None:
         """Re-draw the heads, and the prototypes with them."""
         seed = self.config.seed + 1000 * epoch
-        reset_head(self.student.encoder.head, self.teacher.encoder.head, self.optimizer, seed)
-        if self.student.prototypes is not None and self.teacher.prototypes is not None:
-            reset_head(self.student.prototypes, self.teacher.prototypes, self.optimizer, seed)
-            self.objective.centre.zero_()
+        for student, teacher in zip(self.student.heads, self.teacher.heads, strict=True):
+            reset_head(student, teacher, self.optimizer, seed)
+        self.objective.centre.zero_()
         self.monitor.forget_codes()
         self.resets = [*self.resets, self.step]
+        self.head_drawn, self.draw_weight = self.step, 1.0
 
     # -- state -----------------------------------------------------------------------------------------------
 
@@ -246,6 +261,12 @@ class Run:
         header = checkpoint.load(path, self.config, self.modules, self.optimizer)
         checkpoint.same_images(path, header, self.data.fingerprint)
         self.step, self.resets, self.best = int(header["step"]), list(header["resets"]), header["best"]
+        self.head_drawn = last_reset(self.config, self.steps_per_epoch, self.step)
+        self.draw_weight = draw_weight(self.config, self.steps_per_epoch, self.step)
+
+    def provenance(self) -> dict[str, Any]:
+        """What an encoder records of its training: the config, and the weight of the head's last random draw."""
+        return {**self.config.to_dict(), "draw_weight": self.draw_weight}
 
     def product(self, training: dict[str, Any]) -> Encoder:
         """The teacher as an encoder of its own, its BatchNorm statistics taken on the images as they are."""
@@ -253,31 +274,6 @@ class Run:
         encoder.load_state_dict(self.teacher.encoder.state_dict())
         calibrate(encoder.to(self.device), self.data)
         return encoder.eval()
-
-
-def cosine(step: int, steps: int, start: float, end: float) -> float:
-    """From `start` at step 0 to `end` at the last step along half a cosine.
-
-    Example:
-        >>> [round(cosine(s, 5, 1.0, 0.0), 2) for s in range(5)]
-        [1.0, 0.85, 0.5, 0.15, 0.0]
-    """
-    progress = min(1.0, step / max(1, steps - 1))
-    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def warmup_cosine(step: int, steps: int, *, warmup: int, peak: float, end: float) -> float:
-    """A straight rise to `peak` over the first `warmup` steps, then a cosine to `end`.
-
-    The first step is already above 0, so that no step is wasted.
-
-    Example:
-        >>> [round(warmup_cosine(s, 6, warmup=2, peak=1.0, end=0.0), 2) for s in range(6)]
-        [0.5, 1.0, 1.0, 0.75, 0.25, 0.0]
-    """
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    return cosine(step - warmup, steps - warmup, peak, end)
 
 
 def clip_gradients(parameters: Sequence[nn.Parameter], limit: float, *, by: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""The config: fields from YAML and flags, and one line naming the nearest key for what cannot be; schedules."""
+"""The config: fields from YAML and flags, and one line naming the nearest key for what cannot be."""
 
 import argparse
 import dataclasses
@@ -8,13 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 import training
 from codelab import UsageError
 from training.config import TrainConfig, add_flags, field_docs, flags_given, load_config
-from training.trainer import cosine, warmup_cosine
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
@@ -142,24 +139,3 @@ class TestFlags:
         given = self.parser().parse_args(["--beta", "0.3", "--local-views=0"])
         assert flags_given(given) == {"beta": "0.3", "local_views": "0"}
         assert load_config(None, flags_given(given)) == TrainConfig(beta=0.3, local_views=0)
-
-
-class TestSchedules:
-    @given(st.integers(2, 500), st.floats(0, 5), st.floats(0, 5))
-    def test_cosine_goes_from_start_to_end_and_only_there(self, steps, start, end):
-        values = [cosine(s, steps, start, end) for s in range(steps)]
-        assert values[0] == pytest.approx(start)
-        assert values[-1] == pytest.approx(end)
-        assert values == sorted(values, reverse=start > end) or start == pytest.approx(end)
-        assert sum(values) / steps == pytest.approx((start + end) / 2)  # it is symmetric
-
-    @given(st.integers(1, 300), st.integers(0, 100))
-    def test_warm_up_rises_in_a_line_then_falls(self, steps, warmup):
-        values = [warmup_cosine(s, steps, warmup=warmup, peak=2.0, end=0.1) for s in range(steps)]
-        rise = values[:warmup]
-        assert rise == pytest.approx([2 * (s + 1) / warmup for s in range(len(rise))])
-        assert values[warmup:] == sorted(values[warmup:], reverse=True)
-        assert all(0 < v <= 2 + 1e-12 for v in values)
-        if steps > warmup + 1:
-            assert values[warmup] == pytest.approx(2)
-            assert values[-1] == pytest.approx(0.1)
