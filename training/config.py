@@ -7,7 +7,6 @@ import ast
 import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
-from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -112,9 +111,10 @@ class TrainConfig:
     """Probability of solarisation of the second global view."""
 
     objective: ObjectiveName = "bits"
-    """Loss to train with; a bit is the sign of an output of the head in all of them."""
+    """Loss to train with; a bit is the sign of an output of the head in all of them. simdino and dino bring their
+    published beta, clip, min_lr and reset_every, unless these are set beside them."""
     beta: float = 0.1
-    """Weight of the coding rate: times 1/B (Eq. 10), for simdino (published: 1) and hashcoder times 1/B + 1/n."""
+    """Weight of the coding rate: times 1/B (Eq. 10), for simdino and hashcoder times 1/B + 1/n."""
     tau: float = 0.1
     """Temperature of the teacher's soft bits (soft-bits)."""
     prototypes: int = 65536
@@ -146,7 +146,7 @@ class TrainConfig:
     batch: int = 256
     """Images a step, over all processes."""
     accumulate: int = 1
-    """Compute a step in this many parts to save memory: the same loss, but a BatchNorm sees one part at a time."""
+    """Compute a step in this many parts to save memory: the same gradient; not with a BatchNorm, which needs all."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass to save memory; timm models only."""
     compile: Switch = "auto"
@@ -174,8 +174,9 @@ class TrainConfig:
     """Seed of weights, batches and crops."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to train on; auto: cuda if there is one."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Number type of matrix products; auto: bf16 where the hardware has it."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Number type of matrix products; auto: bf16 where the hardware has it, else fp16 on a GPU and fp32 on a CPU. The
+    run records what was taken."""
     log_every: int = 10
     """Steps between two readings of the metrics."""
     save_every: int = 1
@@ -233,6 +234,13 @@ class TrainConfig:
             self._require(name, 0 < low <= high <= 1, "smallest, largest, above 0 and at most 1")
         self._require("drop_path", 0 <= self.drop_path < 1, "a number from 0 to below 1")
         self._require("accumulate", self.batch % self.accumulate == 0, f"a divisor of batch {self.batch}")
+        whole = {"head_norm": self.head_norm == "batch", "backbone": self.backbone == "conv"}
+        for name in (name for name, normed in whole.items() if normed):
+            words = (
+                f"1, as {name} {getattr(self, name)} has a BatchNorm, whose statistics are those of the whole batch"
+            )
+            self._require("accumulate", self.accumulate == 1, words)
+        self._require("epochs", self.epochs >= self.warmup_epochs, f"warmup_epochs {self.warmup_epochs:g} or more")
         self._require("init", bool(self.init) or self.backbone != "from-init", "an encoder, as backbone is from-init")
         started = bool(self.init) or self.pretrained
         self._require("init", started or not self.reset_at_start, "an encoder, as reset_at_start is true")
@@ -328,8 +336,8 @@ def _known(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     for key, value in values.items():
         name = str(key).replace("-", "_")
         if name not in schema:
-            near = get_close_matches(name, schema, n=1, cutoff=0.0)
-            raise UsageError(f"{where}: unknown key {str(key)!r}; the nearest is {near[0]!r}")
+            near = min(schema, key=lambda other: edit_distance(name, other))
+            raise UsageError(f"{where}: unknown key {str(key)!r}; the nearest is {near!r}")
         known[name] = value
     return known
 
