@@ -18,6 +18,8 @@ from codelab.core.errors import UsageError
 from codelab.core.shipped import recipe
 
 AUTO = "auto"
+WHOLE_BATCH = "has a BatchNorm, which takes its statistics from the whole batch"
+"""Why a step of some networks cannot be computed in parts."""
 
 ObjectiveName = Literal["bits", "soft-bits", "cosine-bits", "simdino", "dino", "hashcoder"]
 Switch = Literal["auto", "on", "off"]
@@ -340,6 +342,23 @@ def _known(values: Mapping[str, Any], where: str) -> dict[str, Any]:
             raise UsageError(f"{where}: unknown key {str(key)!r}; the nearest is {near!r}")
         known[name] = value
     return known
+
+
+def edit_distance(a: str, b: str) -> int:
+    """The fewest letters to insert, drop or replace that make one word the other.
+
+    Source: Levenshtein 1966; the table row by row, Wagner & Fischer 1974.
+
+    Example:
+        >>> edit_distance("epoch", "epochs"), edit_distance("lt", "lr"), edit_distance("", "ema")
+        (1, 1, 3)
+    """
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        above, row = row, [i]
+        for j, y in enumerate(b, 1):
+            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (x != y)))
+    return row[-1]
 
 
 def _coerce(name: str, kind: Any, value: Any) -> Any:
