@@ -19,7 +19,7 @@ from codelab.statistics.estimators import binary_entropy
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--sets", type=int, default=200)
     sets = parser.parse_args().sets
     print(f"{sets} null sets of 20 bits, 200 permutations; share of p-values below 0.05 (and below 0.01)")
