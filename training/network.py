@@ -77,6 +77,11 @@ def starting_encoder(config: TrainConfig) -> Encoder:
     return encoder
 
 
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether an output depends on the other images of its batch."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+
+
 def plain_attention(network: nn.Module) -> None:
     """Compute attention product by product: on a CPU the backward pass of the fused one takes longer in bf16."""
     for module in network.modules():

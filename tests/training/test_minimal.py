@@ -29,7 +29,7 @@ def page():
 @pytest.mark.parametrize("local_views", [0, 3])
 def test_losses_and_weights_are_those_of_training(page, local_views):
     config = replace(
-        TINY, epochs=EPOCHS, batch=16, reset_every=4, lr=0.02, head_norm="none", local_views=local_views, warmup_epochs=1
+        TINY, epochs=EPOCHS, reset_every=4, lr=0.02, head_norm="none", local_views=local_views, warmup_epochs=1
     )
     run = Run(config, Data(image_set(STEPS * 16), config, torch.device("cpu"), show=False))
     # in float64, as a bit whose logit is next to 0 turns over by rounding alone
