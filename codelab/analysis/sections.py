@@ -14,12 +14,13 @@ from codelab.core.errors import DataError
 from codelab.core.result import Result, Skipped
 from codelab.core.verdict import plain_reason
 from codelab.features.geometry import geometry
+from codelab.measures.attribute_information import attribute_information
 from codelab.measures.bit_dependence import bit_dependence
 from codelab.measures.bit_reuse import attribute_reuse, bit_reuse
 from codelab.measures.bit_usage import bit_usage, judge_balance, judge_use
 from codelab.measures.block_entropy import Blocks, block_entropy, judge_blocks
 from codelab.measures.channel import channel
-from codelab.measures.class_information import attribute_information, class_information, judge_classes
+from codelab.measures.class_information import class_information, judge_classes
 from codelab.measures.class_log_odds import class_log_odds
 from codelab.measures.code_length import code_length, total_correlation
 from codelab.measures.collisions import collisions

@@ -14,7 +14,8 @@ from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
 from codelab.core.formats import number
 from codelab.core.result import PerBit
-from codelab.measures.class_information import attribute_information, need_classes
+from codelab.measures.attribute_information import attribute_information
+from codelab.measures.class_information import need_classes
 from codelab.measures.contrast_consistency import ContrastConsistency, contrast_consistency
 from codelab.statistics.counts import ClassCounts
 from codelab.statistics.estimators import binary_entropy, expected_information, table_information

@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from codelab.core.attributes import group_column
+from codelab.core.codes import Codes
+from codelab.core.errors import DataError, UsageError
+
+Groups = str | Sequence[Any] | np.ndarray | None
+"""An item column, or one value an image, equal where images are near copies; None: each image is its own group."""
+
+
+def need_groups(
+    measure: str, codes: object, groups: Groups, rows: np.ndarray | slice = slice(None)
+) -> np.ndarray | None:
+    """Group numbers int64 of `rows` (bool or numbers), 0 or more; None where `groups` is.
+
+    Raises:
+        UsageError: counts instead of codes, no such column, or not one value an image.
+        DataError: one group only.
+    """
+    if groups is None:
+        return None
+    if not isinstance(codes, Codes):
+        raise UsageError(f"{measure}: groups need the codes themselves, their counts are not enough")
+    numbers = np.unique(group_column(codes, groups)[rows], return_inverse=True)[1].reshape(-1)
+    if not numbers.any():
+        raise DataError(f"{measure}: all images are in one group, expected two groups or more")
+    return numbers
 
 
 @dataclass(frozen=True, eq=False)
