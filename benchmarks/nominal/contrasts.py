@@ -15,7 +15,9 @@ STEP = 4.0
 
 
 def contrasts(sample: Sample) -> ContrastConsistency:
-    return contrast_consistency(sample.codes, sample.features, groups=sample.groups, permutations=100, seed=sample.seed)
+    return contrast_consistency(
+        sample.codes, sample.features, groups=sample.groups, permutations=100, seed=sample.seed
+    )
 
 
 def moves(sample: Sample) -> np.ndarray:
@@ -47,7 +49,7 @@ def parallel(sample: Sample) -> np.ndarray:
     found = contrasts(planted)
     if np.isnan(found.low[-1]):
         return np.zeros(0)
-    return (found.low[-1:] <= PARALLEL) & (PARALLEL <= found.high[-1:])
+    return (found.low[-1:] <= PARALLEL) & (found.high[-1:] >= PARALLEL)
 
 
 RATES = {"contrast moves": moves, "contrast shared": shared_above_0, "contrast flipped": flipped}

@@ -14,15 +14,11 @@ from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number
 from codelab.core.result import PerBit, Source
-from codelab.statistics.contrasts import Classes, one_class_each
-from codelab.statistics.intervals import percentiles
+from codelab.statistics.contrasts import TOLD, Classes, class_intervals, one_class_each, resampled_classes
 from codelab.statistics.nulls import false_discovery, tail_p_value
 
 HYPERPLANES = 64
 """Random hyperplanes behind `random_directions`."""
-
-TOLD = 2.0
-"""Standard deviations above its null that the sum of squared contrasts must have, or no consistency can be told."""
 
 FLIPPED = 6
 """Classes below which the test by flipped signs has too few patterns to reach 0.05."""
@@ -39,7 +35,8 @@ class ContrastConsistency(PerBit):
     parallel the contrasts of two classes are (formula: `Contrasts.consistency`): 1, all classes that move do so in one
     direction; 0, each in its own; below 0, some move against others. `low` to `high` is its 95 % interval over
     resampled classes. All three are NaN where nothing can be told: `contrast_z`, the sum of squared contrasts in
-    standard deviations of its null, is below 2, or fewer than 2 classes have both sides of the bit.
+    standard deviations of its null, is below 2, or fewer than 2 classes have both sides of the bit (the
+    interval: fewer than 4).
 
     Beside it, in squared units of the features, `shared` is the mean product of two classes' contrasts and `own` the
     mean square of one, both without sampling noise: a direction that half of the classes share, where the others do
@@ -147,7 +144,7 @@ def contrast_consistency(
     scale = float(values[rows].std()) or 1.0
     classes = Classes.of(values[rows] / scale, edges, starts)
     bits = unpack_bits(codes.packed[rows], codes.bits).astype(np.float32)
-    times = generator.multinomial(len(edges) - 1, np.full(len(edges) - 1, 1 / (len(edges) - 1)), size=resamples)
+    times = resampled_classes(len(edges) - 1, resamples, generator)
     signs = _signs(len(edges) - 1, resamples, generator)
     parts = [
         (found.consistency(), found.consistency(times), found.shared(), found.shared(signs), found.own(), found.used)
@@ -164,13 +161,13 @@ def contrast_consistency(
         np.where(number_used > least, tail_p_value(*statistic)[0], 1.0)
         for least, statistic in ((0, (moved, null[0])), (1, (shared, null[2])), (1, (shared, flipped)))
     )
-    low, high = _intervals(draws)
+    low, high = class_intervals(w, draws, number_used, told)
     return ContrastConsistency(
         source=Source.of(codes),
         seed=seed,
         consistency=np.where(told, w, np.nan),
-        low=np.where(told, np.fmin(low, w), np.nan),
-        high=np.where(told, np.fmax(high, w), np.nan),
+        low=low,
+        high=high,
         shared=shared * scale**2,
         own=own * scale**2,
         moves_p_value=moves,
@@ -226,16 +223,6 @@ def _signs(classes: int, draws: int, generator: np.random.Generator) -> np.ndarr
 def _standardised(value: np.ndarray, null: np.ndarray) -> np.ndarray:
     deviation = null.std(axis=0)
     return np.divide(value, deviation, out=np.zeros(len(value)), where=deviation > 1e-12 * null.mean(axis=0))
-
-
-def _intervals(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The middle 95 % of each column of draws `[R, B]`; -1 to 1 where more than half of them are NaN."""
-    low, high = np.full(draws.shape[1], -1.0), np.ones(draws.shape[1])
-    for b, column in enumerate(draws.T):
-        known = column[~np.isnan(column)]
-        if len(known) >= len(column) / 2:
-            low[b], high[b] = percentiles(known)
-    return low, high
 
 
 def _random_directions(

@@ -12,9 +12,18 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
+from scipy import special
+
+from codelab.statistics.intervals import CONFIDENCE
 
 LEAST = 1.5
 """Images, or groups as if of one size, above which a class must have either side of a bit to count."""
+
+TOLD = 2.0
+"""Standard errors that a sum of squares must be above its noise, or nothing is told about products."""
+
+FEW_CLASSES = 4
+"""Classes below which resampling them says nothing."""
 
 BLOCK = 32
 """Bits at a time: contrasts take C x B x d numbers."""
@@ -34,6 +43,36 @@ def one_class_each(groups: np.ndarray, labels: np.ndarray, generator: np.random.
     kept = np.empty(len(groups), bool)
     kept[order] = labels[order] == labels[order[first]][unit.reshape(-1)]
     return kept
+
+
+def resampled_classes(classes: int, resamples: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each class counts when as many are drawn with replacement: `[R, C]`."""
+    return generator.multinomial(classes, np.full(classes, 1 / classes), size=resamples).astype(np.float64)
+
+
+def class_intervals(
+    value: np.ndarray, draws: np.ndarray, classes: np.ndarray, told: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """95 % intervals `[B]` of a ratio of products, from resampled classes; NaN where not told.
+
+    Percentiles of the draws, the further out the fewer classes there are: with C of them, at the levels
+
+        Phi(+- sqrt(C / (C - 1)) t),    t the quantile of Student's law with C - 1 degrees of freedom
+
+    Args:
+        value: `[B]`, with each class once.
+        draws: `[R, B]`, NaN where a draw has no two classes.
+        classes: int `[B]`, how many classes count.
+        told: bool `[B]`; below 4 classes there is no interval either.
+
+    Source: Efron 1979; expanded percentiles: Hesterberg 2015.
+    """
+    low, high = np.full((2, len(value)), np.nan)
+    for b in np.flatnonzero(told & (classes >= FEW_CLASSES)):
+        known, c = draws[~np.isnan(draws[:, b]), b], float(classes[b])
+        level = special.ndtr(-np.sqrt(c / (c - 1)) * special.stdtrit(c - 1, 0.5 + CONFIDENCE / 2))
+        low[b], high[b] = np.quantile(np.append(known, value[b]), [level, 1 - level])
+    return np.minimum(low, value), np.maximum(high, value)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
