@@ -16,7 +16,7 @@ from codelab.core.formats import number
 from codelab.core.result import PerBit
 from codelab.kernels.counting import class_counts
 from codelab.measures.class_information import attribute_information
-from codelab.statistics.contrasts import LEAST, TOLD, class_intervals, one_class_each, resampled_classes
+from codelab.statistics.contrasts import LEAST, TOLD, class_intervals, one_class_each
 from codelab.statistics.counts import StrataCounts
 
 MOST = 1 << 22
@@ -32,8 +32,8 @@ class AttributeReuse(PerBit):
     product of the effects in two classes and `own` the mean square in one, without sampling noise, both over all
     values; `reuse` = shared / own, between -1 and 1. 1: the bit reads the attribute alike in all classes; 0.5: in
     half of them, or at uneven strength; 0: in one class, or in opposite senses that cancel. `low` to `high` is its
-    95 % interval over resampled classes. All three are NaN where nothing can be told: `own_z`, own over its standard
-    error without effect, is below 2, or fewer than 2 classes have the values (the interval: fewer than 4).
+    95 % interval by deleting one class after the other. All three are NaN where nothing can be told: `own_z`, own over
+    its standard error without effect, is below 2, or fewer than 2 classes have the values (the interval: fewer than 4).
 
     `within` is I(bit; attribute | class) in bits, corrected for chance, with its p-value and q-value. `classes` have
     two values of the attribute or more. `note` says for how many bits nothing can be told. `groups` of near copies
@@ -55,7 +55,7 @@ class AttributeReuse(PerBit):
     classes: int
     groups: int | None
     note: str = ""
-    estimator: str = "products of risk differences less their sampling variance; intervals by resampled classes"
+    estimator: str = "products of risk differences less their sampling variance"
 
     COLUMNS = (
         *("reuse", "low", "high", "shared", "own", "own_z"),
@@ -78,7 +78,6 @@ def attribute_reuse(
     groups: str | Sequence[Any] | np.ndarray | None = None,
     bins: int = 8,
     permutations: int = 200,
-    resamples: int = 200,
     seed: int = 0,
 ) -> AttributeReuse:
     """Whether a bit reads an attribute in the same sense in every class.
@@ -95,7 +94,6 @@ def attribute_reuse(
             several classes counts in one of them, drawn by `seed`.
         bins: how many quantile bins.
         permutations: behind the p-values of `within`.
-        resamples: of the classes, behind the intervals.
         seed: of all chance.
 
     Returns:
@@ -119,8 +117,6 @@ def attribute_reuse(
     check_seed(seed)
     if attribute == CLASS:
         raise UsageError("attribute 'class': expected an item column other than the class")
-    if resamples < 1:
-        raise UsageError(f"resamples {resamples}: expected at least 1")
     within = attribute_information(codes, attribute, given=CLASS, bins=bins, permutations=permutations, seed=seed)
     generator = np.random.default_rng(seed)
     target, classes = labelling(codes, attribute, bins=bins), labelling(codes)
@@ -131,15 +127,16 @@ def attribute_reuse(
     else:
         found, several = _grouped(codes, target, classes, unit, generator)
     effects = Effects(*(np.stack(part) for part in zip(*found, strict=True)))
-    times = resampled_classes(len(found), resamples, generator)
-    ((reuse,), (shared,), (own,)), draws = effects.reuse(np.ones((1, len(found)))), effects.reuse(times)[0]
+    once = np.ones((1, len(found)))
+    (reuse, *deleted), (shared, *_), (own, *_) = effects.reuse(np.concatenate([once, 1 - np.eye(len(found))]))
     own_z = effects.own_z()
     told = (own_z >= TOLD) & ~np.isnan(reuse)
-    low, high = class_intervals(reuse, draws, np.full(len(told), effects.used.any(axis=1).sum()), told)
+    classes_used = np.asarray(effects.used.any(axis=1))
+    low, high = class_intervals(reuse, np.stack(deleted), np.tile(classes_used[:, None], codes.bits), told)
     return AttributeReuse(
         source=within.source,
         seed=seed,
-        reuse=np.where(told, reuse, np.nan),
+        reuse=np.where(told, np.clip(reuse, -1, 1), np.nan),
         low=low,
         high=high,
         shared=shared,
@@ -149,7 +146,7 @@ def attribute_reuse(
         within_p_value=within.p_value,
         within_q_value=within.q_value,
         attribute=within.of,
-        classes=int(effects.used.any(axis=1).sum()),
+        classes=int(classes_used.sum()),
         groups=several,
         note="" if told.all() else f"{int((~told).sum())} of {len(told)} bits: cannot tell, effects not above noise",
     )
@@ -157,7 +154,7 @@ def attribute_reuse(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Effects:
-    """Effects `effect` and their sampling `variance` `[C, V, B]`, 0 where a class lacks a value of `used` `[C, V]`; and
+    """Effects `effect` and their sampling `variance` `[C, V, B]`, 0 where a class lacks a value (`used` `[C, V]`), and
     the variance of a class's sum of squares without effect, `error` `[C, B]`."""
 
     effect: np.ndarray
@@ -166,21 +163,23 @@ class Effects:
     used: np.ndarray
 
     def reuse(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """`reuse`, `shared` and `own`, each `[R, B]`, with each class counted `times` `[R, C]` times; a class counted
-        several times is no pair with itself. NaN: `own` is not above 0."""
+        """`reuse`, `shared` and `own` over the classes that have a 1 in `times` `[R, C]`, each `[R, B]`.
+
+        Noise can bring `reuse` above 1; it is NaN where `own` is not above 0.
+        """
         squares = self.effect**2 - self.variance
         occurs = times @ self.used  # [R, V]
-        products = (np.tensordot(times, self.effect, 1) ** 2).sum(axis=1) - times**2 @ (self.effect**2).sum(axis=1)
-        own = np.einsum("rv,rvb->rb", occurs, np.tensordot(times, squares, 1)) - times**2 @ squares.sum(axis=1)
-        pairs = np.maximum((occurs**2).sum(axis=1) - times**2 @ self.used.sum(axis=1), 1.0)[:, None]
+        products = (np.tensordot(times, self.effect, 1) ** 2).sum(axis=1) - times @ (self.effect**2).sum(axis=1)
+        own = np.einsum("rv,rvb->rb", occurs, np.tensordot(times, squares, 1)) - times @ squares.sum(axis=1)
+        pairs = np.maximum((occurs**2).sum(axis=1) - times @ self.used.sum(axis=1), 1.0)[:, None]
         known = own > 1e-12 * pairs  # one class alone leaves rounding error
-        reuse = np.clip(np.divide(products, own, out=np.full(own.shape, np.nan), where=known), -1, 1)
+        reuse = np.divide(products, own, out=np.full(own.shape, np.nan), where=known)
         return reuse, products / pairs, own / pairs
 
     def own_z(self) -> np.ndarray:
         """The sum of squared effects, without their sampling variance, over its standard error without effect."""
         total, error = (self.effect**2 - self.variance).sum(axis=(0, 1)), np.sqrt(self.error.sum(axis=0))
-        return np.divide(total, error, out=np.zeros(len(total)), where=error > 0)
+        return np.divide(total, error, out=np.where(total > 0, np.inf, 0.0), where=error > 0)
 
 
 def _alone(ones: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -37,7 +37,7 @@ class BitReuse(PerBit):
     classes over which the images with bit = 1 are spread. `classes` classes occur. `contrast` says whether the bit
     moves the features the same way in all of them; None where there are no features.
 
-    The line quotes how many bits split a class, the mean entropy within classes, and the contrasts at q < 0.05.
+    The line quotes how many bits split a class, the mean entropy within classes, and the line of the contrasts.
     """
 
     within_entropy: np.ndarray
@@ -55,8 +55,7 @@ class BitReuse(PerBit):
     def headline(self) -> str:
         split = f"{int((self.split > 0).sum())} of {len(self.split)} bits split a class"
         entropy = f"entropy within classes {number(float(self.within_entropy.mean()))} bit"
-        alike = f"; {int((self.contrast.q_value < 0.05).sum())} with one contrast at q < 0.05" if self.contrast else ""
-        return f"{split}, {entropy}{alike}"
+        return f"{split}, {entropy}" + (f"; {self.contrast.headline()}" if self.contrast else "")
 
     def to_frame(self) -> pd.DataFrame:
         """One row a bit; with features also the columns of `ContrastConsistency`."""

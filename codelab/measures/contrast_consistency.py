@@ -14,7 +14,7 @@ from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number
 from codelab.core.result import PerBit, Source
-from codelab.statistics.contrasts import TOLD, Classes, class_intervals, one_class_each, resampled_classes
+from codelab.statistics.contrasts import TOLD, Classes, class_intervals, one_class_each
 from codelab.statistics.nulls import false_discovery, tail_p_value
 
 HYPERPLANES = 64
@@ -33,9 +33,9 @@ class ContrastConsistency(PerBit):
 
     A class's contrast is its mean feature where the bit is 1 minus that where it is 0. `consistency` W says how
     parallel the contrasts of two classes are (formula: `Contrasts.consistency`): 1, all classes that move do so in one
-    direction; 0, each in its own; below 0, some move against others. `low` to `high` is its 95 % interval over
-    resampled classes. All three are NaN where nothing can be told: `contrast_z`, the sum of squared contrasts in
-    standard deviations of its null, is below 2, or fewer than 2 classes have both sides of the bit (the
+    direction; 0, each in its own; below 0, some move against others. `low` to `high` is its 95 % interval by
+    deleting one class after the other. All three are NaN where nothing can be told: `contrast_z`, the sum of squared
+    contrasts in standard deviations of its null, is below 2, or fewer than 2 classes have both sides of the bit (the
     interval: fewer than 4).
 
     Beside it, in squared units of the features, `shared` is the mean product of two classes' contrasts and `own` the
@@ -96,7 +96,6 @@ def contrast_consistency(
     *,
     groups: str | Sequence[Any] | np.ndarray | None = None,
     permutations: int = 200,
-    resamples: int = 200,
     items: int = 20_000,
     seed: int = 0,
 ) -> ContrastConsistency:
@@ -108,8 +107,8 @@ def contrast_consistency(
             computed from; default: the features of the codes.
         groups: an item column or one value an image; images of one group are near copies. A group of several classes
             counts in one of them, drawn by `seed`.
-        permutations: of each bit within each class, whole groups at once.
-        resamples: of the classes, behind the intervals; and of flipped signs, where there are too many to try all.
+        permutations: of each bit within each class, whole groups at once; and of flipped signs, where there are too
+            many patterns to try all.
         items: at most this many labelled items are used, drawn by `seed` in whole groups.
         seed: of all chance.
 
@@ -119,7 +118,7 @@ def contrast_consistency(
     Raises:
         DataError: no labels, one class only, multi-label data, one group only, no features, or features that do not
             fit or are not finite.
-        UsageError: fewer than 1 permutation or resample, or no such column.
+        UsageError: fewer than 1 permutation, or no such column.
 
     Source: the paper's section 4, "people in the picture" in tench and French horn; cosine between classes: Hernandez
         et al. 2022; unbiased products: Walther et al. 2016 (crossnobis); exchange of whole groups: Winkler et al.
@@ -135,8 +134,8 @@ def contrast_consistency(
         (1.0, [True, False])
     """
     check_codes("codes", codes)
-    if permutations < 1 or resamples < 1:
-        raise UsageError(f"permutations {permutations}, resamples {resamples}: expected at least 1 of each")
+    if permutations < 1:
+        raise UsageError(f"permutations {permutations}: expected at least 1")
     check_seed(seed)
     values = _checked_features(codes, features)
     generator = np.random.default_rng(seed)
@@ -144,13 +143,12 @@ def contrast_consistency(
     scale = float(values[rows].std()) or 1.0
     classes = Classes.of(values[rows] / scale, edges, starts)
     bits = unpack_bits(codes.packed[rows], codes.bits).astype(np.float32)
-    times = resampled_classes(len(edges) - 1, resamples, generator)
-    signs = _signs(len(edges) - 1, resamples, generator)
+    signs = _signs(len(edges) - 1, permutations, generator)
     parts = [
-        (found.consistency(), found.consistency(times), found.shared(), found.shared(signs), found.own(), found.used)
-        for _, found in classes.contrasts(bits)
+        (*found.consistency(), found.shared(), found.flipped(signs), found.own(), found.used)
+        for found in classes.contrasts(bits)
     ]
-    w, draws, shared, flipped, own, used = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
+    w, deleted, shared, flipped, own, used = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
     number_used = used.sum(axis=0)
     drawn = [classes.totals(classes.shuffled(bits, generator), used) for _ in range(permutations)]
     null = [np.stack(statistic) for statistic in zip(*drawn, strict=True)]
@@ -161,11 +159,11 @@ def contrast_consistency(
         np.where(number_used > least, tail_p_value(*statistic)[0], 1.0)
         for least, statistic in ((0, (moved, null[0])), (1, (shared, null[2])), (1, (shared, flipped)))
     )
-    low, high = class_intervals(w, draws, number_used, told)
+    low, high = class_intervals(w, deleted, used, told)
     return ContrastConsistency(
         source=Source.of(codes),
         seed=seed,
-        consistency=np.where(told, w, np.nan),
+        consistency=np.where(told, np.clip(w, -1, 1), np.nan),
         low=low,
         high=high,
         shared=shared * scale**2,
@@ -232,7 +230,7 @@ def _random_directions(
     centred = (read - read.mean(axis=0))[rows]
     directions = generator.normal(size=(read.shape[1], HYPERPLANES)).astype(np.float32)
     hyperplanes = (centred @ directions > 0).astype(np.float32)
-    found = np.concatenate([part.consistency() for _, part in classes.contrasts(hyperplanes)])
+    found = np.clip(np.concatenate([part.consistency()[0] for part in classes.contrasts(hyperplanes)]), -1, 1)
     return float(found[~np.isnan(found)].mean()) if not np.isnan(found).all() else float("nan")
 
 

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
-from scipy import special
 
-from codelab.statistics.intervals import CONFIDENCE
+from codelab.statistics.jackknife import jackknife_interval
 
 LEAST = 1.5
 """Images, or groups as if of one size, above which a class must have either side of a bit to count."""
@@ -23,7 +22,7 @@ TOLD = 2.0
 """Standard errors that a sum of squares must be above its noise, or nothing is told about products."""
 
 FEW_CLASSES = 4
-"""Classes below which resampling them says nothing."""
+"""Classes below which to delete one of them says too little."""
 
 BLOCK = 32
 """Bits at a time: contrasts take C x B x d numbers."""
@@ -45,34 +44,24 @@ def one_class_each(groups: np.ndarray, labels: np.ndarray, generator: np.random.
     return kept
 
 
-def resampled_classes(classes: int, resamples: int, generator: np.random.Generator) -> np.ndarray:
-    """How often each class counts when as many are drawn with replacement: `[R, C]`."""
-    return generator.multinomial(classes, np.full(classes, 1 / classes), size=resamples).astype(np.float64)
-
-
 def class_intervals(
-    value: np.ndarray, draws: np.ndarray, classes: np.ndarray, told: np.ndarray
+    value: np.ndarray, deleted: np.ndarray, used: np.ndarray, told: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """95 % intervals `[B]` of a ratio of products, from resampled classes; NaN where not told.
-
-    Percentiles of the draws, the further out the fewer classes there are: with C of them, at the levels
-
-        Phi(+- sqrt(C / (C - 1)) t),    t the quantile of Student's law with C - 1 degrees of freedom
+    """95 % intervals `[B]` of a ratio between -1 and 1, by deleting one class after the other; NaN where not told.
 
     Args:
-        value: `[B]`, with each class once.
-        draws: `[R, B]`, NaN where a draw has no two classes.
-        classes: int `[B]`, how many classes count.
+        value: `[B]`, not clipped.
+        deleted: `[C, B]`, the ratio without each class.
+        used: bool `[C, B]`, which classes count.
         told: bool `[B]`; below 4 classes there is no interval either.
 
-    Source: Efron 1979; expanded percentiles: Hesterberg 2015.
+    Source: as in `jackknife_interval`.
     """
     low, high = np.full((2, len(value)), np.nan)
-    for b in np.flatnonzero(told & (classes >= FEW_CLASSES)):
-        known, c = draws[~np.isnan(draws[:, b]), b], float(classes[b])
-        level = special.ndtr(-np.sqrt(c / (c - 1)) * special.stdtrit(c - 1, 0.5 + CONFIDENCE / 2))
-        low[b], high[b] = np.quantile(np.append(known, value[b]), [level, 1 - level])
-    return np.minimum(low, value), np.maximum(high, value)
+    for b in np.flatnonzero(told & (used.sum(axis=0) >= FEW_CLASSES)):
+        found = jackknife_interval(float(value[b]), deleted[used[:, b], b], (-1.0, 1.0))
+        low[b], high[b] = np.clip(found, -1, 1)
+    return low, high
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,40 +77,39 @@ class Contrasts:
         """Mean square of a true contrast, `[B]`: unbiased, so it may be below 0; 0 where no class counts."""
         return (self.squares - self.variance).sum(axis=0) / np.maximum(self.used.sum(axis=0), 1)
 
-    def shared(self, signs: np.ndarray | None = None) -> np.ndarray:
-        """Mean product of two classes' contrasts, `[B]`: unbiased, because their noise is independent.
+    def shared(self) -> np.ndarray:
+        """Mean product of two classes' contrasts, `[B]`: unbiased, because their noise is independent."""
+        return self.flipped(np.ones((1, len(self.used))))[0]
 
-        With `signs` `[R, C]` the contrasts are multiplied by them: `[R, B]`.
-        """
+    def flipped(self, signs: np.ndarray) -> np.ndarray:
+        """`shared` with the classes' contrasts multiplied by `signs` `[R, C]`: `[R, B]`."""
+        together = np.stack([((signs @ d) ** 2).sum(axis=1) for d in self.delta.swapaxes(0, 1)], axis=1)
         number = self.used.sum(axis=0)
-        signs_ = np.ones((1, len(self.used))) if signs is None else signs
-        products = (self._summed(signs_) - self.squares.sum(axis=0)) / np.maximum(number * (number - 1), 1)
-        return products[0] if signs is None else products
+        return (together - self.squares.sum(axis=0)) / np.maximum(number * (number - 1), 1)
 
-    def consistency(self, times: np.ndarray | None = None) -> np.ndarray:
-        """How parallel the contrasts of two classes are, `[B]`; NaN where no two classes have a length.
+    def consistency(self) -> tuple[np.ndarray, np.ndarray]:
+        """How parallel the contrasts of two classes are, `[B]`, and that without each class, `[C, B]`.
 
-            W = sum_{c != c'} d_c . d_c' / sum_{c != c'} r_c r_c',    r_c^2 = max(|d_c|^2 - v_c, 0),
+            W = sum_{c != c'} d_c . d_c' / sum_{c != c'} r_c r_c',    r_c^2 = max(|d_c|^2 - v_c, 0)
 
-        clipped to -1 and 1. With each class counted `times` `[R, C]` times, `[R, B]`: a class counted several times
-        is no pair with itself.
+        Noise can bring it above 1. It is NaN where no two classes have a length.
 
         Source: unbiased products: Walther et al. 2016 (crossnobis).
         """
-        times_ = np.ones((1, len(self.used))) if times is None else times
-        length = np.sqrt(np.maximum(self.squares - self.variance, 0.0))
-        products = self._summed(times_) - times_**2 @ self.squares
-        lengths = (times_ @ length) ** 2 - times_**2 @ length**2
-        known = lengths > 1e-12 * (times_ @ length) ** 2  # one class alone leaves rounding error
-        found = np.clip(np.divide(products, lengths, out=np.full(products.shape, np.nan), where=known), -1, 1)
-        return found[0] if times is None else found
+        r = np.sqrt(np.maximum(self.squares - self.variance, 0.0))
+        together = self.delta.sum(axis=0)
+        without = ((together - self.delta) ** 2).sum(axis=2)
+        whole = _parallel((together**2).sum(axis=1), self.squares.sum(axis=0), r.sum(axis=0), (r**2).sum(axis=0))
+        left = [x.sum(axis=0) - x for x in (self.squares, r, r**2)]
+        return whole, _parallel(without, *left)
 
-    def _summed(self, weights: np.ndarray) -> np.ndarray:
-        """Square of the weighted sum of contrasts: `weights` `[R, C]` to `[R, B]`."""
-        out = np.zeros((len(weights), self.delta.shape[1]))
-        for b in range(self.delta.shape[1]):
-            out[:, b] = ((weights @ self.delta[:, b]) ** 2).sum(axis=1)
-        return out
+
+def _parallel(
+    together: np.ndarray, squares: np.ndarray, lengths: np.ndarray, square_lengths: np.ndarray
+) -> np.ndarray:
+    pairs = lengths**2 - square_lengths
+    known = pairs > 1e-9 * lengths**2  # one class alone leaves rounding error
+    return np.divide(together - squares, pairs, out=np.full(pairs.shape, np.nan), where=known)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -141,7 +129,7 @@ class Classes:
         x = np.concatenate([raw[a:b] - raw[a:b].mean(axis=0) for a, b in pairwise(edges)]).astype(np.float32)
         return cls(x, edges, starts)
 
-    def contrasts(self, bits: np.ndarray) -> Iterator[tuple[slice, Contrasts]]:
+    def contrasts(self, bits: np.ndarray) -> Iterator[Contrasts]:
         """Those of bits float32 `[n, B]`, `BLOCK` at a time."""
         for start in range(0, bits.shape[1], BLOCK):
             block = bits[:, start : start + BLOCK]
@@ -153,7 +141,7 @@ class Classes:
                 used[c] = np.isfinite(spread)
                 delta[c][used[c]] = found[used[c]]
                 variance[c][used[c]] = spread[used[c]]
-            yield slice(start, start + BLOCK), Contrasts(delta, (delta**2).sum(axis=2), variance, used)
+            yield Contrasts(delta, (delta**2).sum(axis=2), variance, used)
 
     def _side_variances(self, bits: np.ndarray, c: int, delta: np.ndarray) -> np.ndarray:
         """Sampling variance of the contrast in class c, summed over its dimensions, `[B]`; infinite: not to be had.
@@ -196,8 +184,8 @@ class Classes:
         return np.where((effective[0] > LEAST) & (effective[1] > LEAST), variance, np.inf)
 
     def totals(self, bits: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of the `used` `[C, B]` classes, each `[B]`: the sums of |d_c|^2 / (1 / n_1 + 1 / n_0) and of |d_c|^2, and the
-        mean product of two contrasts, as `Contrasts.shared`."""
+        """Of the `used` `[C, B]` classes: the sums of |d_c|^2 / (1 / n_1 + 1 / n_0) and of |d_c|^2, and the mean
+        product of two contrasts as in `Contrasts.shared`, each `[B]`."""
         scaled, plain = np.zeros((2, bits.shape[1]))
         together = np.zeros((bits.shape[1], self.x.shape[1]), np.float32)
         for c, (a, b) in enumerate(pairwise(self.edges)):
@@ -232,7 +220,7 @@ class Classes:
 
 
 def _contrast(bits: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of bits `[n, B]` in one class with centred features `[n, d]`: contrasts `[B, d]`, and 1 / n_1 + 1 / n_0 `[B]`."""
+    """Contrasts `[B, d]` of bits `[n, B]` in one class with centred features `[n, d]`, and 1 / n_1 + 1 / n_0 `[B]`."""
     ones = np.clip(bits.sum(axis=0, dtype=np.float64), 0.5, len(bits) - 0.5)
     noise = 1 / ones + 1 / (len(bits) - ones)
     # features are centred, so the two sides sum to 0: one product gives both means
