@@ -15,8 +15,9 @@ from codelab.core.result import Result, Skipped
 from codelab.core.verdict import plain_reason
 from codelab.features.geometry import geometry
 from codelab.measures.attribute_information import attribute_information
+from codelab.measures.attribute_reuse import attribute_reuse
 from codelab.measures.bit_dependence import bit_dependence
-from codelab.measures.bit_reuse import attribute_reuse, bit_reuse
+from codelab.measures.bit_reuse import bit_reuse
 from codelab.measures.bit_usage import bit_usage, judge_balance, judge_use
 from codelab.measures.block_entropy import Blocks, block_entropy, judge_blocks
 from codelab.measures.channel import channel
