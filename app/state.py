@@ -14,6 +14,7 @@ import streamlit as st
 from codelab.analysis.analyze import measured
 from codelab.analysis.given import Given
 from codelab.analysis.section import Section
+from codelab.core.attributes import NO_GROUPS, group_column
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
 from codelab.core.files import load
@@ -36,7 +37,7 @@ class View:
         key: changes whenever the file or the choice of labels does; what caches go by.
         codes: with the chosen labels.
         label: what the labels are, in a word.
-        group: the attribute whose values count as one thing, or None.
+        group: the attribute whose values count as one thing, in every measure too; None where all images differ.
     """
 
     path: Path
@@ -50,7 +51,8 @@ class View:
         found = {}
         for section in sections:
             with st.spinner(f"Measuring {section.words} …"):
-                found[section.name] = _measured(self.key, section.name, section, _given(self.key, self.codes))
+                given = _given(self.key, self.group, self.codes)
+                found[section.name] = _measured(self.key, self.group, section.name, section, given)
         return found
 
     def encoder(self) -> Encoder | str:
@@ -118,14 +120,28 @@ def label_choices(_codes: Codes, key: Hashable) -> list[str]:
     return [*choices, NO_LABELS]
 
 
+@st.cache_resource(show_spinner=False, max_entries=16)
+def group_choices(_codes: Codes, key: Hashable) -> list[str]:
+    """What the sidebar offers as groups of near copies: none, and the columns that tell some images apart."""
+    choices = [NO_GROUPS]
+    for name in _codes.attributes:
+        try:
+            groups = group_column(_codes, name)
+        except TypeError:  # a column of lists
+            continue
+        if len(groups) and groups.max() > 0:
+            choices.append(name)
+    return choices
+
+
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _given(key: Hashable, _codes: Codes) -> Given:
+def _given(key: Hashable, group: str | None, _codes: Codes) -> Given:
     """What is counted for one section serves the others."""
-    return Given.of(_codes)
+    return Given.of(_codes, groups=group)
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _measured(key: Hashable, name: str, _section: Section, _on: Given) -> Result:
+def _measured(key: Hashable, group: str | None, name: str, _section: Section, _on: Given) -> Result:
     return measured(_section, _on)
 
 
