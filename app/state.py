@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import streamlit as st
 
 from codelab.analysis.analyze import measured
 from codelab.analysis.given import Given
 from codelab.analysis.section import Section
-from codelab.core.attributes import NO_GROUPS, group_column
+from codelab.core.attributes import NO_GROUPS
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
 from codelab.core.files import load
@@ -110,28 +111,23 @@ def label_choices(_codes: Codes, key: Hashable) -> list[str]:
     """What the sidebar offers as labels: the file's own, and attributes with few enough values to be classes."""
     choices = [FILE_LABELS] if _codes.labelled else []
     for name in _codes.attributes:
-        column = _codes.items[name]
-        try:
-            values = len(pc.drop_null(pc.unique(column)))
-        except NotImplementedError:  # nested columns have no unique values
-            continue
-        if 2 <= values <= min(MOST_CLASSES, max(2, len(_codes) // 2)):
+        if 2 <= _values(pc.drop_null(_codes.items[name])) <= min(MOST_CLASSES, max(2, len(_codes) // 2)):
             choices.append(name)
     return [*choices, NO_LABELS]
+
+
+def _values(column: pa.ChunkedArray) -> int:
+    """How many different values a column has; none where they are lists."""
+    try:
+        return len(pc.unique(column))
+    except NotImplementedError:
+        return 0
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
 def group_choices(_codes: Codes, key: Hashable) -> list[str]:
     """What the sidebar offers as groups of near copies: none, and the columns that tell some images apart."""
-    choices = [NO_GROUPS]
-    for name in _codes.attributes:
-        try:
-            groups = group_column(_codes, name)
-        except TypeError:  # a column of lists
-            continue
-        if len(groups) and groups.max() > 0:
-            choices.append(name)
-    return choices
+    return [NO_GROUPS, *(name for name in _codes.attributes if _values(_codes.items[name]) > 1)]
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
