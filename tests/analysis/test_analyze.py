@@ -236,5 +236,5 @@ def test_codes_that_look_grouped_are_warned_of_in_one_line():
 
 
 def test_parts_cannot_have_groups():
-    with pytest.raises(UsageError, match="analyze_parts: groups need all codes at once, .* found 'a'"):
+    with pytest.raises(UsageError, match=r"analyze_parts: groups need all codes at once, .* found 'a'"):
         analyze_parts([Codes.from_bits(np.eye(4))], groups="a")
