@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
@@ -83,13 +84,35 @@ def timm_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--random-weights", action="store_true", help="with timm:NAME, do not load pretrained weights")
 
 
+def group_option(sub: argparse.ArgumentParser, effect: str, *, when: str = "") -> None:
+    """`--group`, which says which images are near copies.
+
+    Args:
+        effect: what is done with near copies.
+        when: what the option goes with, put before its help.
+    """
+    text = f"near copies have one value in this item column, and {effect}; 'none': all images differ"
+    sub.add_argument("--group", metavar="COLUMN", help=f"{when}{text}")
+
+
 def run(work: Callable[[], object], *, name: str) -> int:
     """Do the work; returns the exit code: 0 done, 1 the work failed, 2 the call is wrong.
 
     128 and the number of the signal where one stopped it: 130 for SIGINT, 143 for SIGTERM.
 
-    Under `torchrun` an error that every process meets is printed by the first alone.
+    Under `torchrun` an error that every process meets is printed by the first alone. A warning is one line, as an
+    error is.
     """
+
+    def one_line(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"{name}: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = one_line
+        return _done(work, name)
+
+
+def _done(work: Callable[[], object], name: str) -> int:
     try:
         work()
     except CodelabError as error:
