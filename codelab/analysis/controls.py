@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
 from codelab.core.formats import number, p_phrase
 from codelab.core.result import Result, Source
-from codelab.core.verdict import ALPHA, Verdict, listed
+from codelab.core.verdict import Verdict, listed
 from codelab.features.binariser import binarize
 from codelab.retrieval.compare import RetrievalComparison, compare_retrieval
 from codelab.retrieval.sampled import MEASURES, k_of
@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 DRAWS = 20
 """Codes drawn of each control: a code that stands out from all of them has p = 1 / 21, just below 0.05."""
 
-IMAGES = 5000
+ALONE = 5
+"""Of these, how many are measured in figures of the bits alone, in which they hardly differ."""
+
+LEVEL = 0.05
+"""A p-value below this tells codes from a control."""
+
+IMAGES = 2000
 """Most images that codes and controls are compared on."""
 
 JUDGED = ("retrieval_map", "knn_accuracy", "class_information")
@@ -38,8 +44,9 @@ NO_FEATURES = "no features: not compared with random directions"
 
 
 MEANING = (
-    "Random directions: signs of random directions of the same features, as many bits. Shuffled codes: each bit permuted "
-    f"over the images on its own, which leaves no relation to them. Each is the mean of {DRAWS} codes, and their range."
+    "Random directions: the signs of as many random directions of the same features, centred. Shuffled codes: each "
+    "bit permuted over the images on its own, which leaves no relation to them. Of each control the mean and the range of "
+    f"{DRAWS} codes, of {ALONE} for figures of the bits alone. The paired difference is from the first one."
 )
 """Above a table of controls."""
 
@@ -73,10 +80,13 @@ class Controls(Result):
     def beside(self, title: str) -> str:
         """What the controls give for the figures of a verdict, in a sentence; empty where it has none."""
         names = [figure.name for figure in FIGURES if figure.title == title and figure.name in self.codes]
-        if not names:
+        parts = list(self._beside(names))
+        if not parts:
             return ""
-        words = "; ".join(self._beside(names))
-        return f"{words[0].upper()}{words[1:]}."
+        if self.source is not None and self.images < self.source.n:
+            own = ", ".join(_rounded(name, self.codes[name]) for name in names)
+            parts.insert(0, f"on {self.images:,} images, these codes: {own}")
+        return f"{'; '.join(parts).capitalize()}."
 
     def _beside(self, names: Sequence[str]) -> Iterator[str]:
         for control, drawn in (("random directions", self.random), ("shuffled codes", self.shuffled)):
@@ -104,15 +114,17 @@ class Controls(Result):
             return float("nan")
         every = np.stack([np.append(self.codes[name], drawn[name]) for name in known], axis=1)
         spread = every.std(axis=0)
-        most = np.divide(every - every.mean(axis=0), spread, out=np.zeros_like(every), where=spread > 1e-12).max(axis=1)
+        most = np.divide(every - every.mean(axis=0), spread, out=np.zeros_like(every), where=spread > 1e-12).max(
+            axis=1
+        )
         return float((most >= most[0] - 1e-9).mean())
 
     def above_random(self) -> list[str]:
-        """The figures in which these codes are above all codes of random directions, and in retrieval a paired test."""
-        if not self.p_value(JUDGED, self.random) < ALPHA:
+        """The figures in which these codes are above all random directions, in retrieval also by a paired test."""
+        if not self.p_value(JUDGED, self.random) < LEVEL:
             return []
-        sure = {name for name, one in self.compared.items() if one.value > 0 and one.p_value < ALPHA}
-        above = [name for name in JUDGED if self.p_value([name], self.random) < ALPHA]
+        sure = {name for name, one in self.compared.items() if one.value > 0 and one.p_value < LEVEL}
+        above = [name for name in JUDGED if self.p_value([name], self.random) < LEVEL]
         return [name for name in above if name not in MEASURES or name in sure]
 
     def to_frame(self) -> pd.DataFrame:
@@ -199,7 +211,7 @@ def controls(
         chosen, unit = chosen[rows], np.unique(unit[rows], return_inverse=True)[1].reshape(-1)
     sample = Sample.of(chosen, None if groups is None else unit, seed)
     notes = [f"measured on {len(chosen):,} of {n:,} images"] if n > images else []
-    random: list[np.ndarray] = []
+    random: Sequence[np.ndarray] = ()
     if chosen.features is None:
         notes.append(NO_FEATURES)
     else:
@@ -211,8 +223,8 @@ def controls(
         source=Source.of(codes),
         seed=seed,
         codes=sample.measured(),
-        random=_joined([sample.measured(packed) for packed in random]),
-        shuffled=_joined([sample.measured(_shuffled(sample.codes, unit, generator)) for _ in range(DRAWS)]),
+        random=_measured(sample, random),
+        shuffled=_measured(sample, [_shuffled(sample.codes, unit, generator) for _ in range(DRAWS)]),
         compared=_compared(sample, random[0]) if random and codes.labelled else {},
         images=len(chosen),
         note="; ".join(notes),
@@ -246,16 +258,19 @@ def _shuffled(codes: Codes, unit: np.ndarray, generator: np.random.Generator) ->
     return pack_bits(bits)
 
 
-def _joined(draws: list[dict[str, float]]) -> dict[str, np.ndarray]:
-    """The values of each figure that all draws have."""
-    names = [name for name in (draws[0] if draws else ()) if all(name in one for one in draws)]
-    return {name: np.array([one[name] for one in draws]) for name in names}
+def _measured(sample: Sample, draws: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The values of each figure over the codes of a control."""
+    found: dict[str, list[float]] = {}
+    for place, packed in enumerate(draws):
+        for name, value in sample.measured(packed, related=place >= ALONE).items():
+            found.setdefault(name, []).append(value)
+    return {name: np.array(values) for name, values in found.items()}
 
 
 def _compared(sample: Sample, packed: np.ndarray) -> dict[str, RetrievalComparison]:
     other, found = dataclasses.replace(sample.codes, packed=packed), {}
     for name in MEASURES:
-        options = k_of(name, len(other)) | {"groups": sample.groups, "seed": sample.seed}
+        options: dict[str, Any] = {**k_of(name, len(other)), "groups": sample.groups, "seed": sample.seed}
         try:
             found[name] = compare_retrieval(sample.codes, other, measure=name, **options)
         except CodelabError:  # no pair of one class, or several labels an image, which have no k-NN accuracy
@@ -263,56 +278,53 @@ def _compared(sample: Sample, packed: np.ndarray) -> dict[str, RetrievalComparis
     return found
 
 
+def judge_shuffled(title: str, found: Controls, results: Mapping[str, Result]) -> Verdict:
+    """Have the bits a relation to the class, or to the features?"""
+    about = {"class": "the class", "features": "the features"}
+    names = {key: [f.name for f in FIGURES if f.about == key and f.name in found.shuffled] for key in about}
+    known = [key for key in about if names[key]]
+    if not known:
+        return Verdict("note", title, "", "No labels and no features: nothing that bits could be related to.")
+    every = [name for key in known for name in names[key]]
+    chance = not found.p_value(every, found.shuffled) < LEVEL  # over all at once: chance has one try
+    related = [] if chance else [key for key in known if found.p_value(names[key], found.shuffled) < LEVEL]
+    lacking = listed([about[key] for key in known if key not in related] or [""])
+    text = f"Related to {listed([about[key] for key in related])}. " if related else ""
+    answer = ""
+    if lacking:
+        text += f"No better than shuffled codes about {lacking}. "
+        answer = f"No relation to {lacking}" if related else "No better than shuffled codes"
+    return Verdict(
+        "good" if not lacking else "watch" if related or "features" not in known else "bad",
+        title,
+        f"{len(related)} of {len(known)}",
+        f"{text}{_against(found, every, found.shuffled)}",
+        f"related where a figure stands out from all {DRAWS} shuffled codes, all figures taken together",
+        answer=answer,
+    )
+
+
 def judge_random(title: str, found: Controls, results: Mapping[str, Result]) -> Verdict:
     """Are the codes better than random directions of the same features?"""
     names = [name for name in JUDGED if name in found.codes and name in found.random]
     if not names:
         return Verdict("note", title, "", found.words() if not found.random else "No labels, which codes could know.")
-    parts = []
-    for name in names:
-        pair = found.compared.get(name)
-        text = f"{NAMED[name].words} {_rounded(name, found.codes[name])} against {_range(name, found.random[name])}"
-        parts.append(text if pair is None else f"{text}, paired difference {_difference(pair)}")
     above = found.above_random()
-    first = f"Above them in {listed([NAMED[name].words for name in above])}." if above else "No better than they are."
+    text = f"Above them in {listed([NAMED[name].words for name in above])}." if above else "No better than they are."
     return Verdict(
         "good" if above else "watch",
         title,
         f"{len(above)} of {len(names)}",
-        f"{first} These codes against {DRAWS} codes of random directions: {'; '.join(parts)}.",
-        f"figures above all {DRAWS}; in retrieval also by a paired test with the first of them, p < {ALPHA}",
+        f"{text} {_against(found, names, found.random)}",
+        f"figures above all {DRAWS} codes of random directions; in retrieval also in a paired test, p < {LEVEL}",
         answer="" if above else "No better than random directions of the same features",
     )
 
 
-def judge_shuffled(title: str, found: Controls, results: Mapping[str, Result]) -> Verdict:
-    """Have the bits a relation to the class, or to the features?"""
-    p_values = {}
-    for about in ("class", "features"):
-        p_values[about] = found.p_value([f.name for f in FIGURES if f.about == about], found.shuffled)
-    known = {about: p for about, p in p_values.items() if not np.isnan(p)}
-    if not known:
-        return Verdict("note", title, "", "No labels and no features: nothing that bits could be related to.")
-    related = [about for about, p in known.items() if p < ALPHA]
-    lacking = [about for about in known if about not in related]
-    words = {"class": "the class", "features": "the features"}
+def _against(found: Controls, names: Sequence[str], drawn: Mapping[str, np.ndarray]) -> str:
     parts = [
-        f"{figure.words} {_rounded(figure.name, found.codes[figure.name])} against "
-        f"{_range(figure.name, found.shuffled[figure.name])}"
-        for figure in FIGURES
-        if figure.about in known and figure.name in found.codes and figure.name in found.shuffled
+        f"{NAMED[name].words} {_rounded(name, found.codes[name])} against {_rounded(name, drawn[name].mean())}"
+        for name in names
     ]
-    first = f"Related to {listed([words[a] for a in related])}. " if related else ""
-    if lacking:
-        first += f"No better than shuffled codes about {listed([words[a] for a in lacking])}. "
-    answer = ""
-    if lacking:
-        answer = "No better than shuffled codes" if not related else f"No relation to {words[lacking[0]]}"
-    return Verdict(
-        "good" if not lacking else "bad" if not related and "features" in known else "watch",
-        title,
-        f"{len(related)} of {len(known)}",
-        f"{first}These codes against {DRAWS} shuffled ones: {'; '.join(parts)}.",
-        f"related where a figure stands out from all {DRAWS}, over all figures at once",
-        answer=answer,
-    )
+    words = ", ".join(parts)
+    return f"{words[0].upper()}{words[1:]}." if words[:3] != "mAP" else f"{words}."

@@ -1,7 +1,8 @@
-"""The figures that verdicts use, each one number of a set of codes, so that controls can be measured in the same way."""
+"""The figures that verdicts use, each one number of a set of codes: controls are measured in the same way."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from codelab.measures.block_entropy import block_entropy
 from codelab.measures.class_information import need_classes
 from codelab.measures.degrees_of_freedom import degrees_of_freedom
 from codelab.measures.pair_distances import pair_distances
-from codelab.retrieval.sampled import MEASURES, k_of
+from codelab.retrieval.sampled import MEASURES, K, k_of
 from codelab.statistics.counts import ClassCounts
 from codelab.statistics.estimators import expected_information, table_information
 
@@ -58,17 +59,24 @@ class Sample:
         bare = replace(codes, items=codes.items.select(["id"]), features=None, logits=None)
         return cls(bare, groups, pairs, cosines, seed)
 
-    def measured(self, packed: np.ndarray | None = None) -> dict[str, float]:
-        """Every figure of these codes, or of others of the same images; without those that cannot be measured."""
+    def measured(self, packed: np.ndarray | None = None, *, related: bool = False) -> dict[str, float]:
+        """The figures of these codes, or of others of the same images; without those that cannot be measured.
+
+        `related`: only those that relate the bits to the class or the features.
+        """
         sample = self if packed is None else replace(self, codes=replace(self.codes, packed=packed))
         found = {}
-        for figure in FIGURES:
-            try:
-                value = figure.measure(sample)
-            except CodelabError:  # no labels, too few images to fill a block, all pairs at one distance
-                continue
-            if np.isfinite(value):
-                found[figure.name] = value
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of few images: all codes have as many
+            for figure in FIGURES:
+                if related and not figure.about:
+                    continue
+                try:
+                    value = figure.measure(sample)
+                except CodelabError:  # no labels, too few images to fill a block, all pairs at one distance
+                    continue
+                if np.isfinite(value):
+                    found[figure.name] = value
         return found
 
 
@@ -124,7 +132,7 @@ class Figure:
 
 
 FIGURES = (
-    Figure("mean_entropy", "mean entropy of a bit (bits)", "Bit balance", lambda s: bit_usage(s.codes).value),
+    Figure("mean_entropy", "mean entropy of a bit", "Bit balance", lambda s: bit_usage(s.codes).value),
     Figure(
         "bits_in_use",
         "bits in use",
@@ -134,21 +142,21 @@ FIGURES = (
     ),
     Figure(
         "degrees_of_freedom",
-        "independent bits (degrees of freedom)",
+        "independent bits",
         "Independent bits",
         lambda s: degrees_of_freedom(s.codes).value,
         decimals=1,
     ),
     Figure(
         "block_entropy",
-        "entropy of a block of bits (bits)",
+        "entropy of a block of bits",
         "Block entropy",
         lambda s: block_entropy(s.codes, block_width(s.codes)).value,
         decimals=2,
     ),
     Figure(
         "class_information",
-        "class information of a bit (mean, bits)",
+        "class information of a bit",
         "Class in single bits",
         _class_information,
         "class",
@@ -162,8 +170,8 @@ FIGURES = (
         "class",
     ),
     Figure("retrieval_map", "mAP@ALL", "Retrieval", _retrieval("retrieval_map"), "class"),
-    Figure("knn_accuracy", "k-NN accuracy", "Retrieval", _retrieval("knn_accuracy"), "class"),
-    Figure("precision_at_k", "precision@k", "Retrieval", _retrieval("precision_at_k"), "class"),
+    Figure("knn_accuracy", f"{K}-NN accuracy", "Retrieval", _retrieval("knn_accuracy"), "class"),
+    Figure("precision_at_k", f"precision@{K}", "Retrieval", _retrieval("precision_at_k"), "class"),
     Figure(
         "feature_distances",
         "correlation with distances of features",

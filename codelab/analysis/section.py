@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Need = Literal["labels", "features", "view"]
 Judge = Callable[[str, Any, Mapping[str, Result]], Verdict]
-"""From a title, the section's result and all results to a line of the answer to "Is anything wrong with these codes?"."""
+"""From a title, the section's result and all results to one line of the verdict, see `codelab.core.verdict`."""
 
 
 @dataclass(frozen=True)

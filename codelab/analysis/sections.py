@@ -202,7 +202,7 @@ SECTIONS = (
             ),
             table=lambda found: found.table(),
         ),
-        verdicts=(("Random directions", judge_random), ("Shuffled codes", judge_shuffled)),
+        verdicts=(("Shuffled codes", judge_shuffled), ("Random directions", judge_random)),
     ),
     Section(
         name="joint_information",

@@ -1,4 +1,4 @@
-"""Is anything wrong with these codes? A line for each question that a section answers, in report, explorer, terminal."""
+"""Is anything wrong with these codes? A line for each question, in report, explorer and terminal alike."""
 
 from __future__ import annotations
 
