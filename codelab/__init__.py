@@ -42,6 +42,7 @@ _PUBLIC = {
     "semantics.describe": ["describe_bit"],
     "semantics.exemplars": ["exemplars"],
     "semantics.signatures": ["class_shares"],
+    "analysis.controls": ["controls"],
     "analysis": ["Analysis", "analyze", "analyze_parts"],
     "reporting.report": ["write_report"],
     "reporting.verdict": ["verdicts"],
