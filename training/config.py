@@ -150,8 +150,8 @@ class TrainConfig:
     reset_every: int = 10
     """Re-draw the head every n epochs, never in the last n; 0: never."""
     head_ema: Literal["restart", "plain"] = "restart"
-    """How the teacher's head follows after a reset: restart, as the mean of the student's heads since, then over 50
-    steps; plain, by the momentum alone, as the paper has it: near the end it stays near the random draw."""
+    """How the teacher's head follows after a reset: restart, as the mean of the student's heads since, later over about
+    50 steps; plain, by the momentum alone, which towards the end leaves it near the random head it was reset to."""
 
     epochs: int = 100
     """Passes over the data."""
