@@ -150,7 +150,7 @@ class TrainConfig:
     reset_every: int = 10
     """Re-draw the head every n epochs, never in the last n; 0: never."""
     head_ema: Literal["restart", "plain"] = "restart"
-    """How the teacher's head follows after a reset: restart, as the mean of the student's heads since, later over about
+    """How the teacher's head follows after a reset: restart, as the mean of the student's heads since, later over some
     50 steps; plain, by the momentum alone, which towards the end leaves it near the random head it was reset to."""
 
     epochs: int = 100
