@@ -310,9 +310,10 @@ def published_words(config: TrainConfig, given: Collection[str]) -> str:
     Args:
         given: names of the fields that were set by flags.
     """
-    names = [name for name in PUBLISHED.get(config.objective, {}) if "objective" in given and name not in given]
-    values = ", ".join(f"{name} {getattr(config, name):g}" for name in names)
-    return f"objective {config.objective}: {values}, as published" if names else ""
+    published = PUBLISHED.get(config.objective, {}) if "objective" in given else {}
+    brought = [name for name, value in published.items() if name not in given and getattr(config, name) == value]
+    values = ", ".join(f"{name} {published[name]:g}" for name in brought)
+    return f"objective {config.objective}: {values}, as published" if brought else ""
 
 
 def _twice(node: yaml.Node | None) -> str | None:
