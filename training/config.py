@@ -87,8 +87,9 @@ class TrainConfig:
 
     image_size: int = 224
     """Side of the global views and of the images the encoder codes, in pixels."""
-    store_size: int = 256
-    """Side at which images are kept in memory, in pixels."""
+    store_size: int = 432
+    """Images of more than so many pixels squared are reduced to that area, whole. No crop is enlarged on account of it
+    where it is image_size / sqrt(global_scale[0]) and local_size / sqrt(local_scale[0]) or more."""
     store: Literal["auto", "memory", "stream"] = "auto"
     """Where images are kept: memory (each decoded once), stream (decoded in each epoch), auto (memory if they fit)."""
     memory_gb: float = 8.0
