@@ -31,8 +31,8 @@ class BitDependence(Result):
     """Arrays `[B, B]`, symmetric: `phi` the correlation, `plugin` the mutual information in bits as counted,
     `information` with the exact mean over permutations subtracted, `p_value` and, over all pairs, `q_value`;
     `conditional` the information given the class, corrected, and `conditional_plugin` as counted (None where
-    `pairs_within` gives none). `groups` is their number, None without. The diagonal of `phi` is 1 (0 for a bit that never changes), that of the informations
-    the entropy.
+    `pairs_within` gives none). The diagonal of `phi` is 1 (0 for a bit that never changes), that of the informations
+    the entropy. `groups` is their number, None without.
 
     `duplicates` and `complements` are pairs of bits with phi of at least `near`, or at most -`near`. `cluster` `[B]`
     numbers groups of bits (average linkage on 1 - abs(phi), cut at abs(phi) = `cut`), and `order` `[B]` puts like bits

@@ -188,15 +188,18 @@ def judge_freedom(title: str, freedom: DegreesOfFreedom, results: Mapping[str, R
     bits = freedom.source.bits if freedom.source else 0
     level: Level = level_from(freedom.value / max(bits, 1), FREEDOM)
     interval = freedom.note or f"95% interval {freedom.low:.1f} to {freedom.high:.1f}"
+    coins = f"{freedom.value:.1f} {{}} ({interval})"
     text = (
-        f"The {bits} bits vary like {freedom.value:.1f} independent coins ({interval}); the participation ratio of their correlations is {freedom.participation_ratio:.1f}."
+        f"The {bits} bits vary like {coins.format('independent coins')}; the participation ratio of their correlations "
+        f"is {freedom.participation_ratio:.1f}."
     )
     usage = only(BitUsage, results)
     if usage is not None and (idle := usage.dead + usage.rare) > UNUSED[0] * bits:
         level = "bad" if level == "bad" or idle > UNUSED[1] * bits else "watch"
         text = (
             f"{counted(idle, 'bit')} of {bits} {'is' if idle == 1 else 'are'} dead or rare, so the spread of the "
-            f"distances is no measure of independence: {freedom.value:.1f} coins ({interval}) would have the same, with all bits in use."
+            f"distances is no measure of independence: {coins.format('coins')} would have the same, with all bits in "
+            "use."
         )
     return Verdict(
         level,
