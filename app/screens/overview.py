@@ -1,4 +1,4 @@
-"""Overview: is the code healthy?"""
+"""Overview: is anything wrong with these codes?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import streamlit as st
 
 from app.state import View
 from app.widgets import chart, open_bit, reason, text
+from codelab.analysis.controls import MEANING, Controls
 from codelab.analysis.sections import SECTIONS
+from codelab.core.result import only
 from codelab.core.verdict import Verdict
 from codelab.reporting.charts import Drawing, drawings
 from codelab.reporting.verdict import overall, verdicts
@@ -18,13 +20,14 @@ _COLOURS = {"good": "green", "watch": "orange", "bad": "red", "note": "gray"}
 
 
 def show(view: View) -> None:
-    st.title("Is the code healthy?")
+    st.title("Is anything wrong with these codes?")
     results = view.results(section for section in SECTIONS if section.verdicts or section.chart)
     lines = verdicts(results)
     answer = overall(lines)
     box = {"good": st.success, "watch": st.warning, "bad": st.error, "note": st.info}[answer.level]
     box(f"**{answer.title}.** {text(answer.text)}", icon=f":material/{_ICONS[answer.level]}:")
     _lines(lines)
+    _controls(only(Controls, results))
 
     with st.container(key="charts"):
         columns = st.columns(2, gap="large")
@@ -53,6 +56,15 @@ def _chart(drawing: Drawing) -> None:
         st.caption("Click a bit to open its page.")
 
 
+def _controls(found: Controls | None) -> None:
+    """The figures beside those of random directions and shuffled codes."""
+    if found is None:
+        return
+    st.markdown("#### Beside random directions and shuffled codes")
+    st.dataframe(found.table(), hide_index=True, key="controls")
+    st.caption(text(f"{MEANING} {found.words()}".strip()))
+
+
 def _lines(lines: list[Verdict]) -> None:
     with st.container(key="verdicts"):
         columns = st.columns(len(lines))  # three in a row, fewer on a narrow page: see the style
@@ -62,5 +74,7 @@ def _lines(lines: list[Verdict]) -> None:
             if line.figure:
                 st.markdown(f"### {line.figure}")
             st.markdown(text(line.text))
+            if line.beside:
+                st.markdown(f"**{text(line.beside)}**")
             if line.limits:
                 st.caption(text(line.limits))

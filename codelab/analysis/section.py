@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from codelab.core.result import Result
 from codelab.core.verdict import Verdict
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Need = Literal["labels", "features", "view"]
 Judge = Callable[[str, Any, Mapping[str, Result]], Verdict]
-"""From a title, the section's result and all results to a line of the answer to "Is the code healthy?"."""
+"""From a title, the section's result and all results to one line of the verdict, see `codelab.core.verdict`."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,13 @@ class Listing:
         title: above it.
         columns: of the result's `to_frame()`.
         by: the column whose highest values are listed; empty lists all rows in order.
+        table: from the result to the table that has these columns.
     """
 
     title: str
     columns: tuple[str, ...]
     by: str = ""
+    table: Callable[[Any], pd.DataFrame] = lambda result: result.to_frame()
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class Section:
         columns: what it adds to the table of all bits; its `to_frame()` then has one row a bit.
         listing: a table of its own on the terminal.
         chart: its figure, where the result has a `plot()`.
-        verdicts: titles and judges of its lines in the answer to "Is the code healthy?".
+        verdicts: titles and judges of its lines in the answer to "Is anything wrong with these codes?".
     """
 
     name: str

@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from codelab.analysis.controls import controls, judge_random, judge_shuffled
 from codelab.analysis.given import Given, block_width
 from codelab.analysis.section import Chart, Column, Listing, Section
 from codelab.core.errors import DataError
 from codelab.core.result import Result, Skipped
 from codelab.core.verdict import plain_reason
 from codelab.features.geometry import geometry
+from codelab.measures.attribute_information import attribute_information
+from codelab.measures.attribute_reuse import attribute_reuse
 from codelab.measures.bit_dependence import bit_dependence
-from codelab.measures.bit_reuse import attribute_reuse, bit_reuse
+from codelab.measures.bit_reuse import bit_reuse
 from codelab.measures.bit_usage import bit_usage, judge_balance, judge_use
 from codelab.measures.block_entropy import Blocks, block_entropy, judge_blocks
 from codelab.measures.channel import channel
-from codelab.measures.class_information import attribute_information, class_information, judge_classes
+from codelab.measures.class_information import class_information, judge_classes
 from codelab.measures.class_log_odds import class_log_odds
 from codelab.measures.code_length import code_length, total_correlation
 from codelab.measures.collisions import collisions
@@ -27,6 +30,7 @@ from codelab.measures.degrees_of_freedom import degrees_of_freedom, judge_freedo
 from codelab.measures.disentanglement import factors
 from codelab.measures.joint_information import joint_information
 from codelab.measures.pair_distances import judge_distances, pair_distances
+from codelab.retrieval.sampled import judge_retrieval, sampled_retrieval
 from codelab.retrieval.shorter import smaller_code
 
 if TYPE_CHECKING:
@@ -173,6 +177,34 @@ SECTIONS = (
             ),
         ),
         verdicts=(("Class in distances", judge_distances),),
+    ),
+    Section(
+        name="retrieval",
+        words="mAP, k-NN accuracy and precision@k of codes and features, each query against all other images",
+        measure=lambda given: sampled_retrieval(given.codes, seed=given.seed),
+        needs=("labels",),
+        listing=Listing(
+            "retrieval, each query against all other images",
+            ("measure", "codes", "low", "high", "features", "queries"),
+        ),
+        verdicts=(("Retrieval", judge_retrieval),),
+    ),
+    Section(
+        name="controls",
+        words="figures beside those of random directions of the same features and of shuffled codes",
+        measure=lambda given: controls(given.codes, seed=given.seed),
+        listing=Listing(
+            "these codes beside random directions of the same features and shuffled codes (mean of 20, range)",
+            (
+                "figure",
+                "these codes",
+                "random directions",
+                "shuffled codes",
+                "paired difference from random directions",
+            ),
+            table=lambda found: found.table(),
+        ),
+        verdicts=(("Shuffled codes", judge_shuffled), ("Random directions", judge_random)),
     ),
     Section(
         name="joint_information",

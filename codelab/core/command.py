@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-from codelab.core.errors import CodelabError, DataError, UsageError
+from codelab.core.errors import CodelabError, DataError, Terminated, UsageError
 
 RANK = int(os.environ.get("RANK", "0"))
 """The number of this process among those that `torchrun` started."""
@@ -21,6 +22,9 @@ class Parser(argparse.ArgumentParser):
 
     when_chosen: Callable[[Parser], None] | None = None
     """Adds the options of a command once it is the one that was called, where to describe them costs time."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **options})
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         add, self.when_chosen = self.when_chosen, None
@@ -92,7 +96,9 @@ def group_option(sub: argparse.ArgumentParser, effect: str, *, when: str = "") -
 
 
 def run(work: Callable[[], object], *, name: str) -> int:
-    """Do the work; returns the exit code: 0 done, 1 the work failed, 2 the call is wrong, 130 interrupted.
+    """Do the work; returns the exit code: 0 done, 1 the work failed, 2 the call is wrong.
+
+    128 and the number of the signal where one stopped it: 130 for SIGINT, 143 for SIGTERM.
 
     Under `torchrun` an error that every process meets is printed by the first alone. A warning is one line, as an
     error is.
@@ -130,5 +136,5 @@ def _done(work: Callable[[], object], name: str) -> int:
     except KeyboardInterrupt as stop:
         if not RANK:
             print(f"{name}: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
     return 0

@@ -13,7 +13,7 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Verdict:
-    """One line of the answer to "Is the code healthy?".
+    """One line of the answer to "Is anything wrong with these codes?".
 
     Args:
         level: `good`, `watch`, `bad`; `note` where there is nothing to judge, or it could not be measured.
@@ -21,6 +21,8 @@ class Verdict:
         figure: the number a reader looks for, as text; empty when not measured.
         text: what it means, in a sentence.
         limits: how it was judged.
+        beside: what random directions of the same features, and shuffled codes, give for the figure.
+        answer: the title of the whole answer where this line decides it; empty for the usual ones.
     """
 
     level: Level
@@ -28,6 +30,8 @@ class Verdict:
     figure: str
     text: str
     limits: str = ""
+    beside: str = ""
+    answer: str = ""
 
 
 def level_from(value: float, limits: tuple[float, float]) -> Level:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codelab.analysis import analyze
+from codelab.analysis.controls import MEANING, Controls
 from codelab.analysis.sections import bit_table
 from codelab.core.attributes import NO_GROUPS, same_thing
 from codelab.core.checks import check_codes
@@ -103,6 +104,7 @@ def write_report(
         subtitle=_subtitle(codes),
         answer=overall(lines),
         lines=lines,
+        controls=_controls(sections),
         tables=[Table.of(name, frame) for name, frame in (extra_tables or {}).items()],
         charts=[(d.chart.title, d.text, embed(d.figure)) for d in drawings(sections) if d.figure is not None],
         bits=bits,
@@ -186,6 +188,12 @@ def _bit_table(sections: Mapping[str, Result]) -> Table | None:
         sure = int((information.q_value < ALPHA).sum())
         note = f"Most informative first; {sure} bits have q < {ALPHA}. {note} {_TERMS}"
     return Table.of("All bits" if len(frame) <= ROWS else "Bits", frame.head(ROWS), note)
+
+
+def _controls(sections: Mapping[str, Result]) -> Table | None:
+    """The figures of the verdicts beside those of random directions and of shuffled codes."""
+    found = only(Controls, sections)
+    return None if found is None else Table.of(MEANING, found.table(), found.words())
 
 
 def _provenance(codes: Codes, sections: Mapping[str, Result]) -> dict[str, Any]:

@@ -38,14 +38,17 @@ def print_analysis(results: Mapping[str, Result]) -> None:
     """What `codelab.analyze` found: verdicts, every section with its figure or why it was skipped, the best bits."""
     from codelab.analysis.analyze import HEADINGS, headlines
     from codelab.analysis.sections import present
-    from codelab.reporting.verdict import verdicts
+    from codelab.reporting.verdict import overall, verdicts
 
-    lines = [(_SIGNS[line.level], line.title, line.figure, line.text) for line in verdicts(results)]
-    print_table(("", "question", "figure", "what it means"), lines)
+    lines = verdicts(results)
+    answer = overall(lines)
+    print(f"{answer.title}. {answer.text}")
+    rows = [(_SIGNS[one.level], one.title, one.figure, f"{one.text} {one.beside}".strip()) for one in lines]
+    print_table(("", "question", "figure", "what it means"), rows)
     print_table(HEADINGS, headlines(results))
     for section, result in present(results):
         if section.listing is not None:
-            _print_listing(section.listing, result.to_frame())
+            _print_listing(section.listing, section.listing.table(result))
 
 
 def _print_listing(listing: Listing, frame: pd.DataFrame) -> None:

@@ -1,0 +1,330 @@
+"""Figures of a code beside its controls: signs of random directions of the same features, and shuffled codes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codelab.analysis.figures import FIGURES, NAMED, Sample
+from codelab.core.attributes import group_column
+from codelab.core.bits import pack_bits
+from codelab.core.checks import check_codes, check_seed, check_whole, need_items
+from codelab.core.codes import Codes
+from codelab.core.errors import CodelabError
+from codelab.core.formats import number, p_phrase
+from codelab.core.result import Result, Source
+from codelab.core.verdict import Verdict, listed
+from codelab.features.binariser import binarize
+from codelab.retrieval.compare import RetrievalComparison, compare_retrieval
+from codelab.retrieval.sampled import MEASURES, k_of
+from codelab.statistics.splits import fitting
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DRAWS = 20
+"""Codes drawn of each control: a code that stands out from all of them has p = 1 / 21, just below 0.05."""
+
+ALONE = 5
+"""Of these, how many are measured in figures of the bits alone, in which they hardly differ."""
+
+LEVEL = 0.05
+"""A p-value below this tells codes from a control."""
+
+IMAGES = 2000
+"""Most images that codes and controls are compared on."""
+
+JUDGED = ("retrieval_map", "knn_accuracy", "class_information")
+"""Figures in which a code should be above random directions of the same features."""
+
+NO_FEATURES = "no features: not compared with random directions"
+
+
+MEANING = (
+    "Random directions: the signs of as many random directions of the same features, centred. Shuffled codes: each "
+    "bit permuted over the images on its own, which leaves no relation to them. Of each control the mean and the range of "
+    f"{DRAWS} codes, of {ALONE} for figures of the bits alone. The paired difference is from the first one."
+)
+"""Above a table of controls."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Controls(Result):
+    """Figures by name (`codelab.analysis.figures`), each measured on the same `images` images.
+
+    `codes` are those of these codes. `random` has the 20 values `[R]` of as many codes with as many bits, each bit the
+    sign of a random direction of the same features, centred; it is empty without features. `shuffled` has those of 20
+    codes each of whose bits was permuted over the images on its own: what no relation of bits to images gives.
+    `compared` has the paired difference in retrieval between these codes and the first code of random directions.
+    `note` says in one line what was not compared, and how many images were drawn.
+
+    The line quotes one figure of these codes beside the means of both controls.
+    """
+
+    codes: dict[str, float]
+    random: dict[str, np.ndarray]
+    shuffled: dict[str, np.ndarray]
+    compared: dict[str, RetrievalComparison]
+    images: int
+    note: str
+
+    def headline(self) -> str:
+        best = next((n for n in ("retrieval_map", "feature_distances", "degrees_of_freedom") if n in self.codes), "")
+        name = best or next(iter(self.codes))
+        line = f"{NAMED[name].words} {_rounded(name, self.codes[name])} ({'; '.join(self._beside([name]))})"
+        return f"{line}; {self.note}" if self.note else line
+
+    def beside(self, title: str) -> str:
+        """What the controls give for the figures of a verdict, in a sentence; empty where it has none."""
+        names = [figure.name for figure in FIGURES if figure.title == title and figure.name in self.codes]
+        parts = list(self._beside(names))
+        if not parts:
+            return ""
+        if self.source is not None and self.images < self.source.n:
+            own = ", ".join(_rounded(name, self.codes[name]) for name in names)
+            parts.insert(0, f"on {self.images:,} images, these codes: {own}")
+        return f"{'; '.join(parts).capitalize()}."
+
+    def _beside(self, names: Sequence[str]) -> Iterator[str]:
+        for control, drawn in (("random directions", self.random), ("shuffled codes", self.shuffled)):
+            means = [_rounded(name, drawn[name].mean()) for name in names if name in drawn]
+            if means:
+                yield f"{control}: {', '.join(means)}"
+
+    def words(self) -> str:
+        """`note` as a sentence."""
+        return f"{self.note[0].upper()}{self.note[1:]}." if self.note else ""
+
+    def p_value(self, names: Iterable[str], drawn: Mapping[str, np.ndarray]) -> float:
+        """How often a code of a control stands out as far as these codes, in the figure in which it does most.
+
+        Each figure is divided by its spread over these codes and all draws; of these the largest counts:
+
+            p = (1 + draws whose largest reaches that of these codes) / (1 + draws)
+
+        NaN where none of the figures was measured.
+
+        Source: Westfall & Young 1993 (the distribution of the maximum).
+        """
+        known = [name for name in names if name in self.codes and name in drawn]
+        if not known:
+            return float("nan")
+        every = np.stack([np.append(self.codes[name], drawn[name]) for name in known], axis=1)
+        spread = every.std(axis=0)
+        most = np.divide(every - every.mean(axis=0), spread, out=np.zeros_like(every), where=spread > 1e-12).max(
+            axis=1
+        )
+        return float((most >= most[0] - 1e-9).mean())
+
+    def above_random(self) -> list[str]:
+        """The figures in which these codes are above all random directions, in retrieval also by a paired test."""
+        if not self.p_value(JUDGED, self.random) < LEVEL:
+            return []
+        sure = {name for name, one in self.compared.items() if one.value > 0 and one.p_value < LEVEL}
+        above = [name for name in JUDGED if self.p_value([name], self.random) < LEVEL]
+        return [name for name in above if name not in MEASURES or name in sure]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a figure: these codes, the mean and range of each control, and the paired difference."""
+        import pandas as pd
+
+        rows = []
+        for name, value in self.codes.items():
+            row = {"figure": NAMED[name].words, "codes": value}
+            for control, drawn in (("random_directions", self.random), ("shuffled_codes", self.shuffled)):
+                values = drawn.get(name, np.array([np.nan]))
+                row |= {control: values.mean(), f"{control}_low": values.min(), f"{control}_high": values.max()}
+            pair = self.compared.get(name)
+            for field in ("value", "low", "high", "p_value"):
+                row["difference" if field == "value" else field] = np.nan if pair is None else getattr(pair, field)
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def table(self) -> pd.DataFrame:
+        """`to_frame` as a person reads it: text, each figure with its own decimals."""
+        import pandas as pd
+
+        rows = []
+        for name, value in self.codes.items():
+            row = {"figure": NAMED[name].words, "these codes": _rounded(name, value)}
+            for control, drawn in (("random directions", self.random), ("shuffled codes", self.shuffled)):
+                row[control] = _range(name, drawn[name]) if name in drawn else "–"
+            pair = self.compared.get(name)
+            row["paired difference from random directions"] = "" if pair is None else _difference(pair)
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+
+def _rounded(name: str, value: float) -> str:
+    return number(float(value), NAMED[name].decimals)
+
+
+def _range(name: str, drawn: np.ndarray) -> str:
+    ends = [_rounded(name, end) for end in (drawn.min(), drawn.max())]
+    return f"{_rounded(name, drawn.mean())} ({' to '.join(ends)})"
+
+
+def _difference(pair: RetrievalComparison) -> str:
+    return f"{pair.value:+.3f} ({pair.low:+.3f} to {pair.high:+.3f}), {p_phrase('p', pair.p_value)}"
+
+
+def controls(
+    codes: Codes,
+    *,
+    groups: str | Sequence[object] | np.ndarray | None = None,
+    images: int = IMAGES,
+    seed: int = 0,
+) -> Controls:
+    """The figures that verdicts use: of these codes, of random directions of their features, of shuffled codes.
+
+    Args:
+        codes: codes `[N, B]`; labels and features open more figures.
+        groups: item column, or one value an image, equal where images are near copies: these are left out of each
+            other's rankings, and keep together where bits are shuffled.
+        images: most images to compare on; of more, so many are drawn, in whole groups.
+        seed: of the images, the directions and the permutations.
+
+    Raises:
+        DataError: fewer than 2 codes.
+        UsageError: an option out of range.
+
+    Example:
+        >>> generator = np.random.default_rng(0)
+        >>> labels = np.arange(300) % 3
+        >>> features = np.eye(8)[labels] + 0.3 * generator.normal(size=(300, 8))
+        >>> found = controls(Codes.from_bits(features[:, :3] > 0.5, labels, features=features))
+        >>> found.above_random()
+        ['retrieval_map', 'knn_accuracy', 'class_information']
+    """
+    check_codes("codes", codes)
+    check_seed(seed)
+    check_whole("images", images, 2)
+    n = need_items("controls", len(codes), least=2)
+    generator = np.random.default_rng(seed)
+    unit = np.arange(n) if groups is None else group_column(codes, groups)
+    chosen = dataclasses.replace(codes, items=codes.items.select(["id"]))
+    if n > images:
+        rows = _drawn(unit, images, generator)
+        chosen, unit = chosen[rows], np.unique(unit[rows], return_inverse=True)[1].reshape(-1)
+    sample = Sample.of(chosen, None if groups is None else unit, seed)
+    notes = [f"measured on {len(chosen):,} of {n:,} images"] if n > images else []
+    random: Sequence[np.ndarray] = ()
+    if chosen.features is None:
+        notes.append(NO_FEATURES)
+    else:
+        try:
+            random = list(_random_directions(chosen.features, codes.bits, seed))
+        except CodelabError as error:  # features that are all alike have no directions
+            notes.append(f"{error}: not compared with random directions")
+    return Controls(
+        source=Source.of(codes),
+        seed=seed,
+        codes=sample.measured(),
+        random=_measured(sample, random),
+        shuffled=_measured(sample, [_shuffled(sample.codes, unit, generator) for _ in range(DRAWS)]),
+        compared=_compared(sample, random[0]) if random and codes.labelled else {},
+        images=len(chosen),
+        note="; ".join(notes),
+    )
+
+
+def _drawn(unit: np.ndarray, most: int, generator: np.random.Generator) -> np.ndarray:
+    """Row numbers of whole groups, drawn until `most` images are full."""
+    order = generator.permutation(int(unit.max()) + 1)
+    return np.flatnonzero(np.isin(unit, order[fitting(np.bincount(unit)[order], most)]))
+
+
+def _random_directions(features: np.ndarray, bits: int, seed: int) -> Iterator[np.ndarray]:
+    """Packed codes `[N, ceil(B/8)]`: the signs of the centred features along `bits` random directions."""
+    for draw in range(DRAWS):
+        coder = binarize(features, bits, method="lsh", seed=seed + draw, progress=False)
+        yield coder.encode(features)
+
+
+def _shuffled(codes: Codes, unit: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Packed codes, each bit permuted over the images on its own; near copies get the values of near copies."""
+    bits, sizes = codes.to_bits(), np.bincount(unit)
+    if len(sizes) == len(bits):
+        return pack_bits(generator.permuted(bits, axis=0))
+    rows, starts = np.argsort(unit, kind="stable"), np.cumsum(sizes) - sizes
+    place = np.empty(len(unit), np.int64)
+    place[rows] = np.arange(len(unit)) - np.repeat(starts, sizes)
+    for bit in range(codes.bits):  # another group for each group; where it is smaller, its images come again
+        giver = generator.permutation(len(sizes))[unit]
+        bits[:, bit] = bits[rows[starts[giver] + place % sizes[giver]], bit]
+    return pack_bits(bits)
+
+
+def _measured(sample: Sample, draws: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The values of each figure over the codes of a control."""
+    found: dict[str, list[float]] = {}
+    for place, packed in enumerate(draws):
+        for name, value in sample.measured(packed, related=place >= ALONE).items():
+            found.setdefault(name, []).append(value)
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def _compared(sample: Sample, packed: np.ndarray) -> dict[str, RetrievalComparison]:
+    other, found = dataclasses.replace(sample.codes, packed=packed), {}
+    for name in MEASURES:
+        options: dict[str, Any] = {**k_of(name, len(other)), "groups": sample.groups, "seed": sample.seed}
+        try:
+            found[name] = compare_retrieval(sample.codes, other, measure=name, **options)
+        except CodelabError:  # no pair of one class, or several labels an image, which have no k-NN accuracy
+            continue
+    return found
+
+
+def judge_shuffled(title: str, found: Controls, results: Mapping[str, Result]) -> Verdict:
+    """Have the bits a relation to the class, or to the features?"""
+    about = {"class": "the class", "features": "the features"}
+    names = {key: [f.name for f in FIGURES if f.about == key and f.name in found.shuffled] for key in about}
+    known = [key for key in about if names[key]]
+    if not known:
+        return Verdict("note", title, "", "No labels and no features: nothing that bits could be related to.")
+    every = [name for key in known for name in names[key]]
+    chance = not found.p_value(every, found.shuffled) < LEVEL  # over all at once: chance has one try
+    related = [] if chance else [key for key in known if found.p_value(names[key], found.shuffled) < LEVEL]
+    lacking = listed([about[key] for key in known if key not in related] or [""])
+    text = f"Related to {listed([about[key] for key in related])}. " if related else ""
+    answer = ""
+    if lacking:
+        text += f"No better than shuffled codes about {lacking}. "
+        answer = f"No relation to {lacking}" if related else "No better than shuffled codes"
+    return Verdict(
+        "good" if not lacking else "watch" if related or "features" not in known else "bad",
+        title,
+        f"{len(related)} of {len(known)}",
+        f"{text}{_against(found, every, found.shuffled)}",
+        f"related where a figure stands out from all {DRAWS} shuffled codes, all figures taken together",
+        answer=answer,
+    )
+
+
+def judge_random(title: str, found: Controls, results: Mapping[str, Result]) -> Verdict:
+    """Are the codes better than random directions of the same features?"""
+    names = [name for name in JUDGED if name in found.codes and name in found.random]
+    if not names:
+        return Verdict("note", title, "", found.words() if not found.random else "No labels, which codes could know.")
+    above = found.above_random()
+    text = f"Above them in {listed([NAMED[name].words for name in above])}." if above else "No better than they are."
+    return Verdict(
+        "good" if above else "watch",
+        title,
+        f"{len(above)} of {len(names)}",
+        f"{text} {_against(found, names, found.random)}",
+        f"figures above all {DRAWS} codes of random directions; in retrieval also in a paired test, p < {LEVEL}",
+        answer="" if above else "No better than random directions of the same features",
+    )
+
+
+def _against(found: Controls, names: Sequence[str], drawn: Mapping[str, np.ndarray]) -> str:
+    parts = [
+        f"{NAMED[name].words} {_rounded(name, found.codes[name])} against {_rounded(name, drawn[name].mean())}"
+        for name in names
+    ]
+    words = ", ".join(parts)
+    return f"{words[0].upper()}{words[1:]}." if words[:3] != "mAP" else f"{words}."
