@@ -85,8 +85,9 @@ class Given:
         return self.counted(name) if self.groups is None else self.codes
 
     @property
-    def chance(self) -> dict[str, int]:
-        return {"permutations": self.permutations, "seed": self.seed}
+    def chance(self) -> dict[str, Any]:
+        """The options of every null model: groups, permutations and seed."""
+        return {"groups": self.groups, "permutations": self.permutations, "seed": self.seed}
 
     @property
     def pairs(self) -> PairCounts:
