@@ -45,7 +45,7 @@ NO_FEATURES = "no features: not compared with random directions"
 
 MEANING = (
     "Random directions: the signs of as many random directions of the same features, centred. Shuffled codes: each "
-    "bit permuted over the images on its own, which leaves no relation to them. Of each control the mean and the range of "
+    "bit permuted over the images on its own, which leaves no relation to them. Of each control, mean and range of "
     f"{DRAWS} codes, of {ALONE} for figures of the bits alone. The paired difference is from the first one."
 )
 """Above a table of controls."""
@@ -308,7 +308,8 @@ def judge_random(title: str, found: Controls, results: Mapping[str, Result]) -> 
     """Are the codes better than random directions of the same features?"""
     names = [name for name in JUDGED if name in found.codes and name in found.random]
     if not names:
-        return Verdict("note", title, "", found.words() if not found.random else "No labels, which codes could know.")
+        reason = found.note.rpartition("; ")[2] if not found.random else "no labels that a code could know"
+        return Verdict("note", title, "", f"{reason[0].upper()}{reason[1:]}.")
     above = found.above_random()
     text = f"Above them in {listed([NAMED[name].words for name in above])}." if above else "No better than they are."
     return Verdict(
