@@ -3,11 +3,17 @@
 Streamlit writes the address several times on the way from one page to another (`/bits?bit=5`, `/bits`, `/retrieval`),
 and forgets the earlier value of a widget bound to it. The script makes of all that follows one press of a key or
 button a single entry, so that the browser's Back leads to what was seen before.
+
+A link to another page has no names in its address. Those that hold on every page (`kept`) are written there again.
 """
 
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+KEPT = "kept"
+"""Where the session keeps the values of the names that hold on every page."""
 
 _ONE_ENTRY_AN_ACT = """<script>
 if (!window.oneEntryAnAct) {
@@ -37,6 +43,28 @@ def asked(name: str) -> str:
 
 
 def say(name: str, value: object) -> None:
-    """Let the address name what is shown."""
-    if asked(name) != str(value):
+    """Let the address name what is shown; an empty value takes the name out."""
+    if asked(name) == str(value):
+        return
+    if str(value):
         st.query_params[name] = str(value)
+    else:
+        del st.query_params[name]
+
+
+def kept(name: str) -> str:
+    """The value of a name that holds on every page: that of the address, else the one it had before; empty for none.
+
+    Back and Forward lead to an address as it was: a name that it lacks has no value there.
+    """
+    values = st.session_state.setdefault(KEPT, {})
+    if asked(name) or getattr(get_script_run_ctx(), "is_history_navigation", False):
+        values[name] = asked(name)
+    say(name, values.get(name, ""))
+    return str(values.get(name, ""))
+
+
+def keep(name: str, value: str) -> None:
+    """Let a name have this value on every page; empty for none."""
+    st.session_state.setdefault(KEPT, {})[name] = value
+    say(name, value)

@@ -19,10 +19,10 @@ if sys.path[0] != str(Path(__file__).parents[1]):
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from app import screens
-from app.address import keep_history
-from app.state import NO_LABELS, View, label_choices, open_codes, relabelled, stamp
+from app.address import keep, keep_history, kept
+from app.state import View, group_choices, label_choices, open_codes, relabelled, stamp
 from app.widgets import PAGES, style, text
-from codelab.core.attributes import same_thing
+from codelab.core.attributes import NO_GROUPS, same_thing
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
 
@@ -97,13 +97,10 @@ def _page(show, view: View | str | None) -> None:  # type: ignore[no-untyped-def
 def _sidebar() -> View | str | None:
     """What to look at; a line of text where the file cannot be opened, None where there is none."""
     with st.sidebar:
+        default = _named_on_command_line()
+        st.session_state["codes"] = kept("codes") or default
         named = st.text_input(
-            "Codes",
-            _named_on_command_line(),
-            key="codes",
-            bind="query-params",
-            persist_state="session",
-            help="A file or folder of codes.",
+            "Codes", key="codes", on_change=_keep, args=("codes", default), help="A file or folder of codes."
         )
         path = Path((named or DEFAULT).strip()).expanduser()
         if not path.exists():
@@ -114,30 +111,42 @@ def _sidebar() -> View | str | None:
         except CodelabError as error:
             return str(error)
         choices = label_choices(codes, key)
-        label = st.selectbox(
+        label = _choice(
             "Labels",
+            "labels",
             choices,
-            key="labels",
-            bind="query-params",
-            persist_state="session",
+            choices[0],
             help="What counts as the class of an image: the labels in the file, or any attribute.",
         )
-        label = label or choices[0]
-        groups = [NO_LABELS, *codes.attributes]
-        default = same_thing(codes)
-        group = st.selectbox(
+        groups, usual = group_choices(codes, key), same_thing(codes)
+        group = _choice(
             "Near copies share",
+            "group",
             groups,
-            index=groups.index(default) if default else 0,
-            key="group",
-            bind="query-params",
-            persist_state="session",
+            usual if usual in groups else NO_GROUPS,
             help="Images with the same value show one thing (the skin tones of one emoji, the frames of one video). "
-            "Rankings leave the query's own group out, and galleries show one image of each.",
+            "Intervals and p-values count them as one, rankings leave the query's own group out, and galleries show "
+            "one image of each.",
         )
         _summary(codes, path)
     labelled = relabelled(codes, (key, label), label)
-    return View(path, (key, label), labelled, label, None if group in (None, NO_LABELS) else group)
+    return View(path, (key, label), labelled, label, None if group == NO_GROUPS else group)
+
+
+def _choice(title: str, name: str, choices: list[str], default: str, *, help: str) -> str:
+    """A choice that holds on every page; the address names it where it is not the default."""
+    chosen = kept(name)
+    if chosen not in choices:  # nothing, or what another file has
+        keep(name, "")
+        chosen = default
+    st.session_state[name] = chosen
+    return st.selectbox(title, choices, key=name, on_change=_keep, args=(name, default), help=help) or default
+
+
+def _keep(name: str, default: str) -> None:
+    """Keep what the reader has chosen."""
+    chosen = st.session_state[name] or ""
+    keep(name, "" if chosen == default else chosen)
 
 
 def _summary(codes: Codes, path: Path) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import streamlit as st
 
 from codelab.analysis.analyze import measured
 from codelab.analysis.given import Given
 from codelab.analysis.section import Section
+from codelab.core.attributes import NO_GROUPS
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
 from codelab.core.files import load
@@ -36,7 +38,7 @@ class View:
         key: changes whenever the file or the choice of labels does; what caches go by.
         codes: with the chosen labels.
         label: what the labels are, in a word.
-        group: the attribute whose values count as one thing, or None.
+        group: the attribute whose values count as one thing, in every measure too; None where all images differ.
     """
 
     path: Path
@@ -50,7 +52,8 @@ class View:
         found = {}
         for section in sections:
             with st.spinner(f"Measuring {section.words} …"):
-                found[section.name] = _measured(self.key, section.name, section, _given(self.key, self.codes))
+                given = _given(self.key, self.group, self.codes)
+                found[section.name] = _measured(self.key, self.group, section.name, section, given)
         return found
 
     def encoder(self) -> Encoder | str:
@@ -108,24 +111,33 @@ def label_choices(_codes: Codes, key: Hashable) -> list[str]:
     """What the sidebar offers as labels: the file's own, and attributes with few enough values to be classes."""
     choices = [FILE_LABELS] if _codes.labelled else []
     for name in _codes.attributes:
-        column = _codes.items[name]
-        try:
-            values = len(pc.drop_null(pc.unique(column)))
-        except NotImplementedError:  # nested columns have no unique values
-            continue
-        if 2 <= values <= min(MOST_CLASSES, max(2, len(_codes) // 2)):
+        if 2 <= _values(pc.drop_null(_codes.items[name])) <= min(MOST_CLASSES, max(2, len(_codes) // 2)):
             choices.append(name)
     return [*choices, NO_LABELS]
 
 
+def _values(column: pa.ChunkedArray) -> int:
+    """How many different values a column has; none where they are lists."""
+    try:
+        return len(pc.unique(column))
+    except NotImplementedError:
+        return 0
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def group_choices(_codes: Codes, key: Hashable) -> list[str]:
+    """What the sidebar offers as groups of near copies: none, and the columns that tell some images apart."""
+    return [NO_GROUPS, *(name for name in _codes.attributes if _values(_codes.items[name]) > 1)]
+
+
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _given(key: Hashable, _codes: Codes) -> Given:
+def _given(key: Hashable, group: str | None, _codes: Codes) -> Given:
     """What is counted for one section serves the others."""
-    return Given.of(_codes)
+    return Given.of(_codes, groups=group)
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _measured(key: Hashable, name: str, _section: Section, _on: Given) -> Result:
+def _measured(key: Hashable, group: str | None, name: str, _section: Section, _on: Given) -> Result:
     return measured(_section, _on)
 
 

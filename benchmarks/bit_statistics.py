@@ -13,7 +13,7 @@ from codelab.kernels.counting import class_counts, column_counts, pair_counts
 
 ROWS = 1 << 15
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
 parser.add_argument("--n", type=int, nargs="+", default=[100_000, 1_000_000])
 parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
 parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)

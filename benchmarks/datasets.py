@@ -33,12 +33,14 @@ ROWS = 1000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     commands = parser.add_subparsers(required=True)
-    fashion = commands.add_parser("fashion")
+    fashion = commands.add_parser("fashion", allow_abbrev=False)
     fashion.add_argument("--folder", type=Path, default=FASHION)
     fashion.set_defaults(read=lambda options: fashion_mnist(options.folder))
-    emoji = commands.add_parser("emoji5v")
+    emoji = commands.add_parser("emoji5v", allow_abbrev=False)
     emoji.add_argument("arrays", type=Path)
     emoji.set_defaults(read=lambda options: emoji5v(options.arrays))
     for sub in (fashion, emoji):

@@ -37,7 +37,7 @@ def spin(n):
     return x
 
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
 parser.add_argument("--n", type=int, default=1_000_000)
 parser.add_argument("--queries", type=int, default=256)
 options = parser.parse_args()

@@ -12,7 +12,7 @@ from measure import KINDS, load, make_codes
 
 from codelab import retrieval_map
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
 parser.add_argument("--n", type=int, default=1_281_167)
 parser.add_argument("--queries", type=int, default=50_000)
 parser.add_argument("--kind", default="clustered", choices=KINDS)

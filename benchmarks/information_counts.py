@@ -50,7 +50,7 @@ def peak() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     for name, default in (("items", 1_000_000), ("bits", 256), ("classes", 1000), ("permutations", 200)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()

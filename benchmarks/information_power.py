@@ -32,7 +32,9 @@ BANDS = {"rate": (0.03, 0.07), "coverage": (0.92, 0.98)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--samples", type=int, default=200, help="samples a cell")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--scenarios", default="", help="columns whose name contains this")

@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score
 
 from codelab import retrieval_map
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
 parser.add_argument("--n", type=int, nargs="+", default=[100_000])
 parser.add_argument("--queries", type=int, default=1000)
 parser.add_argument("--peer-queries", type=int, default=50)

@@ -20,7 +20,7 @@ from torchvision import transforms
 from codelab.images.encoder import Encoder, EncoderConfig
 from codelab.images.imageset import ImageSet
 from training.config import TrainConfig
-from training.trainer import cosine, warmup_cosine
+from training.schedules import cosine, warmup_cosine
 
 _PREFETCH = 2
 """Batches each worker prepares ahead, the loader's default."""

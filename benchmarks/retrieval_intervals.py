@@ -19,7 +19,7 @@ from codelab import Codes, compare_retrieval, knn_accuracy, retrieval_map
 MEASURES = {"retrieval_map": (retrieval_map, {}), "knn_accuracy": (knn_accuracy, {"k": 10})}
 BITS, CLASSES, FLIP, HARD = 32, 20, 0.15, 0.25
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
 parser.add_argument("--samples", type=int, default=200, help="samples a cell")
 parser.add_argument("--truth", type=int, default=1000, help="samples that give the truth")
 parser.add_argument("--n", type=int, default=300, help="items of a sample")

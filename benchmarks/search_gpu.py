@@ -10,7 +10,7 @@ from measure import KINDS, line, load, make_codes, side_by_side
 
 from codelab import search
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
 parser.add_argument("--n", type=int, nargs="+", default=[1_000_000])
 parser.add_argument("--queries", type=int, default=10_000)
 parser.add_argument("--bits", type=int, nargs="+", default=[256, 1024])

@@ -14,7 +14,7 @@ from usearch.index import search as peer_search
 
 from codelab import search
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
 parser.add_argument("--n", type=int, nargs="+", default=[100_000, 1_000_000])
 parser.add_argument("--queries", type=int, default=256)
 parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])

@@ -163,7 +163,7 @@ def same_objective(config: TrainConfig) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--backbone", help="default: vit_tiny_patch16_224, on a GPU vit_small_patch16_224")
     parser.add_argument("--batch", type=int, help="default: 32, on a GPU 256")

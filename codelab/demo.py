@@ -27,6 +27,8 @@ from codelab.retrieval.measures import knn_accuracy, retrieval_map
 if TYPE_CHECKING:
     import pandas as pd
 
+GROUPS = "emoji"
+"""The column whose values are near copies: the skin tones of an emoji."""
 PIXELS = 16
 """Side of the pictures of the baseline without a model."""
 NEIGHBOURS = 10
@@ -112,7 +114,7 @@ def measure(run: Path, *, seed: int = 0) -> Comparison:
         "expectation over ties, divided by relevant",
         seed=seed,
     )
-    analysis = analyze(trained, seed=seed)
+    analysis = analyze(trained, groups=GROUPS, seed=seed)
     results = {
         "comparison": comparison.to_dict(),
         "analysis": {name: result.to_dict() for name, result in analysis.items()},
@@ -124,6 +126,7 @@ def measure(run: Path, *, seed: int = 0) -> Comparison:
         trained,
         run / "report.html",
         results=analysis,
+        groups=GROUPS,
         title="Codes of OpenMoji drawings",
         extra_tables={comparison.title(): comparison.to_frame().rename(columns=_NEIGHBOURS)},
     )
@@ -152,8 +155,8 @@ def score(name: str, codes: Codes, seed: int, *, bits: bool = True) -> Scores:
         if by == "codes" and not bits:
             return np.nan, np.nan
         # one resample: the interval is not shown
-        ranking = retrieval_map(codes, groups="emoji", by=by, average="class", seed=seed, bootstrap=1)
-        votes = knn_accuracy(codes, k=NEIGHBOURS, groups="emoji", by=by, average="class", seed=seed, bootstrap=1)
+        ranking = retrieval_map(codes, groups=GROUPS, by=by, average="class", seed=seed, bootstrap=1)
+        votes = knn_accuracy(codes, k=NEIGHBOURS, groups=GROUPS, by=by, average="class", seed=seed, bootstrap=1)
         return ranking.value, votes.value
 
     code_map, code_knn = both("codes")

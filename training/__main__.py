@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from codelab.core.command import RANK, Parser, run
-from training.config import add_flags, flags_given, load_config
+from training.config import add_flags, flags_given, load_config, published_words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,8 +43,9 @@ def train(options: argparse.Namespace) -> None:
     flags = flags_given(options)
     written = load_config(options.config, flags)
     config = at_own_size(written, flags)
-    if (taken_over := size_words(written, config)) and not RANK:
-        print(taken_over, file=sys.stderr)
+    for words in (published_words(config, flags), size_words(written, config)):
+        if words and not RANK:
+            print(words, file=sys.stderr)
     folder = fit(config, resume=options.resume, fresh=options.fresh)
     if not RANK:
         print(folder)

@@ -62,7 +62,7 @@ def check(path: Path, config: TrainConfig, images: str | None) -> None:
         UsageError, DataError: as `load` and `same_images`.
     """
     header = read_header(path, kind="checkpoint")
-    _same_config(path, header, config)
+    _same_config(path, header, config, moved=images is not None)
     if images is not None:
         same_images(path, header, images)
 
@@ -79,9 +79,15 @@ def same_images(path: Path, header: Mapping[str, Any], now: str) -> None:
         )
 
 
-def _same_config(path: Path, header: Mapping[str, Any], config: TrainConfig) -> None:
+def _same_config(path: Path, header: Mapping[str, Any], config: TrainConfig, *, moved: bool = True) -> None:
+    """Refuse a change of config.
+
+    Args:
+        moved: the images may be elsewhere, because their fingerprints are compared.
+    """
     then, now = header.get("config", {}), config.to_dict()
-    changed = [f"{k} {then.get(k)} to {v}" for k, v in now.items() if k not in _FREE and then.get(k) != v]
+    free = (*_FREE, *["data"] * moved)
+    changed = [f"{k} {then.get(k)} to {v}" for k, v in now.items() if k not in free and then.get(k) != v]
     if changed:
         raise UsageError(f"{path}: the run's config has changed, so it cannot be resumed: {', '.join(changed)}")
 

@@ -22,7 +22,7 @@ from codelab.features.moments import moments
 from codelab.features.sources import Features, open_features
 from training.data import batches
 from training.losses import bit_bce, mean_rate
-from training.trainer import cosine
+from training.schedules import cosine
 
 BETA = 0.1
 """Weight of the coding rate, before its balancing factor gamma = 1/B + 1/n."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
-from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -17,11 +16,20 @@ import yaml
 
 from codelab.core.errors import UsageError
 from codelab.core.shipped import recipe
+from training.fields import coerce, edit_distance, text_of, type_name
 
 AUTO = "auto"
+WHOLE_BATCH = "has a BatchNorm, which takes its statistics from the whole batch"
+"""Why a step of some networks cannot be computed in parts."""
 
 ObjectiveName = Literal["bits", "soft-bits", "cosine-bits", "simdino", "dino", "hashcoder"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Switch = Literal["auto", "on", "off"]
+PUBLISHED: Mapping[str, Mapping[str, Any]] = {
+    "simdino": {"beta": 1.0, "clip": 3.0, "min_lr": 1e-6, "reset_every": 0},
+    "dino": {"clip": 3.0, "min_lr": 1e-6, "reset_every": 0},
+}
+"""What other objectives publish beside their loss, where it differs from BITS (arXiv 2502.10385, 2104.14294)."""
 BestBy = Literal[
     "",
     "entropy",
@@ -40,7 +48,10 @@ BestBy = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Everything a training run depends on; the defaults are the recipe of the paper for ViT-B/16 on ImageNet."""
+    """Everything a training run depends on; the defaults are the recipe of the paper for ViT-B/16 on ImageNet.
+
+    `load_config` puts the published values of another objective in their place.
+    """
 
     data: str = "demo"
     """Images to train on: demo, a folder, or a Parquet file or folder. Labels are not used."""
@@ -112,9 +123,10 @@ class TrainConfig:
     """Probability of solarisation of the second global view."""
 
     objective: ObjectiveName = "bits"
-    """Loss to train with; a bit is the sign of an output of the head in all of them."""
+    """Loss to train with; a bit is the sign of an output of the head in all of them. simdino and dino bring their
+    published beta, clip, min_lr and reset_every, unless these are set beside them."""
     beta: float = 0.1
-    """Weight of the coding rate: times 1/B (Eq. 10), for simdino (published: 1) and hashcoder times 1/B + 1/n."""
+    """Weight of the coding rate: times 1/B (Eq. 10), for simdino and hashcoder times 1/B + 1/n."""
     tau: float = 0.1
     """Temperature of the teacher's soft bits (soft-bits)."""
     prototypes: int = 65536
@@ -137,13 +149,16 @@ class TrainConfig:
     """Compute the rate of the mean of student and teacher outputs; auto: with simdino alone."""
     reset_every: int = 10
     """Re-draw the head every n epochs, never in the last n; 0: never."""
+    head_ema: Literal["restart", "plain"] = "restart"
+    """How the teacher's head follows after a reset: restart, as the mean of the student's heads since, then over 50
+    steps; plain, by the momentum alone, as the paper has it: near the end it stays near the random draw."""
 
     epochs: int = 100
     """Passes over the data."""
     batch: int = 256
     """Images a step, over all processes."""
     accumulate: int = 1
-    """Compute a step in this many parts to save memory: the same loss, but a BatchNorm sees one part at a time."""
+    """Compute a step in this many parts to save memory: the same gradient; not with a BatchNorm, which needs all."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass to save memory; timm models only."""
     compile: Switch = "auto"
@@ -171,8 +186,9 @@ class TrainConfig:
     """Seed of weights, batches and crops."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to train on; auto: cuda if there is one."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Number type of matrix products; auto: bf16 where the hardware has it."""
+    precision: Precision = "auto"
+    """Number type of matrix products; auto: bf16 where the hardware has it, else fp16 on a GPU and fp32 on a CPU. The
+    run records what was taken."""
     log_every: int = 10
     """Steps between two readings of the metrics."""
     save_every: int = 1
@@ -201,7 +217,7 @@ class TrainConfig:
             value = getattr(self, name)
             if isinstance(value, bool) and kind is Switch:  # YAML reads on and off as true and false
                 value = "on" if value else "off"
-            object.__setattr__(self, name, _coerce(name, kind, value))
+            object.__setattr__(self, name, coerce(name, kind, value))
             if get_origin(kind) is Literal:
                 choices = get_args(kind)
                 self._require(name, getattr(self, name) in choices, " or ".join(choice or "''" for choice in choices))
@@ -230,6 +246,9 @@ class TrainConfig:
             self._require(name, 0 < low <= high <= 1, "smallest, largest, above 0 and at most 1")
         self._require("drop_path", 0 <= self.drop_path < 1, "a number from 0 to below 1")
         self._require("accumulate", self.batch % self.accumulate == 0, f"a divisor of batch {self.batch}")
+        normed = "head_norm batch" if self.head_norm == "batch" else "the backbone conv" * (self.backbone == "conv")
+        self._require("accumulate", self.accumulate == 1 or not normed, f"1, as {normed} {WHOLE_BATCH}")
+        self._require("epochs", self.epochs >= self.warmup_epochs, f"warmup_epochs {self.warmup_epochs:g} or more")
         self._require("init", bool(self.init) or self.backbone != "from-init", "an encoder, as backbone is from-init")
         started = bool(self.init) or self.pretrained
         self._require("init", started or not self.reset_at_start, "an encoder, as reset_at_start is true")
@@ -237,7 +256,7 @@ class TrainConfig:
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
         if not holds:
-            raise UsageError(f"config: {name} is {_text(getattr(self, name))}, expected {expected}")
+            raise UsageError(f"config: {name} is {text_of(getattr(self, name))}, expected {expected}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON and YAML."""
@@ -247,6 +266,9 @@ class TrainConfig:
 def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
     """A config from a YAML file, with some of its values replaced.
 
+    An objective brings its published values (`PUBLISHED`) where the file or `overrides` set none. Where `overrides`
+    name another objective than the file, the file's values of these fields were meant for that one and are left out.
+
     Args:
         path: the file, or None for the defaults alone.
         overrides: values by name, as text or typed; None values are left out.
@@ -254,7 +276,7 @@ def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = N
     Raises:
         UsageError: no such file, no mapping in it, an unknown key (the nearest is named), an ill-typed value.
     """
-    values: dict[str, Any] = {}
+    written: dict[str, Any] = {}
     if path is not None:
         path = recipe(path)
         try:
@@ -271,9 +293,26 @@ def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = N
             raise UsageError(f"{path}: an empty file, expected config keys")
         if twice is not None:
             raise UsageError(f"{path}: the key {twice!r} is there twice")
-        values |= _known(loaded or {}, str(path))
-    values |= _known({k: v for k, v in (overrides or {}).items() if v is not None}, "config")
-    return TrainConfig(**values)
+        written = _known(loaded, str(path))
+    given = _known({k: v for k, v in (overrides or {}).items() if v is not None}, "config")
+    then = str(written.get("objective", TrainConfig.objective))
+    now = str(given.get("objective", then))
+    published = PUBLISHED.get(now, {})
+    if now != then:
+        others = {*published, *PUBLISHED.get(then, {})}
+        written = {name: value for name, value in written.items() if name not in others}
+    return TrainConfig(**{**published, **written, **given})
+
+
+def published_words(config: TrainConfig, given: Collection[str]) -> str:
+    """Which published values a flag for the objective has brought, in one line; empty where it has brought none.
+
+    Args:
+        given: names of the fields that were set by flags.
+    """
+    names = [name for name in PUBLISHED.get(config.objective, {}) if "objective" in given and name not in given]
+    values = ", ".join(f"{name} {getattr(config, name):g}" for name in names)
+    return f"objective {config.objective}: {values}, as published" if names else ""
 
 
 def _twice(node: yaml.Node | None) -> str | None:
@@ -289,10 +328,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """
     group = parser.add_argument_group("config fields (they override the file)")
     for name, (kind, default) in _schema().items():
-        text = f"{field_docs()[name]} [{_text(default)}]".replace("%", "%%")
+        text = f"{field_docs()[name]} [{text_of(default)}]".replace("%", "%%")
         bare: dict[str, Any] = {"nargs": "?", "const": "true"} if kind is bool else {}  # --skip-bad alone is yes
         flag = f"--{name.replace('_', '-')}"
-        group.add_argument(flag, dest=name, metavar=_type_name(kind), help=text, **bare)
+        group.add_argument(flag, dest=name, metavar=type_name(kind), help=text, **bare)
 
 
 def flags_given(arguments: argparse.Namespace) -> dict[str, str]:
@@ -325,51 +364,7 @@ def _known(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     for key, value in values.items():
         name = str(key).replace("-", "_")
         if name not in schema:
-            near = get_close_matches(name, schema, n=1, cutoff=0.0)
-            raise UsageError(f"{where}: unknown key {str(key)!r}; the nearest is {near[0]!r}")
+            near = min(schema, key=lambda other: edit_distance(name, other))
+            raise UsageError(f"{where}: unknown key {str(key)!r}; the nearest is {near!r}")
         known[name] = value
     return known
-
-
-def _coerce(name: str, kind: Any, value: Any) -> Any:
-    """`value` as the field's type: typed as YAML or Python gives it, or text as a flag gives it."""
-    try:
-        if get_origin(kind) is tuple:
-            if isinstance(value, Mapping):
-                raise ValueError
-            parts = value.strip("()[] ").split(",") if isinstance(value, str) else list(value)
-            if len(parts) != len(get_args(kind)):
-                raise ValueError
-            return tuple(_scalar(k, v) for k, v in zip(get_args(kind), parts, strict=True))
-        return _scalar(kind, value)
-    except (TypeError, ValueError, OverflowError):
-        raise UsageError(f"config: {name} is {_text(value)}, expected {_type_name(kind)}") from None
-
-
-def _scalar(kind: Any, value: Any) -> Any:
-    if (kind is str or get_origin(kind) is Literal) and isinstance(value, str):
-        return value
-    if kind is bool:
-        if isinstance(value, str):
-            value = {"true": True, "yes": True, "false": False, "no": False}.get(value.strip().lower())
-        if isinstance(value, bool):
-            return value
-    elif kind in (int, float) and not isinstance(value, bool):
-        number = kind(value)
-        if number == float(value) and abs(number) != float("inf"):  # NaN is not equal to itself
-            return number
-    raise ValueError
-
-
-def _type_name(kind: Any) -> str:
-    if get_origin(kind) is tuple:
-        return ",".join(k.__name__ for k in get_args(kind))
-    if get_origin(kind) is Literal:
-        return "|".join(choice or "''" for choice in get_args(kind))
-    return {bool: "true|false", str: "text"}.get(kind, kind.__name__)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ",".join(f"{v}" for v in value) if isinstance(value, (tuple, list)) else str(value) or "''"

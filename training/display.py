@@ -55,6 +55,11 @@ class Display:
             self._lines = due
             self.console.print(f"epoch {epoch}  {line}", highlight=False, soft_wrap=True)
 
+    def note(self, text: str) -> None:
+        """Print a line that stays on the screen."""
+        if self.show:
+            self.console.print(text, highlight=False, soft_wrap=True)
+
     def warn(self, text: str) -> None:
         """Print a warning that stays on the screen."""
         if self.show:

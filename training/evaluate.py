@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from codelab.core.command import Parser, run, subcommands, timm_options, whole_number
+from codelab.core.attributes import NO_GROUPS
+from codelab.core.command import Parser, group_option, run, subcommands, timm_options, whole_number
 from codelab.core.errors import UsageError
 from codelab.core.shipped import shipped
 from codelab.images.encoder import open_encoder
@@ -34,6 +35,7 @@ ADAPT_CONFIG = shipped("configs/adapt.yaml")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one protocol; returns the exit code: 0 done, 1 the work failed, 2 the call is wrong."""
     options = _parser().parse_args(arguments)
+    options.group = None if options.group == NO_GROUPS else options.group
     return run(lambda: _show(options.command(options), as_json=options.json), name="evaluate")
 
 
@@ -219,11 +221,7 @@ def _sources(sub: argparse.ArgumentParser) -> None:
 def _labels(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--labels", metavar="CSV", help="columns path, label, optional split and attributes")
     sub.add_argument("--by", metavar="ATTRIBUTE", help="use this item column as the label")
-    sub.add_argument(
-        "--group",
-        metavar="COLUMN",
-        help="near copies have one value here; they are left out of rankings",
-    )
+    group_option(sub, "are left out of rankings")
 
 
 def _neighbours(sub: argparse.ArgumentParser) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,11 +24,11 @@ from training.config import TrainConfig
 from training.data import Data, fingerprint
 from training.display import Display
 from training.folder import Log, locked, tensorboard
-from training.monitor import TOLERATED, health_line, warning
-from training.objective import is_reset_epoch
+from training.monitor import health_line, warning
 from training.parts import Parts, parts
-from training.process import find_device, needing_memory, stop_signals
-from training.score import HeldOut, read_held, score
+from training.process import find_device, find_precision, needing_memory, stop_signals, stopped
+from training.schedules import draw_warning, draw_weight, draw_words, is_reset_epoch
+from training.score import HeldOut, read_held, score, score_line
 from training.threads import threads_for
 from training.trainer import Run
 
@@ -63,13 +65,14 @@ def fit(
             another process trains in it.
         DataError: too few images or some unreadable, a checkpoint that cannot be used, a loss that is not finite,
             or too little memory; the message names the knob that helps.
-        KeyboardInterrupt: SIGINT or SIGTERM came; the checkpoint was saved first.
+        KeyboardInterrupt: SIGINT came, or SIGTERM (`Terminated`); the checkpoint was saved first.
 
     Example (about a minute of training, so it is not run as a test):
         fit(load_config("configs/demo.yaml", {"run": "runs/mine"}), resume=True)
     """
     folder = Path(config.run)
     device = find_device(config.device)
+    config = replace(config, precision=find_precision(config.precision, device))
     distributed.start(device)
     first = distributed.rank() == 0
     try:
@@ -137,23 +140,31 @@ def _whole_run(found: Parts, folder: Path, device: torch.device, *, go_on: str, 
         if first:
             with atomic_path(folder / "config.json") as part:
                 part.write_text(json.dumps(config.to_dict(), indent=1))
-        step = f"a step of {config.batch} images in {config.accumulate} parts"
-        knobs = "double accumulate (the loss stays that of the whole batch), or lower local_views or batch"
+        step = f"a step of {config.batch} images" + (f" in {config.accumulate} parts" if config.accumulate > 1 else "")
+        knobs = "lower local_views or batch"
+        if not run.normed:
+            knobs = f"double accumulate (the gradient stays that of the whole batch), or {knobs}"
         if config.backbone != "conv" and not config.checkpoint_activations:
             knobs = f"set checkpoint_activations, {knobs}"
         with needing_memory(step, knobs):
             run.prepare()
             train(run, folder, held, go_on=go_on, show=show)
         if first:
-            run.product(config.to_dict()).save(folder / ENCODER)
+            run.product(run.provenance()).save(folder / ENCODER)
+            if show:
+                print(f"{folder}: {draw_words(run.draw_weight)}", file=sys.stderr)
 
 
 def _print_what_runs(run: Run, threads: str) -> None:
-    """One line on the run, and a second one where its image size is not that of the encoder it starts from."""
+    """What the run is and what its head resets will leave, and where its image size is not that of `init`."""
     config, own = run.config, run.student.encoder.config
     where = threads if run.device.type == "cpu" else str(run.device)
     network, data = f"{own.backbone}, {own.image_size} pixels, {own.bits} bits", f"{len(run.data):,} images"
     print(f"{config.run}: {network}, {data}, {run.steps:,} steps, {where}", file=sys.stderr)
+    at_end = draw_weight(config, run.steps_per_epoch)
+    print(f"{config.run}: at the end {draw_words(at_end)}", file=sys.stderr)
+    if alarm := draw_warning(config, at_end):
+        print(f"warning: {alarm}", file=sys.stderr)
     if config.init and (size := read_encoder_config(config.init).image_size) != config.image_size:
         print(f"{config.init}: trained at {size} pixels, here at {config.image_size} (image_size)", file=sys.stderr)
 
@@ -166,11 +177,11 @@ def train(run: Run, folder: Path, held: HeldOut | None, *, go_on: str, show: boo
 
     Raises:
         DataError: the loss is not finite in more steps in a row than are tolerated.
-        KeyboardInterrupt: SIGINT or SIGTERM came; all was saved first.
+        KeyboardInterrupt: SIGINT came, or SIGTERM (`Terminated`); all was saved first.
     """
     config, first = run.config, distributed.rank() == 0
     watch = Watch(run, folder) if first else None
-    with Display(run.step, run.steps, show=show) as display, stop_signals(go_on) as stopped:
+    with Display(run.step, run.steps, show=show) as display, stop_signals(go_on) as signalled:
         started, start_step = time.perf_counter(), run.step
         for batch in run.data.steps(run.step, run.steps):
             epoch, place = divmod(run.step, run.steps_per_epoch)
@@ -180,7 +191,7 @@ def train(run: Run, folder: Path, held: HeldOut | None, *, go_on: str, show: boo
 
             ended, last = run.step % run.steps_per_epoch == 0, run.step == run.steps
             reading = run.step % config.log_every == 0 or last
-            stop = distributed.any_of(stopped())  # all processes stop at the same step
+            stop = distributed.any_of(signalled() > 0)  # all processes stop at the same step
             evaluate = ended and config.evaluate_every > 0 and ((epoch + 1) % config.evaluate_every == 0 or last)
             save = stop or evaluate or last or (ended and (epoch + 1) % config.save_every == 0)
             if not (reading or save):
@@ -195,13 +206,14 @@ def train(run: Run, folder: Path, held: HeldOut | None, *, go_on: str, show: boo
             check_finite(run, folder)
             unreadable = distributed.merge_words(run.data.unreadable) if save else {}
             if save and watch is not None:
-                best = watch.evaluate(held, epoch) if evaluate and held is not None else False
+                best = watch.evaluate(held, epoch, display) if evaluate and held is not None else False
                 run.save(folder / checkpoint.NEWEST)
                 checkpoint.keep(folder, run.step, config.keep_last, best=best)
                 watch.note_unreadable(unreadable, display)
             started, start_step = time.perf_counter(), run.step
             if stop:
-                raise KeyboardInterrupt(f"saved at step {run.step} of {run.steps}; {go_on}")
+                ended_by = signal.SIGTERM if distributed.any_of(signalled() == signal.SIGTERM) else signal.SIGINT
+                raise stopped(ended_by, f"saved at step {run.step} of {run.steps}; {go_on}")
 
 
 class Watch:
@@ -228,7 +240,12 @@ class Watch:
         if alarm and not self.alarmed:
             display.warn(f"step {run.step}: {alarm}")
         self.alarmed = alarm is not None
-        rest = {"lr": run.optimizer.param_groups[0]["lr"], "resets": run.resets, "warning": alarm}
+        rest = {
+            "lr": run.optimizer.param_groups[0]["lr"],
+            "resets": run.resets,
+            "draw_weight": run.draw_weight,
+            "warning": alarm,
+        }
         self.metrics.write(self.at() | values | rest)
         epoch = -(-run.step // run.steps_per_epoch)
         display.update(run.step, f"{epoch}/{config.epochs}", health_line(values))
@@ -242,10 +259,10 @@ class Watch:
             what = "1 image" if len(self.unreadable) == 1 else f"{len(self.unreadable)} images"
             display.warn(f"{what} that cannot be read left out; unreadable.txt lists them")
 
-    def evaluate(self, held: HeldOut, epoch: int) -> bool:
+    def evaluate(self, held: HeldOut, epoch: int, display: Display) -> bool:
         """Score the teacher on held-out images; whether it is the best so far, and kept."""
         run, config = self.run, self.run.config
-        product = run.product(config.to_dict())
+        product = run.product(run.provenance())
         figures = score(product, held, run.views[:2], seed=config.seed, epoch=epoch)
         value = figures.get(config.best_by)
         best = value is not None and (run.best is None or value > run.best)
@@ -253,6 +270,7 @@ class Watch:
             run.best = value
             product.save(self.folder / "best.safetensors")
         self.scores.write(self.at() | figures | {"best": best})
+        display.note(f"epoch {epoch + 1}/{config.epochs}  {score_line(figures)}{', the best so far' * best}")
         return best
 
 
@@ -263,7 +281,7 @@ def check_finite(run: Run, folder: Path) -> None:
         DataError: after writing the images of these batches to nonfinite.json.
     """
     bad = run.monitor.bad_run
-    if len(bad) <= TOLERATED:
+    if len(bad) <= run.monitor.tolerated:
         return
     ids = run.data.images.items["id"]
     named = {step: [ids[i].as_py() for i in run.data.batch_of(step).tolist()] for step in bad}

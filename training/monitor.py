@@ -24,10 +24,11 @@ class Monitor:
 
     Args:
         rate_max: the largest coding rate a batch can have.
+        tolerated: steps in a row without a finite gradient that are skipped; one more ends the run.
     """
 
-    def __init__(self, rate_max: float) -> None:
-        self.rate_max = rate_max
+    def __init__(self, rate_max: float, tolerated: int = TOLERATED) -> None:
+        self.rate_max, self.tolerated = rate_max, tolerated
         self.bad_run: list[int] = []
         """The longest stretch of steps without a finite gradient that the last reading saw."""
         self._steps: list[Tensor] = []
@@ -73,7 +74,7 @@ class Monitor:
         for number, flag in zip(numbers, bad, strict=True):
             stretch = [*stretch, number] if flag else []
             longest = max(longest, stretch, key=len)
-        self.bad_run = longest if len(longest) > TOLERATED else stretch
+        self.bad_run = longest if len(longest) > self.tolerated else stretch
 
 
 def mean_entropy(codes: Tensor) -> float:

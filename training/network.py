@@ -13,7 +13,7 @@ from torch.nn import functional
 from codelab.core.errors import UsageError, first_line
 from codelab.core.run_folder import encoder_file
 from codelab.core.tensors import load_state
-from codelab.images.encoder import Encoder, EncoderConfig
+from codelab.images.encoder import Encoder, EncoderConfig, Head
 from training.config import TrainConfig
 from training.crops import View, augment, uniforms
 from training.data import Data
@@ -27,6 +27,11 @@ class Network(nn.Module):
         self.encoder = encoder
         dino = config.objective == "dino"
         self.prototypes = Prototypes(encoder.config.bits, config.prototypes, seed=config.seed) if dino else None
+
+    @property
+    def heads(self) -> list[Head | Prototypes]:
+        """What a reset draws anew: the head, and the prototypes where there are any."""
+        return [self.encoder.head] if self.prototypes is None else [self.encoder.head, self.prototypes]
 
     def forward(self, wide: Tensor, local: Tensor | None) -> tuple[Tensor, Tensor]:
         """Prepared global views `[2 n, 3, S, S]` and local views `[L n, 3, s, s]`: one pass of the backbone each."""
@@ -70,6 +75,11 @@ def starting_encoder(config: TrainConfig) -> Encoder:
     if config.checkpoint_activations:
         encoder.backbone.set_grad_checkpointing(True)  # type: ignore[operator]
     return encoder
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether an output depends on the other images of its batch."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
 
 
 def plain_attention(network: nn.Module) -> None:

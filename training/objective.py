@@ -120,21 +120,13 @@ def reset_head(student_head: Redrawn, teacher_head: Redrawn, optimizer: torch.op
     """Re-draw both heads alike and forget the optimiser's moments of the student's head.
 
     Student and teacher agree on a new code while the backbone keeps what it learned; the moments of the old head
-    would move the new weights in directions that mean nothing to them.
+    would move the new weights in directions that mean nothing to them. How the teacher's head follows from there is
+    `schedules.head_weight`.
 
-    Source: BITS (arXiv 2602.09764), periodic head reset.
+    Source: BITS (arXiv 2602.09764), periodic head reset; that both heads are drawn alike and that the moments are
+    dropped are choices, as the paper names neither.
     """
     for head in (student_head, teacher_head):
         head.draw(seed)
     for parameter in student_head.parameters():
         optimizer.state.pop(parameter, None)
-
-
-def is_reset_epoch(epoch: int, epochs: int, every: int) -> bool:
-    """Whether the head is reset at the start of this epoch: at n, 2n, ..., and never in the last n epochs.
-
-    Example:
-        >>> [e for e in range(50) if is_reset_epoch(e, 50, 10)]
-        [10, 20, 30, 40]
-    """
-    return every > 0 and epoch > 0 and epoch % every == 0 and epoch <= epochs - every

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 
 import torch
 
-from codelab.core.errors import DataError, UsageError
+from codelab.core.errors import DataError, Terminated, UsageError
+from training.config import Precision
 from training.distributed import rank, world
 
 
@@ -34,13 +35,24 @@ def find_device(name: str) -> torch.device:
     return torch.device("cuda", number)
 
 
-def find_precision(name: str, device: torch.device) -> torch.dtype:
-    """The number type of matrix products: bf16 where the hardware has it, unless the config names one."""
-    if name == "auto":
-        # On a CPU without bf16 instructions bf16 is emulated, and slower than fp32.
-        fast = device.type == "cuda" or getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-        return torch.bfloat16 if fast else torch.float32
-    return torch.bfloat16 if name == "bf16" else torch.float32
+PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Number types of matrix products, by the names a config has for them."""
+
+
+def find_precision(name: Precision, device: torch.device) -> Precision:
+    """The number type of matrix products that a config names, `auto` resolved for this device.
+
+    Raises:
+        UsageError: bf16 on a GPU that has none and would emulate it.
+    """
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        if name == "bf16" and not native:
+            raise UsageError("config: precision is bf16, and this GPU has none; expected auto, fp16 or fp32")
+        return ("bf16" if native else "fp16") if name == "auto" else name
+    if name == "auto":  # on a CPU without bf16 instructions bf16 is emulated, and slower than fp32
+        return "bf16" if getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)() else "fp32"
+    return name
 
 
 _STARVED = re.compile(r"can't allocate|could not create a primitive$")
@@ -76,9 +88,14 @@ _ECHO = 5.0
 """Seconds in which a second signal counts as the first one again."""
 
 
+def stopped(number: int, text: str) -> KeyboardInterrupt:
+    """What a run that this signal stopped raises."""
+    return Terminated(text) if number == signal.SIGTERM else KeyboardInterrupt(text)
+
+
 @contextmanager
-def stop_signals(go_on: str) -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether SIGINT or SIGTERM came; the step in progress is finished first.
+def stop_signals(go_on: str) -> Iterator[Callable[[], int]]:
+    """Yields a function that gives SIGINT or SIGTERM where it came, else 0; the step in progress is finished first.
 
     A second signal stops at once, and the last checkpoint stays. With several processes a signal within seconds of the
     first is ignored: a scheduler signals every process, and `torchrun` signals its own once more.
@@ -86,26 +103,24 @@ def stop_signals(go_on: str) -> Iterator[Callable[[], bool]]:
     Args:
         go_on: how a person goes on after an interruption, for the message.
     """
-    came = threading.Event()
-    first = 0.0
+    came, first = 0, 0.0
 
-    def note(*_: object) -> None:
-        nonlocal first
-        if came.is_set():
+    def note(number: int, _: object) -> None:
+        nonlocal came, first
+        if came:
             if world() > 1 and time.monotonic() - first < _ECHO:
                 return
-            raise KeyboardInterrupt(f"at once, at the last checkpoint; {go_on}")
-        came.set()
-        first = time.monotonic()
+            raise stopped(number, f"at once, at the last checkpoint; {go_on}")
+        came, first = number, time.monotonic()
         if rank() == 0:
             print("stopping after this step; once more to stop at once", file=sys.stderr)
 
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield came.is_set
+        yield lambda: came
         return
     before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield came.is_set
+        yield lambda: came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -124,6 +124,21 @@ def score(
     }
 
 
+def score_line(figures: dict[str, float | None]) -> str:
+    """The mAP and k-NN accuracy of an evaluation as a person reads them; without labels there is neither.
+
+    Example:
+        >>> score_line({"code_map": 0.302, "feature_map": 0.306, "code_knn": 0.465, "feature_knn": None, "images": 9})
+        'code mAP 0.302, feature mAP 0.306, code 10-NN 0.465 on 9 images'
+        >>> score_line({"code_map": None, "images": 1716})
+        'no code mAP without labels on 1,716 images'
+    """
+    names = {"code_map": "code mAP", "feature_map": "feature mAP"}
+    names |= {f"{by}_knn": f"{by} {_NEIGHBOURS}-NN" for by in ("code", "feature")}
+    found = [f"{words} {value:.3f}" for name, words in names.items() if (value := figures.get(name)) is not None]
+    return f"{', '.join(found) or 'no code mAP without labels'} on {figures['images']:,} images"
+
+
 def _view_bits(encoder: Encoder, pixels: Tensor, view: View, seed: int, epoch: int, number: int) -> np.ndarray:
     bits = []
     for index in torch.arange(len(pixels)).split(_BATCH):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -17,23 +16,28 @@ from torch.nn.parallel import DistributedDataParallel
 from codelab.core.errors import UsageError
 from codelab.images.encoder import Encoder
 from training import checkpoint, distributed
-from training.config import TrainConfig
+from training.config import WHOLE_BATCH, TrainConfig
 from training.crops import multi_crop, uniforms, views
 from training.data import Batch, Data
 from training.losses import coding_rate_max
-from training.monitor import Monitor
+from training.monitor import TOLERATED, Monitor
 from training.network import (
     DropPath,
     Network,
     calibrate,
     compile_in_place,
     draw,
+    has_batch_norm,
     plain_attention,
     starting_encoder,
     take_over,
 )
 from training.objective import Objective, Terms, reset_head
-from training.process import find_precision
+from training.process import PRECISIONS, find_precision
+from training.schedules import cosine, draw_weight, head_weight, last_reset, warmup_cosine
+
+HALVINGS = 16
+"""A GradScaler starts at 2^16 and halves its scale after each overflow: as many more are tolerated in a row."""
 
 
 class Outputs(NamedTuple):
@@ -78,18 +82,28 @@ class Run:
                 f"config: batch is {config.batch}, expected a multiple of {distributed.world()} processes "
                 f"times accumulate {config.accumulate}"
             )
-        self.precision = find_precision(config.precision, self.device)
+        self.precision = PRECISIONS[find_precision(config.precision, self.device)]
         self.steps_per_epoch = data.steps_per_epoch
         self.steps = self.steps_per_epoch * config.epochs
         self.warmup = round(config.warmup_epochs * self.steps_per_epoch)
         self.step = 0
         self.resets: list[int] = []
+        self.head_drawn = last_reset(config, self.steps_per_epoch, 0)
+        """The step before which the head was last drawn anew on a trained backbone; None where it never was."""
+        self.draw_weight = 1.0
+        """The weight of the head's last random draw in the teacher's head."""
         self.best: float | None = None
         self.views = views(config)
 
         self.student = Network(starting_encoder(config), config).to(self.device)
         if self.device.type == "cuda" or config.backbone == "conv":
             self.student = self.student.to(memory_format=torch.channels_last)
+        self.normed = has_batch_norm(self.student)
+        if self.normed and config.accumulate > 1:
+            raise UsageError(
+                f"config: accumulate is {config.accumulate}, expected 1, as the backbone "
+                f"{self.student.encoder.config.backbone} {WHOLE_BATCH}"
+            )
         distributed.share_norms(self.student)
         if self.device.type == "cpu":
             plain_attention(self.student)
@@ -104,7 +118,10 @@ class Run:
         others = [p for p in self.student.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "decays": True}, {"params": others, "decays": False}]
         self.optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=0.0, fused=True)
-        self.monitor = Monitor(coding_rate_max(config.batch, config.bits, config.eps2))
+        scaled = self.precision == torch.float16
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)  # fp16 has no room for small gradients
+        tolerated = TOLERATED + (HALVINGS if scaled else 0)
+        self.monitor = Monitor(coding_rate_max(config.batch, config.bits, config.eps2), tolerated)
         self.model: nn.Module = self.student  # the module that averages gradients over processes
 
     def prepare(self) -> None:
@@ -128,20 +145,35 @@ class Run:
         made = self.backward(epoch, batch)
         if self.student.prototypes is not None and epoch < config.freeze_epochs:
             self.student.prototypes.weight.grad = None
+        self.scaler.unscale_(self.optimizer)
         bad = clip_gradients(list(self.student.parameters()), config.clip, by=config.clip_by)
         for group in self.optimizer.param_groups:
             group["lr"], group["weight_decay"] = lr, decay if group["decays"] else 0.0
         # The fused step is skipped on the device where this is 1, as with a GradScaler: nothing waits for the host.
         self.optimizer.found_inf, self.optimizer.grad_scale = bad, None  # type: ignore[attr-defined]
         self.optimizer.step()
+        self.scaler.update()
         self.optimizer.zero_grad()
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.teacher.parameters()), list(self.student.parameters()), 1 - momentum)
+        self.move_teacher(momentum)
         self.monitor.record(self.step, made.terms, bad, made.student_logits, made.teacher_logits)
         self.step += 1
 
+    @torch.no_grad()
+    def move_teacher(self, momentum: float) -> None:
+        """Move the teacher towards the student, its head by a weight of its own after a reset."""
+        since = None if self.head_drawn is None else self.step - self.head_drawn
+        weight = head_weight(self.config, momentum, since)
+        self.draw_weight *= 1 - weight
+        student, teacher = self.student, self.teacher
+        pairs = [(teacher.encoder.backbone, student.encoder.backbone, 1 - momentum)]
+        pairs += [(t, s, weight) for t, s in zip(teacher.heads, student.heads, strict=True)]
+        for old, new, share in pairs:
+            torch._foreach_lerp_(list(old.parameters()), list(new.parameters()), share)
+
     def backward(self, epoch: int, batch: Batch) -> StepResult:
         """Leave the gradient of the whole batch's loss in the student, computed in one part or in several.
+
+        With fp16 it is multiplied by the scale of `scaler`.
 
         The rate is not a mean over images, so gradients of parts cannot be summed as they come. All outputs are
         computed first without a graph, the loss gives their gradient, and each part runs again to carry it back: the
@@ -153,7 +185,7 @@ class Run:
         if k == 1:
             outputs = self.outputs(epoch, batch)
             terms = self.objective(outputs.student_output, outputs.teacher_output)
-            terms.loss.backward()
+            self.scaler.scale(terms.loss).backward()
             return StepResult.of(terms, outputs)
         parts = [Batch(*part) for part in zip(batch.index.chunk(k), batch.pixels.chunk(k), strict=True)]
         with torch.no_grad():
@@ -161,7 +193,7 @@ class Run:
         outputs = Outputs(*(torch.cat(column, 1) for column in zip(*by_part, strict=True)))
         student_output = outputs.student_output.requires_grad_()
         terms = self.objective(student_output, outputs.teacher_output)
-        (gradient,) = torch.autograd.grad(terms.loss, student_output)
+        (gradient,) = torch.autograd.grad(self.scaler.scale(terms.loss), student_output)
         for i, (part, part_gradient) in enumerate(zip(parts, gradient.chunk(k, 1), strict=True)):
             unshared = distributed.world() > 1 and i < k - 1  # processes average gradients once, after the last part
             with self.model.no_sync() if unshared else nullcontext():  # type: ignore[operator]
@@ -197,11 +229,12 @@ class Run:
     def inputs(self, epoch: int, batch: Batch, first: int, end: int) -> Tensor:
         """Views of one size as one normalised batch, `[views n, 3, size, size]`."""
         draws = uniforms(self.config.seed, epoch, batch.index, torch.arange(first, end, device=self.device))
-        made = multi_crop(batch.pixels, self.views[first:end], draws, precision=self.precision).flatten(0, 1)
+        precision = torch.bfloat16 if self.precision == torch.bfloat16 else torch.float32
+        made = multi_crop(batch.pixels, self.views[first:end], draws, precision=precision).flatten(0, 1)
         return self.student.encoder.normalise(made).contiguous(memory_format=torch.channels_last)
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
+        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
 
     def _probe(self) -> None:
         """One pass of every kind that the run will make, for the compiler."""
@@ -219,12 +252,12 @@ class Run:
     def reset(self, epoch: int) -> None:
         """Re-draw the heads, and the prototypes with them."""
         seed = self.config.seed + 1000 * epoch
-        reset_head(self.student.encoder.head, self.teacher.encoder.head, self.optimizer, seed)
-        if self.student.prototypes is not None and self.teacher.prototypes is not None:
-            reset_head(self.student.prototypes, self.teacher.prototypes, self.optimizer, seed)
-            self.objective.centre.zero_()
+        for student, teacher in zip(self.student.heads, self.teacher.heads, strict=True):
+            reset_head(student, teacher, self.optimizer, seed)
+        self.objective.centre.zero_()
         self.monitor.forget_codes()
         self.resets = [*self.resets, self.step]
+        self.head_drawn, self.draw_weight = self.step, 1.0
 
     # -- state -----------------------------------------------------------------------------------------------
 
@@ -235,6 +268,7 @@ class Run:
     def save(self, path: Path) -> None:
         """The whole state in one file, atomically: kill the process when you like."""
         header = {"step": self.step, "resets": self.resets, "best": self.best, "images": self.data.fingerprint}
+        header["scaler"] = self.scaler.state_dict()
         checkpoint.save(path, self.config, self.modules, self.optimizer, header)
 
     def load(self, path: Path) -> None:
@@ -246,6 +280,13 @@ class Run:
         header = checkpoint.load(path, self.config, self.modules, self.optimizer)
         checkpoint.same_images(path, header, self.data.fingerprint)
         self.step, self.resets, self.best = int(header["step"]), list(header["resets"]), header["best"]
+        self.scaler.load_state_dict(header["scaler"])
+        self.head_drawn = last_reset(self.config, self.steps_per_epoch, self.step)
+        self.draw_weight = draw_weight(self.config, self.steps_per_epoch, self.step)
+
+    def provenance(self) -> dict[str, Any]:
+        """What an encoder records of its training: the config, and the weight of the head's last random draw."""
+        return {**self.config.to_dict(), "draw_weight": self.draw_weight}
 
     def product(self, training: dict[str, Any]) -> Encoder:
         """The teacher as an encoder of its own, its BatchNorm statistics taken on the images as they are."""
@@ -253,31 +294,6 @@ class Run:
         encoder.load_state_dict(self.teacher.encoder.state_dict())
         calibrate(encoder.to(self.device), self.data)
         return encoder.eval()
-
-
-def cosine(step: int, steps: int, start: float, end: float) -> float:
-    """From `start` at step 0 to `end` at the last step along half a cosine.
-
-    Example:
-        >>> [round(cosine(s, 5, 1.0, 0.0), 2) for s in range(5)]
-        [1.0, 0.85, 0.5, 0.15, 0.0]
-    """
-    progress = min(1.0, step / max(1, steps - 1))
-    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def warmup_cosine(step: int, steps: int, *, warmup: int, peak: float, end: float) -> float:
-    """A straight rise to `peak` over the first `warmup` steps, then a cosine to `end`.
-
-    The first step is already above 0, so that no step is wasted.
-
-    Example:
-        >>> [round(warmup_cosine(s, 6, warmup=2, peak=1.0, end=0.0), 2) for s in range(6)]
-        [0.5, 1.0, 1.0, 0.75, 0.25, 0.0]
-    """
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    return cosine(step - warmup, steps - warmup, peak, end)
 
 
 def clip_gradients(parameters: Sequence[nn.Parameter], limit: float, *, by: str) -> Tensor:

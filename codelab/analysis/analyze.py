@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import groupby
 from textwrap import shorten
 
 import numpy as np
 
-from codelab.analysis.given import NEEDS, Given, of_parts
+from codelab.analysis.given import NEEDS, Given, Groups, of_parts
+from codelab.analysis.near_copies import unnamed_copies
 from codelab.analysis.section import Section
 from codelab.analysis.sections import SECTIONS
-from codelab.core.attributes import attribute_names
+from codelab.core.attributes import NO_GROUPS, attribute_names
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError, UsageError
@@ -67,6 +68,7 @@ def analyze(
     codes: Codes,
     *,
     sections: Collection[str] | None = None,
+    groups: Groups = None,
     view: Codes | None = None,
     features: np.ndarray | None = None,
     permutations: int = 200,
@@ -78,6 +80,9 @@ def analyze(
         codes: codes `[N, B]`; labels, attribute columns and features open more sections.
         sections: names of the sections to measure; `attribute_information` and `attribute_reuse`
             stand for those of every attribute column. Default: all of them.
+        groups: which images are near copies of each other (the frames of one video, the skin tones of one emoji), as
+            an item column or one value an image: p-values and intervals then count groups. `none` says that all
+            images are different; without a word a warning says so where they do not look it.
         view: codes of another view of the same images, row by row, for the section `channel`.
         features: `[N, d]` of another view of the same images, for the contrasts of `bit_reuse`; default: those of
             `view`, else of the codes.
@@ -93,7 +98,7 @@ def analyze(
 
     Raises:
         DataError: there are no codes at all.
-        UsageError: a section that does not exist.
+        UsageError: a section that does not exist, or groups that are no column, or not one value an image.
 
     Example:
         >>> import numpy as np
@@ -107,8 +112,18 @@ def analyze(
     """
     check_codes("codes", codes)
     features = view.features if features is None and view is not None else features
-    given = Given.of(codes, view=view, features=features, permutations=permutations, seed=seed)
+    given = Given.of(codes, groups=groups, view=view, features=features, permutations=permutations, seed=seed)
+    _warn_of_copies(codes, groups, seed)
     return Analysis({name: measured(section, given, *about) for name, section, about in _plan(codes, sections)})
+
+
+def _warn_of_copies(codes: Codes, groups: Groups, seed: int) -> None:
+    """One line where nothing is said of near copies, and the codes look as if they held some."""
+    reason = "" if groups is not None else unnamed_copies(codes, seed=seed)
+    if reason:
+        text = f"near copies count as independent images here, and {reason}"
+        hint = "name the column that says which by groups= (--group), or say groups='none' if all images differ"
+        warnings.warn(f"{text}; {hint}", UserWarning, stacklevel=3)
 
 
 def _plan(codes: Codes, wanted: Collection[str] | None) -> list[tuple[str, Section, tuple[str, ...]]]:
@@ -149,11 +164,15 @@ def measured(section: Section, given: Given, *attribute: str) -> Result:
         return Skipped(reason=str(error))
 
 
-def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int = 0) -> Analysis:
+def analyze_parts(
+    parts: Iterable[Codes], *, groups: str | None = None, permutations: int = 200, seed: int = 0
+) -> Analysis:
     """The sections that follow from counts, in one pass that holds one part at a time.
 
     Args:
         parts: codes of the parts, as `codelab.core.files.iter_codes(path)` gives them, in order.
+        groups: `none` says that no image is a near copy of another; groups themselves need all codes at once, as
+            `analyze` has them. Without a word the first part is looked at, and a warning says if it looks grouped.
         permutations: behind every p-value.
         seed: of all chance.
 
@@ -162,6 +181,7 @@ def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int 
 
     Raises:
         DataError: there are no codes, or the parts do not fit each other.
+        UsageError: groups other than `none`.
 
     Example:
         >>> import numpy as np
@@ -172,7 +192,9 @@ def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int 
     """
     if isinstance(parts, str):  # which would be read letter by letter
         check_codes("parts", parts)
-    given, source = of_parts(parts, permutations=permutations, seed=seed)
+    if groups not in (None, NO_GROUPS):
+        raise UsageError(f"analyze_parts: groups need all codes at once, as analyze has them; found {groups!r}")
+    given, source = of_parts(_looked_at(parts, groups, seed), permutations=permutations, seed=seed)
     found = {section.name: measured(section, given) for section in SECTIONS if section.streams}
     # the source of a result does not depend on where the file was cut, nor do its numbers
     return Analysis(
@@ -181,3 +203,11 @@ def analyze_parts(parts: Iterable[Codes], *, permutations: int = 200, seed: int 
             for name, result in found.items()
         }
     )
+
+
+def _looked_at(parts: Iterable[Codes], groups: str | None, seed: int) -> Iterator[Codes]:
+    """The parts; a warning where the first looks as if it held near copies."""
+    for number, part in enumerate(parts):
+        if number == 0:
+            _warn_of_copies(part, groups, seed)
+        yield part

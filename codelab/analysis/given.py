@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from codelab.core.attributes import groups_of
 from codelab.core.codes import Codes, ContentHash
 from codelab.core.errors import CodelabError, DataError
 from codelab.core.result import Source
 from codelab.measures.block_entropy import arrange_blocks
 from codelab.statistics.counts import BitCounts, CellCounts, ClassCounts, ClassPairCounts, PairCounts
+
+Groups = str | Sequence[Any] | np.ndarray | None
+"""Which images are near copies: an item column, one value an image, `none` where all are different; None: not said."""
 
 WIDTH = 8
 """Bits of a block, fewer where the code has fewer."""
@@ -48,6 +52,7 @@ class Given:
         counted: the counts of all codes, by their name in `COUNTS`.
         view: codes of another view of the same images.
         features: `[N, d]` of another view.
+        groups: int `[N]`, equal where images are near copies; None: all images are different.
         permutations: behind every p-value.
         seed: of all chance.
         parts: the codes came in parts, so that only counts know all of them.
@@ -57,20 +62,27 @@ class Given:
     counted: Callable[[str], Any]
     view: Codes | None = None
     features: np.ndarray | None = None
+    groups: np.ndarray | None = None
     permutations: int = 200
     seed: int = 0
     parts: bool = False
 
     @classmethod
-    def of(cls, codes: Codes, *, seed: int = 0, **options: Any) -> Given:
+    def of(cls, codes: Codes, *, groups: Groups = None, seed: int = 0, **options: Any) -> Given:
         """Codes in memory; what several sections count is counted once.
 
         Raises:
             DataError: there are no codes.
+            UsageError: groups that are no column, or not one value an image.
         """
         if len(codes) == 0:
             raise DataError("analyze: there are no codes in this set")
-        return cls(codes=codes, counted=functools.cache(lambda n: COUNTS[n](codes, 0, seed)), seed=seed, **options)
+        counted = functools.cache(lambda name: COUNTS[name](codes, 0, seed))
+        return cls(codes=codes, counted=counted, groups=groups_of(codes, groups), seed=seed, **options)
+
+    def grouped(self, name: str) -> Any:
+        """The counts of that name; the codes themselves where there are groups, of which counts know nothing."""
+        return self.counted(name) if self.groups is None else self.codes
 
     @property
     def chance(self) -> dict[str, int]:

@@ -15,12 +15,14 @@ from codelab.core.errors import DataError
 from codelab.core.result import Result, Skipped
 from codelab.core.verdict import plain_reason
 from codelab.features.geometry import geometry
+from codelab.measures.attribute_information import attribute_information
+from codelab.measures.attribute_reuse import attribute_reuse
 from codelab.measures.bit_dependence import bit_dependence
-from codelab.measures.bit_reuse import attribute_reuse, bit_reuse
+from codelab.measures.bit_reuse import bit_reuse
 from codelab.measures.bit_usage import bit_usage, judge_balance, judge_use
 from codelab.measures.block_entropy import Blocks, block_entropy, judge_blocks
 from codelab.measures.channel import channel
-from codelab.measures.class_information import attribute_information, class_information, judge_classes
+from codelab.measures.class_information import class_information, judge_classes
 from codelab.measures.class_log_odds import class_log_odds
 from codelab.measures.code_length import code_length, total_correlation
 from codelab.measures.collisions import collisions
@@ -239,7 +241,7 @@ SECTIONS = (
         name="smaller_code",
         words="retrieval with half of the bits, on unseen queries",
         measure=lambda given: smaller_code(
-            given.codes, max(1, given.codes.bits // 2), draws=5, queries=200, seed=given.seed
+            given.codes, max(1, given.codes.bits // 2), draws=5, queries=200, groups=given.groups, seed=given.seed
         ),
         needs=("labels",),
     ),

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codelab.cli.options import add_codes, add_encoder, open_codes, own_encoder
-from codelab.core.command import AddCommand, whole_number
+from codelab.cli.options import COUNTED_ONCE, add_codes, add_encoder, open_codes, own_encoder
+from codelab.core.command import AddCommand, group_option, whole_number
 from codelab.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,11 +22,12 @@ def add_analyze(command: AddCommand) -> None:
         "analyze",
         analyze,
         "measure codes: usage, entropy, information, reuse, geometry",
-        "runs/demo",
-        "runs/demo --by tone --json",
-        "runs/demo --views 4 --data demo",
+        "runs/demo --group emoji",
+        "runs/demo --group emoji --by tone --json",
+        "runs/demo --group emoji --views 4 --data demo",
     )
     add_codes(parser)
+    group_option(parser, COUNTED_ONCE)
     add = parser.add_argument
     add("--stream", action="store_true", help="hold one block of the file at a time; measures that count alone")
     add("--views", type=whole_number(1), metavar="K", help="encode K augmented views: which bits survive")
@@ -63,12 +64,15 @@ def analyze(options: argparse.Namespace) -> None:
 def _in_blocks(options: argparse.Namespace) -> tuple[str, Analysis]:
     """What was measured, in words, and the results."""
     from codelab.analysis import analyze_parts
+    from codelab.core.attributes import NO_GROUPS, SAME_THING
     from codelab.core.files import iter_codes
 
-    if options.by or options.split or options.views:
-        raise UsageError("analyze: --stream reads a file block by block, without --by, --split and --views")
-    blocks = iter_codes(options.codes, columns=[])
-    results = analyze_parts(blocks, permutations=options.permutations, seed=options.seed)
+    if options.by or options.split or options.views or options.group not in (None, NO_GROUPS):
+        raise UsageError(
+            "analyze: --stream reads a file block by block, without --by, --split, --views and the column of --group"
+        )
+    blocks = iter_codes(options.codes, columns=SAME_THING)  # a column of such a name is warned of
+    results = analyze_parts(blocks, groups=options.group, permutations=options.permutations, seed=options.seed)
     return f"{options.codes}, block by block", results
 
 
@@ -77,14 +81,14 @@ def _in_memory(options: argparse.Namespace) -> tuple[str, Analysis]:
     from codelab.analysis import analyze
     from codelab.measures.channel import channel_of_views, view_channels
 
-    chance = {"permutations": options.permutations, "seed": options.seed}
+    given = {"groups": options.group, "permutations": options.permutations, "seed": options.seed}
     codes = open_codes(options)
     if not options.views:
-        return str(codes), analyze(codes, **chance)
+        return str(codes), analyze(codes, **given)
     if options.views == 1 or not options.data:
         raise UsageError("analyze: --views takes 2 or more, and the images the codes were made from as --data")
     views, changed = _views(options, codes)
-    results = analyze(codes, features=views[0].features, **chance)
+    results = analyze(codes, features=views[0].features, **given)
     results["channel"] = channel_of_views(views, seed=options.seed)
     results["view_channels"] = view_channels(codes, changed)
     return str(codes), results

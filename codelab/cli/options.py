@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from codelab.images.encoder import Encoder
 
 LARGEST_PORT = 65535
+COUNTED_ONCE = "p-values and intervals count them as one"
+"""What the analysis does with near copies."""
 
 
 def add_codes(parser: Parser) -> None:

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from codelab.cli.options import add_port, open_codes
-from codelab.core.command import AddCommand
+from codelab.cli.options import COUNTED_ONCE, add_port, open_codes
+from codelab.core.command import AddCommand, group_option
 from codelab.core.errors import UsageError
 from codelab.core.shipped import shipped
 
@@ -19,13 +19,14 @@ def add_report(command: AddCommand) -> None:
         "report",
         report,
         "one static HTML file to share: what codes hold, or how runs of codelab train went",
-        "runs/demo/codes.parquet --out report.html",
+        "runs/demo/codes.parquet --group emoji --out report.html",
         "runs/demo",
         "runs/a runs/b --out compare.html",
     )
     parser.add_argument("paths", nargs="+", metavar="CODES|RUN", help="a codes file or folder; or run folders")
     parser.add_argument("--split", help="with codes: only the items of this split")
     parser.add_argument("--by", metavar="ATTRIBUTE", help="with codes: use this item column as the label")
+    group_option(parser, COUNTED_ONCE, when="with codes: ")
     parser.add_argument("--out", help="the HTML file (default for one run: training.html in its folder)")
     parser.add_argument("--title", help="its heading (default: from the name of the file or folder)")
 
@@ -42,8 +43,8 @@ def report(options: argparse.Namespace) -> None:
         codes_file(other)  # an empty folder is refused before an option that is missing
     if other is not None and len(options.paths) > 1:
         raise UsageError(f"report: {other} is no run folder; expected one set of codes, or one or more runs")
-    if runs and (options.split or options.by):
-        raise UsageError(f"report: --split and --by go with codes, found the run folder {runs[0]}")
+    if runs and (options.split or options.by or options.group):
+        raise UsageError(f"report: --split, --by and --group go with codes, found the run folder {runs[0]}")
     out = options.out or (str(Path(runs[0], "training.html")) if len(runs) == 1 else None)
     if out is None:
         raise UsageError(f"report: --out is needed with {'several runs' if runs else 'codes'}, a name ending in .html")
@@ -56,7 +57,8 @@ def report(options: argparse.Namespace) -> None:
         from codelab.reporting.report import write_report
 
         options.codes = options.paths[0]
-        write_report(open_codes(options), out, title=options.title or Path(options.codes).name)
+        title = options.title or Path(options.codes).name
+        write_report(open_codes(options), out, title=title, groups=options.group)
     print(out)
 
 

@@ -142,6 +142,23 @@ def group_column(codes: Codes, groups: str | Sequence[Any] | np.ndarray) -> np.n
     return numbers
 
 
+NO_GROUPS = "none"
+"""The groups of images that are all different."""
+
+
+def groups_of(codes: Codes, groups: str | Sequence[Any] | np.ndarray | None) -> np.ndarray | None:
+    """`group_column`; None where there are no groups: `groups` is None, or `none`, which says that all images differ.
+
+    Example:
+        >>> codes = Codes.from_bits([[0], [1], [1]], items={"frame": ["a", "b", "a"]})
+        >>> groups_of(codes, "frame").tolist(), groups_of(codes, "none")
+        ([0, 1, 0], None)
+    """
+    if groups is None or (isinstance(groups, str) and groups == NO_GROUPS):
+        return None
+    return group_column(codes, groups)
+
+
 SAME_THING = ("emoji", "group", "identity")
 """Attribute names that usually say which images show one and the same thing."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-from codelab.core.errors import CodelabError, DataError, UsageError
+from codelab.core.errors import CodelabError, DataError, Terminated, UsageError
 
 RANK = int(os.environ.get("RANK", "0"))
 """The number of this process among those that `torchrun` started."""
@@ -20,6 +22,9 @@ class Parser(argparse.ArgumentParser):
 
     when_chosen: Callable[[Parser], None] | None = None
     """Adds the options of a command once it is the one that was called, where to describe them costs time."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **options})
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         add, self.when_chosen = self.when_chosen, None
@@ -79,11 +84,35 @@ def timm_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--random-weights", action="store_true", help="with timm:NAME, do not load pretrained weights")
 
 
-def run(work: Callable[[], object], *, name: str) -> int:
-    """Do the work; returns the exit code: 0 done, 1 the work failed, 2 the call is wrong, 130 interrupted.
+def group_option(sub: argparse.ArgumentParser, effect: str, *, when: str = "") -> None:
+    """`--group`, which says which images are near copies.
 
-    Under `torchrun` an error that every process meets is printed by the first alone.
+    Args:
+        effect: what is done with near copies.
+        when: what the option goes with, put before its help.
     """
+    text = f"near copies have one value in this item column, and {effect}; 'none': all images differ"
+    sub.add_argument("--group", metavar="COLUMN", help=f"{when}{text}")
+
+
+def run(work: Callable[[], object], *, name: str) -> int:
+    """Do the work; returns the exit code: 0 done, 1 the work failed, 2 the call is wrong.
+
+    128 and the number of the signal where one stopped it: 130 for SIGINT, 143 for SIGTERM.
+
+    Under `torchrun` an error that every process meets is printed by the first alone. A warning is one line, as an
+    error is.
+    """
+
+    def one_line(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"{name}: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = one_line
+        return _done(work, name)
+
+
+def _done(work: Callable[[], object], name: str) -> int:
     try:
         work()
     except CodelabError as error:
@@ -107,5 +136,5 @@ def run(work: Callable[[], object], *, name: str) -> int:
     except KeyboardInterrupt as stop:
         if not RANK:
             print(f"{name}: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
     return 0

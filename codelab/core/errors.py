@@ -1,4 +1,4 @@
-"""The two kinds of failure that are not bugs; each message says in one line what was found and what was expected."""
+"""Failures that are not bugs, each with one line on what was found and what was expected; and SIGTERM."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ class UsageError(CodelabError, ValueError):
 
 class DataError(CodelabError, ValueError):
     """The call is right, but the data cannot be used, such as a truncated file: exit code 1."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, and what was done is saved: exit code 143. As an interruption it passes any `except Exception`."""
 
 
 def first_line(error: BaseException) -> str:

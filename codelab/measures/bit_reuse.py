@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from codelab.core.attributes import CLASS
-from codelab.core.checks import check_codes, check_seed
+from codelab.core.checks import check_seed
 from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
 from codelab.core.formats import number
 from codelab.core.result import PerBit
-from codelab.measures.class_information import attribute_information, need_classes
+from codelab.measures.class_information import need_classes
 from codelab.measures.contrast_consistency import ContrastConsistency, contrast_consistency
 from codelab.statistics.counts import ClassCounts
 from codelab.statistics.estimators import binary_entropy, expected_information, table_information
@@ -38,7 +37,7 @@ class BitReuse(PerBit):
     classes over which the images with bit = 1 are spread. `classes` classes occur. `contrast` says whether the bit
     moves the features the same way in all of them; None where there are no features.
 
-    The line quotes how many bits split a class, the mean entropy within classes, and the contrasts at q < 0.05.
+    The line quotes how many bits split a class, the mean entropy within classes, and the line of the contrasts.
     """
 
     within_entropy: np.ndarray
@@ -56,8 +55,7 @@ class BitReuse(PerBit):
     def headline(self) -> str:
         split = f"{int((self.split > 0).sum())} of {len(self.split)} bits split a class"
         entropy = f"entropy within classes {number(float(self.within_entropy.mean()))} bit"
-        alike = f"; {int((self.contrast.q_value < 0.05).sum())} with one contrast at q < 0.05" if self.contrast else ""
-        return f"{split}, {entropy}{alike}"
+        return f"{split}, {entropy}" + (f"; {self.contrast.headline()}" if self.contrast else "")
 
     def to_frame(self) -> pd.DataFrame:
         """One row a bit; with features also the columns of `ContrastConsistency`."""
@@ -118,84 +116,6 @@ def bit_reuse(
         on_perplexity=_perplexity(counts.ones),
         classes=len(class_n),
         contrast=contrast,
-    )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class AttributeReuse(PerBit):
-    """Per bit, arrays `[B]`: information about an attribute, and what is left of it within classes.
-
-    `information` I(bit; attribute) and `within` I(bit; attribute | class), both corrected for chance and in bits, with
-    their q-values; `reuse` = within / information, at most 1, and 0 where the information is not above chance
-    (`q_value` of 0.05 or more). Near 1 the bit reads the attribute itself, in all classes; near 0 only a class that
-    goes with it.
-
-    The line quotes how many bits have information about the attribute at q < 0.05, and how many do within classes too.
-    """
-
-    information: np.ndarray
-    q_value: np.ndarray
-    within: np.ndarray
-    within_q_value: np.ndarray
-    reuse: np.ndarray
-    attribute: str
-    estimator: str = "plug-in less its exact permutation mean"
-
-    COLUMNS = ("information", "q_value", "within", "within_q_value", "reuse")
-
-    def headline(self) -> str:
-        about, within = self.q_value < 0.05, self.within_q_value < 0.05
-        found = f"{int(about.sum())} of {len(about)} bits say something about {self.attribute} at q < 0.05"
-        return f"{found}, {int((about & within).sum())} of them within classes too"
-
-
-def attribute_reuse(
-    codes: Codes, attribute: str, *, bins: int = 8, permutations: int = 200, seed: int = 0
-) -> AttributeReuse:
-    """Which share of a bit's information about an attribute remains within classes:
-
-        reuse = I(bit; attribute | class) / I(bit; attribute).
-
-    Args:
-        codes: labelled codes `[N, B]` with item columns.
-        attribute: an item column; numbers go into quantile bins.
-        bins: how many.
-        permutations: behind the p-values.
-        seed: of the permutations.
-
-    Returns:
-        One row a bit; see `AttributeReuse`.
-
-    Raises:
-        UsageError: no such column.
-        DataError: no labels, or an attribute of one value.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> kind, sex = rng.integers(0, 2, (2, 1000))
-        >>> tied = np.where(rng.random(1000) < 0.3, kind, sex)
-        >>> codes = Codes.from_bits(np.stack([tied, kind], axis=1), kind, items={"sex": tied.astype(str)})
-        >>> (attribute_reuse(codes, "sex").reuse > 0.5).tolist()
-        [True, False]
-    """
-    check_codes("codes", codes)
-    if attribute == CLASS:
-        raise UsageError("attribute 'class': expected an item column other than the class")
-    alone, within = (
-        attribute_information(codes, attribute, given=given, bins=bins, permutations=permutations, seed=seed)
-        for given in ("", CLASS)
-    )
-    significant = (alone.q_value < 0.05) & (alone.information > 0)
-    ratio = np.divide(within.information, alone.information, out=np.zeros(len(significant)), where=significant)
-    return AttributeReuse(
-        source=alone.source,
-        seed=seed,
-        information=alone.information,
-        q_value=alone.q_value,
-        within=within.information,
-        within_q_value=within.q_value,
-        reuse=np.clip(ratio, 0.0, 1.0),
-        attribute=alone.of,
     )
 
 

@@ -1,4 +1,4 @@
-"""Information of each bit about the class of an image, or about any attribute, also given another attribute."""
+"""Information of each bit about the class of an image."""
 
 from __future__ import annotations
 
@@ -8,23 +8,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codelab.core.attributes import CLASS, labelling
-from codelab.core.checks import check_codes, check_seed
+from codelab.core.attributes import CLASS
+from codelab.core.checks import check_seed
 from codelab.core.codes import Codes
 from codelab.core.drawing import BLUE, GREY, blank
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number, p_phrase
-from codelab.core.result import PerBit, Result, Source
+from codelab.core.result import PerBit, Result
 from codelab.core.verdict import ALPHA, Verdict, counted
 from codelab.statistics.counts import ClassCounts, StrataCounts
-from codelab.statistics.estimators import binary_entropy, expected_information, table_information
-from codelab.statistics.nulls import false_discovery, fitted_p_value, pair_null, permuted_information
+from codelab.statistics.estimators import binary_entropy, strata_information, two_by_two_information
+from codelab.statistics.exchange import Groups, need_groups
+from codelab.statistics.information_nulls import Chance, GroupedTables, chance_by_counts, chance_by_groups
+from codelab.statistics.nulls import false_discovery, pair_null
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 FEW = 10
 """Images a class has on average, below which its information is biased."""
+EXACT_MEAN = "plug-in less its exact permutation mean"
+GROUP_MEAN = "plug-in less its mean over permutations of whole groups"
+FITTED = ", fitted tail"
+"""What stands behind a p- or q-value in words where it is from a fitted tail."""
 INFORMATIVE = 0.1
 """Share of bits with information about the class at q < 0.05: good from here, worth a look below, never bad.
 
@@ -36,11 +42,18 @@ A code that knows little of these labels may know other things.
 class ClassInformation(PerBit):
     """Per bit, arrays `[B]`, in bits.
 
-    `plugin` is I(bit; class) as counted; `expectation` its exact mean over permutations of the labels;
-    `information` = plugin - expectation (near 0, either sign, where there is none); `p_value` from label
-    permutations, `q_value` after Benjamini-Hochberg; `entropy` H(bit); `uncertainty` = information / H(bit).
-    `n` labelled items in `classes` classes that occur. `of` says in words what the labels are, `given` what was held
-    fixed (then all is conditional, and labels are permuted within it); `multilabel` codes: see `class_information`.
+    `plugin` is I(bit; class) as counted; `expectation` its mean over permutations of the labels, exact without groups;
+    `information` = plugin - expectation (near 0, either sign, where there is none); `entropy` H(bit); `uncertainty` =
+    information / H(bit). `n` labelled items in `classes` classes that occur, in `groups` groups of near copies (None:
+    each image is an observation of its own). `of` says in words what the labels are, `given` what was held fixed (then
+    all is conditional, and labels are permuted within it); `multilabel` codes: see `class_information`.
+
+    `p_value` is from label permutations, `permutations` of them, or up to 20 times as many for rare bits, and exact
+    with two classes. Below 1 / (1 + permutations) it is exact, from more permutations, or, where `fitted_tail`
+    `[B]` says so, from the fitted tail of a gamma. `q_value` is after Benjamini-Hochberg, whose share of false finds
+    holds for bits that are independent or depend positively; `q_value_dependent` is after Benjamini-Yekutieli, whose
+    share holds however the bits depend on each other.
+
     `note` is not empty where a class has so few images that `information` is a low estimate: the correction takes off
     too much where a bit says nearly all there is to know.
 
@@ -52,23 +65,29 @@ class ClassInformation(PerBit):
     information: np.ndarray
     p_value: np.ndarray
     q_value: np.ndarray
+    q_value_dependent: np.ndarray
+    fitted_tail: np.ndarray
     entropy: np.ndarray
     uncertainty: np.ndarray
     n: int
     classes: int
     permutations: int
+    groups: int | None = None
     of: str = CLASS
     given: str = ""
     multilabel: bool = False
     note: str = ""
-    estimator: str = "plug-in less its exact permutation mean"
+    estimator: str = EXACT_MEAN
 
-    COLUMNS = ("plugin", "expectation", "information", "p_value", "q_value", "entropy", "uncertainty")
+    COLUMNS = (
+        *("plugin", "expectation", "information", "p_value", "q_value", "q_value_dependent", "fitted_tail"),
+        *("entropy", "uncertainty"),
+    )
 
     def headline(self) -> str:
         best = int(self.information.argmax())
         found = f"{int((self.q_value < 0.05).sum())} of {len(self.q_value)} bits at q < 0.05"
-        chance = p_phrase("q", float(self.q_value[best]))
+        chance = p_phrase("q", float(self.q_value[best])) + (FITTED if self.fitted_tail[best] else "")
         about = f" about {self.of}" if self.of != CLASS else ""
         return f"{found}; most {number(float(self.information[best]))} bit{about} (bit {best}, {chance})"
 
@@ -97,24 +116,28 @@ class ClassInformation(PerBit):
         return figure
 
 
-def class_information(codes: Codes | ClassCounts, *, permutations: int = 200, seed: int = 0) -> ClassInformation:
+def class_information(
+    codes: Codes | ClassCounts, *, groups: Groups = None, permutations: int = 200, seed: int = 0
+) -> ClassInformation:
     """Mutual information of each bit and the class, corrected for chance, with its significance.
 
     Args:
         codes: labelled codes `[N, B]`, or their `ClassCounts`; items without a label are left out.
-        permutations: label permutations behind each p-value. Two classes need none: their null is exact.
+        groups: an item column, or one value an image: near copies, whose labels change places together.
+        permutations: label permutations behind each p-value; two classes without groups need none.
         seed: of the permutations.
 
     Returns:
         One row a bit; see `ClassInformation`. A bit that never changes has information 0 and p-value 1.
         Multi-label codes: the sum over classes of I(bit; class present), which counts twice what classes share; its
-        p-value joins the exact ones of the classes by Simes' rule, and is on the safe side.
+        p-value without groups joins the exact ones of the classes by Simes' rule, and is on the safe side.
 
     Raises:
-        DataError: no labels, or all in one class.
-        UsageError: fewer than 1 permutation.
+        DataError: no labels, or all in one class; one group only.
+        UsageError: fewer than 1 permutation; groups of counts.
 
-    Source: exact expectation: Vinh, Epps & Bailey 2010; q-values: Benjamini & Hochberg 1995; Simes 1986.
+    Source: exact expectation: Vinh, Epps & Bailey 2010; q-values: Benjamini & Hochberg 1995, Benjamini & Yekutieli
+        2001; Simes 1986; groups: Winkler et al. 2015 (exchangeability blocks).
 
     Example:
         >>> labels = np.arange(200) % 2
@@ -123,93 +146,23 @@ def class_information(codes: Codes | ClassCounts, *, permutations: int = 200, se
         >>> found.plugin.round(2).tolist(), (found.q_value < 0.01).tolist()
         ([1.0, 0.0], [True, False])
     """
-    _check_permutations(permutations, seed)
+    check_permutations(permutations, seed)
     counts = need_classes("class_information", ClassCounts.of(codes), multilabel=True)
-    ones, class_n = counts.bit_ones, counts.class_n
-    if counts.multilabel:
-        plugin, expectation, p_value = _sum_over_labels(counts)
-    else:
-        plugin = table_information(counts.ones.T, class_n)
-        expectation = expected_information(ones, class_n)
-        p_value = _p_values(plugin, expectation, counts.ones[None], class_n[None], permutations, seed)
-    result = _assemble(counts, plugin, expectation, p_value, permutations, seed, binary_entropy(ones / counts.n))
-    return dataclasses.replace(result, multilabel=counts.multilabel)
-
-
-def attribute_information(
-    codes: Codes | StrataCounts,
-    attribute: str = CLASS,
-    *,
-    given: str = "",
-    bins: int = 8,
-    permutations: int = 200,
-    seed: int = 0,
-) -> ClassInformation:
-    """The same as `class_information` for any item column, also conditional on another: I(bit; attribute | given).
-
-    Args:
-        codes: codes `[N, B]` with item columns, or `StrataCounts` of the two columns (then `attribute` and `given` are
-            their names in words).
-        attribute: an item column, or `class`; numbers go into quantile bins (`ClassInformation.of` says how many).
-        given: an item column, or `class`, to condition on; empty for none.
-        bins: quantile bins of a column of numbers.
-        permutations: behind each p-value; labels are permuted within each value of `given`.
-        seed: of the permutations.
-
-    Returns:
-        One row a bit; with `given`, `entropy` is H(bit | given).
-
-    Raises:
-        UsageError: no such column.
-        DataError: no item has a value, or all have the same (within every value of `given`).
-
-    Source: as `class_information`; conditional permutation: Winkler et al. 2015 (exchangeability blocks).
-
-    Example:
-        >>> sex = np.arange(400) % 2
-        >>> kind = np.arange(400) // 2 % 2
-        >>> codes = Codes.from_bits(np.stack([sex, kind ^ sex], axis=1), kind, items={"sex": sex.astype(str)})
-        >>> attribute_information(codes, "sex").plugin.round(2).tolist()
-        [1.0, 0.0]
-        >>> attribute_information(codes, "sex", given="class").plugin.round(2).tolist()
-        [1.0, 1.0]
-    """
-    if not isinstance(codes, StrataCounts):
-        check_codes("codes", codes)
-    _check_permutations(permutations, seed)
-    of, held = attribute, given
+    grouped = None
     if isinstance(codes, Codes):
-        target = labelling(codes, attribute, bins=bins)
-        strata = labelling(codes, given, bins=bins) if given else None
-        if strata is None:
-            view = dataclasses.replace(codes, labels=target.labels, classes=target.names)
-            counts = need_classes(f"attribute_information of {target.text}", ClassCounts.of(view))
-            tables, sizes = counts.ones[None], counts.class_n[None]
-            source_counts: ClassCounts | StrataCounts = counts
-        else:
-            held = strata.text
-            source_counts = StrataCounts.of(codes, target, strata)
-            tables, sizes = source_counts.ones, source_counts.class_n
-        of = target.text
+        kept = np.ones(len(codes), bool) if codes.multilabel else codes.labels >= 0
+        units = need_groups("class_information", codes, groups, kept)
+        if units is not None:
+            grouped = GroupedTables.of(codes.packed[kept], codes.bits, codes.labels[kept], units)
     else:
-        source_counts, tables, sizes = codes, codes.ones, codes.class_n
-    if source_counts.n == 0:
-        raise DataError(f"attribute_information: no image has both a value of {of} and one of {held}")
-    varied = (sizes > 0).sum(axis=1) > 1
-    if not varied.any():
-        raise DataError(f"attribute_information: {of} has one value only within each value of {held}")
-    weights = sizes.sum(axis=1) / source_counts.n
-    used = np.flatnonzero(weights > 0)
-    plugin, expectation, entropy = np.zeros((3, source_counts.bits))
-    for s in used:
-        ones = tables[s].sum(axis=0)
-        plugin += weights[s] * table_information(tables[s].T, sizes[s])
-        expectation += weights[s] * expected_information(ones, sizes[s])
-        entropy += weights[s] * binary_entropy(ones / sizes[s].sum())
-    p_value = _p_values(plugin, expectation, tables[used], sizes[used], permutations, seed)
-    result = _assemble(source_counts, plugin, expectation, p_value, permutations, seed, entropy)
-    source = Source.of(codes) if isinstance(codes, Codes) else result.source
-    return dataclasses.replace(result, source=source, classes=int((sizes.sum(axis=0) > 0).sum()), of=of, given=held)
+        need_groups("class_information", codes, groups)
+    if counts.multilabel:
+        plugin, chance = _sum_over_labels(counts, grouped, permutations, seed)
+    else:
+        plugin, chance = information_in_strata(counts.ones[None], counts.class_n[None], grouped, permutations, seed)
+    entropy = binary_entropy(counts.bit_ones / counts.n)
+    result = assembled(counts, plugin, chance, entropy, grouped, permutations=permutations, seed=seed)
+    return dataclasses.replace(result, multilabel=counts.multilabel)
 
 
 def need_classes(measure: str, counts: ClassCounts, *, multilabel: bool = False) -> ClassCounts:
@@ -229,79 +182,86 @@ def need_classes(measure: str, counts: ClassCounts, *, multilabel: bool = False)
     )
 
 
-def _check_permutations(permutations: int, seed: int) -> None:
+def check_permutations(permutations: int, seed: int) -> None:
     check_seed(seed)
     if not isinstance(permutations, int | np.integer) or permutations < 1:
         raise UsageError(f"permutations {permutations}: expected at least 1")
 
 
-def _p_values(
-    plugin: np.ndarray,
-    expectation: np.ndarray,
-    tables: np.ndarray,
-    sizes: np.ndarray,
-    permutations: int,
-    seed: int,
-) -> np.ndarray:
-    """P-value of each bit, the labels permuted within each stratum: tables `[S, C, B]`, sizes `[S, C]`."""
-    ones = tables.sum(axis=1)
-    totals = sizes.sum(axis=1)
-    if len(sizes) == 1 and sizes.shape[1] == 2:  # a 2 x 2 table has an exact null
-        return pair_null(ones[0], sizes[0, :1], tables[0, 0], int(totals[0]))[1]
-    p_value = np.ones(len(plugin))
-    generator = np.random.default_rng(seed)
-    for bit in np.flatnonzero(((ones > 0) & (ones < totals[:, None])).any(axis=0)):
-        null = permuted_information(ones[:, bit], sizes, permutations, generator)
-        p_value[bit] = fitted_p_value(plugin[bit], null, expectation[bit])
-    return p_value
+def information_in_strata(
+    tables: np.ndarray, sizes: np.ndarray, grouped: GroupedTables | None, permutations: int, seed: int
+) -> tuple[np.ndarray, Chance]:
+    """Plug-in information `[B]` of tables `[S, C, B]` and sizes `[S, C]`, and its chance."""
+    plugin = strata_information(tables, sizes)
+    if grouped is None:
+        return plugin, chance_by_counts(plugin, tables, sizes, permutations, seed)
+
+    def statistic(ones: np.ndarray, class_n: np.ndarray, which: np.ndarray) -> np.ndarray:
+        return strata_information(ones, class_n)
+
+    return plugin, chance_by_groups(plugin, grouped, statistic, tables.sum(axis=1), permutations, seed)
 
 
-def _sum_over_labels(counts: ClassCounts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Multi-label: information with each class present or absent, summed; p-values by Simes' rule."""
-    n, class_n = counts.n, counts.class_n
-    both = np.stack([counts.ones, counts.bit_ones - counts.ones], axis=-1)  # [C, B, present or absent]
-    plugin = np.zeros((len(class_n), counts.bits))
-    for c, size in enumerate(class_n):
-        plugin[c] = table_information(both[c], np.array([size, n - size]))
-    expectation, p_value = pair_null(counts.bit_ones[None, :], class_n[:, None], counts.ones, n)
-    ranks = np.arange(1, len(class_n) + 1)[:, None]
-    simes = (np.sort(p_value, axis=0) * len(class_n) / ranks).min(axis=0)
-    varies = (counts.bit_ones > 0) & (counts.bit_ones < n)
-    return plugin.sum(axis=0), np.where(varies, expectation.sum(axis=0), 0.0), np.where(varies, simes, 1.0)
+def _sum_over_labels(
+    counts: ClassCounts, grouped: GroupedTables | None, permutations: int, seed: int
+) -> tuple[np.ndarray, Chance]:
+    """Multi-label: information with each class present or absent, summed; p-values by Simes' rule without groups."""
+    n, bit_ones = counts.n, counts.bit_ones
+
+    def statistic(ones: np.ndarray, class_n: np.ndarray, which: np.ndarray) -> np.ndarray:
+        return two_by_two_information(ones[:, 0], bit_ones[which], class_n[:, 0, :, None], n).sum(axis=1)
+
+    plugin = statistic(counts.ones[None, None], counts.class_n[None, None], np.arange(counts.bits))[0]
+    if grouped is not None:
+        return plugin, chance_by_groups(plugin, grouped, statistic, bit_ones[None], permutations, seed)
+    expectation, p_value = pair_null(bit_ones[None, :], counts.class_n[:, None], counts.ones, n)
+    ranks = np.arange(1, len(p_value) + 1)[:, None]
+    simes = (np.sort(p_value, axis=0) * len(p_value) / ranks).min(axis=0)
+    varies = (bit_ones > 0) & (bit_ones < n)
+    mean = np.where(varies, expectation.sum(axis=0), 0.0)
+    return plugin, Chance(mean, np.where(varies, simes, 1.0), np.zeros(counts.bits, bool))
 
 
-def _assemble(
+def assembled(
     counts: ClassCounts | StrataCounts,
     plugin: np.ndarray,
-    expectation: np.ndarray,
-    p_value: np.ndarray,
+    chance: Chance,
+    entropy: np.ndarray,
+    grouped: GroupedTables | None,
+    *,
     permutations: int,
     seed: int,
-    entropy: np.ndarray,
 ) -> ClassInformation:
+    """The result, from plug-in information, its chance and the bits' entropy, each `[B]`."""
+    classes = int(np.count_nonzero(counts.class_n.reshape(-1, counts.class_n.shape[-1]).sum(axis=0)))
+    few = _few(counts.n, "items", classes) if grouped is None else _few(grouped.groups, "groups", classes)
     varies = entropy > 0
-    information = np.where(varies, plugin - expectation, 0.0)
+    information = np.where(varies, plugin - chance.mean, 0.0)
     return ClassInformation(
         source=counts.source,
         seed=seed,
         plugin=plugin,
-        expectation=expectation,
+        expectation=chance.mean,
         information=information,
-        p_value=p_value,
-        q_value=false_discovery(p_value),
+        p_value=chance.p_value,
+        q_value=false_discovery(chance.p_value),
+        q_value_dependent=false_discovery(chance.p_value, dependent=True),
+        fitted_tail=chance.fitted,
         entropy=entropy,
         uncertainty=np.divide(information, entropy, out=np.zeros_like(entropy), where=varies),
         n=counts.n,
         classes=int(counts.class_n.shape[-1]),
         permutations=permutations,
-        note=_few(counts.n, int(np.count_nonzero(counts.class_n.reshape(-1, counts.class_n.shape[-1]).sum(axis=0)))),
+        groups=None if grouped is None else grouped.groups,
+        note=few,
+        estimator=EXACT_MEAN if grouped is None else GROUP_MEAN,
     )
 
 
-def _few(n: int, classes: int) -> str:
+def _few(n: int, what: str, classes: int) -> str:
     if n >= FEW * classes:
         return ""
-    return f"{n} items in {classes} classes, fewer than {FEW} each: the information is a lower estimate"
+    return f"{n} {what} in {classes} classes, fewer than {FEW} each: the information is a lower estimate"
 
 
 def best_bits(information: ClassInformation, count: int) -> list[int]:

@@ -3,89 +3,99 @@
 from __future__ import annotations
 
 import dataclasses
-from itertools import pairwise
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from codelab.core.attributes import group_column
 from codelab.core.checks import check_codes, check_seed
 from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number
 from codelab.core.result import PerBit, Source
-from codelab.statistics.contrasts import Classes
-from codelab.statistics.intervals import percentiles
-from codelab.statistics.nulls import false_discovery, skewed_p_value
+from codelab.statistics.contrasts import TOLD, Classes, class_intervals, one_class_each
+from codelab.statistics.nulls import false_discovery, tail_p_value
 
 HYPERPLANES = 64
 """Random hyperplanes behind `random_directions`."""
+
+FLIPPED = 6
+"""Classes below which the test by flipped signs has too few patterns to reach 0.05."""
+
+ALL_PATTERNS = 1024
+"""Patterns of signs up to which all are tried, and no random ones drawn."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ContrastConsistency(PerBit):
     """Per bit, arrays `[B]`.
 
-    A class's contrast is its mean feature where the bit is 1 minus that where it is 0. `consistency` is the mean
-    cosine of two classes' contrasts, with the sampling noise taken off (formula: `Classes.consistency`). 1: all
-    classes share one direction; 0: each has its own; a direction shared by half of the classes, where the others do
-    not move, gives nearly 0.5.
+    A class's contrast is its mean feature where the bit is 1 minus that where it is 0. `consistency` W says how
+    parallel the contrasts of two classes are (formula: `Contrasts.consistency`): 1, all classes that move do so in one
+    direction; 0, each in its own; below 0, some move against others. `low` to `high` is its 95 % interval by
+    deleting one class after the other. All three are NaN where nothing can be told: `contrast_z`, the sum of squared
+    contrasts in standard deviations of its null, is below 2, or fewer than 2 classes have both sides of the bit (the
+    interval: fewer than 4).
 
-    `cosine` is the plain mean cosine between classes, which noise shrinks to 0. `low` to `high` is the 95 % interval
-    of `consistency` over resampled classes. `p_value` and `q_value` are against bits permuted within each class, that
-    is bits that move nothing, and `null` is the mean `cosine` there. `flip_p_value` is against contrasts with signs
-    flipped at random class by class, that is bits that move each class in its own way. Both have a fitted tail (see
-    `skewed_p_value`). `classes_used` classes have both sides of the bit; where fewer than 2 do, `consistency` is 0.
-    `contrast_z` is the sum of squared contrasts over its standard error: where it is small, look at the interval and
-    `q_value` first.
+    Beside it, in squared units of the features, `shared` is the mean product of two classes' contrasts and `own` the
+    mean square of one, both without sampling noise: a direction that half of the classes share, where the others do
+    not move, has W = 1 and shared nearly half of own. `classes_used` classes have both sides of the bit.
 
-    `random_directions` is the mean consistency of bits made by random hyperplanes through the features of the codes
-    (those given, where the codes have none): what any direction gives, and the value to compare a bit with.
-    `same_view`: bits and features come from one view of the images, so the direction of the head is part of the
-    consistency.
+    Three tests: `moves_p_value` and `moves_q_value`, that the bit moves anything, in any direction, against bits
+    permuted within each class; `shared_p_value` and `shared_q_value`, that `shared` is above 0, against the same
+    permuted bits, that is bits that move nothing; `flip_p_value`, that it is above 0, against contrasts with signs
+    flipped class by class, that is bits that move each class in its own way (NaN below 6 classes). Where fewer than
+    10 draws reach the observed value, the p-value has a fitted tail (see `tail_p_value`).
 
-    The line quotes how many bits stand out at q < 0.05, and the mean consistency beside random directions.
+    `random_directions` is the mean W of bits made by random hyperplanes through the features of the codes (those
+    given, where the codes have none): what any direction gives, and the value to compare a bit with; NaN where it
+    cannot be told. `same_view`: bits and features come from one view of the images, so the direction of the head is
+    part of the consistency. `groups` of near copies are permuted and counted as a whole; None: each image by itself.
+    `note` says for how many bits nothing can be told.
+
+    The line quotes how many bits share a direction at q < 0.05, and the mean consistency beside random directions.
     """
 
     consistency: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    cosine: np.ndarray
-    null: np.ndarray
-    p_value: np.ndarray
-    q_value: np.ndarray
+    shared: np.ndarray
+    own: np.ndarray
+    moves_p_value: np.ndarray
+    moves_q_value: np.ndarray
+    shared_p_value: np.ndarray
+    shared_q_value: np.ndarray
     flip_p_value: np.ndarray
     contrast_z: np.ndarray
     classes_used: np.ndarray
     random_directions: float
     same_view: bool
     items: int
+    groups: int | None
     permutations: int
-    estimator: str = "noise-corrected mean cosine"
+    note: str = ""
+    estimator: str = "products of contrasts less their sampling variance; p-values of rare draws have a fitted tail"
 
     COLUMNS = (
-        "consistency",
-        "low",
-        "high",
-        "cosine",
-        "null",
-        "p_value",
-        "q_value",
-        "flip_p_value",
-        "contrast_z",
-        "classes_used",
+        *("consistency", "low", "high", "shared", "own", "moves_p_value", "moves_q_value"),
+        *("shared_p_value", "shared_q_value", "flip_p_value", "contrast_z", "classes_used"),
     )
 
     def headline(self) -> str:
-        found = f"{int((self.q_value < 0.05).sum())} of {len(self.q_value)} bits at q < 0.05"
-        mean, null = number(float(self.consistency.mean())), number(self.random_directions)
-        return f"{found}; mean consistency {mean} (random directions {null})"
+        found = f"{int((self.shared_q_value < 0.05).sum())} of {len(self.own)} bits share a direction at q < 0.05"
+        told = self.consistency[~np.isnan(self.consistency)]
+        if not len(told):
+            return f"{found}; consistency cannot be told"
+        return f"{found}; mean consistency {number(told.mean())} (random directions {number(self.random_directions)})"
 
 
 def contrast_consistency(
     codes: Codes,
     features: np.ndarray | None = None,
     *,
+    groups: str | Sequence[Any] | np.ndarray | None = None,
     permutations: int = 200,
-    resamples: int = 200,
     items: int = 20_000,
     seed: int = 0,
 ) -> ContrastConsistency:
@@ -95,22 +105,24 @@ def contrast_consistency(
         codes: labelled codes `[N, B]`.
         features: `[N, d]`, best of *another view* of the same images: a bit shares its noise with the features it was
             computed from; default: the features of the codes.
-        permutations: of each bit within each class, behind the p-values.
-        resamples: of the classes, behind the intervals and the flipped signs.
-        items: at most this many labelled items are used, drawn by `seed`.
+        groups: an item column or one value an image; images of one group are near copies. A group of several classes
+            counts in one of them, drawn by `seed`.
+        permutations: of each bit within each class, whole groups at once; and of flipped signs, where there are too
+            many patterns to try all.
+        items: at most this many labelled items are used, drawn by `seed` in whole groups.
         seed: of all chance.
 
     Returns:
         One row a bit; see `ContrastConsistency`.
 
     Raises:
-        DataError: no labels, one class only, multi-label data, no features, or features that do not fit or are not
-            finite.
-        UsageError: fewer than 1 permutation or resample.
+        DataError: no labels, one class only, multi-label data, one group only, no features, or features that do not
+            fit or are not finite.
+        UsageError: fewer than 1 permutation, or no such column.
 
     Source: the paper's section 4, "people in the picture" in tench and French horn; cosine between classes: Hernandez
-        et al. 2022; unbiased products: Walther et al. 2016 (crossnobis); shrunk norms: Morris 1983; traces of squared
-        covariances: Srivastava 2005.
+        et al. 2022; unbiased products: Walther et al. 2016 (crossnobis); exchange of whole groups: Winkler et al.
+        2015.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -118,75 +130,108 @@ def contrast_consistency(
         >>> features = rng.normal(size=(400, 8)) + 2 * bit[:, None] * np.eye(8)[0]
         >>> noise = rng.integers(0, 2, 400)
         >>> found = contrast_consistency(Codes.from_bits(np.stack([bit, noise], axis=1), labels), features)
-        >>> found.consistency.round(1).tolist()[0], (found.q_value < 0.05).tolist()
+        >>> found.consistency.round(1).tolist()[0], (found.shared_q_value < 0.05).tolist()
         (1.0, [True, False])
     """
     check_codes("codes", codes)
-    if permutations < 1 or resamples < 1:
-        raise UsageError(f"permutations {permutations}, resamples {resamples}: expected at least 1 of each")
+    if permutations < 1:
+        raise UsageError(f"permutations {permutations}: expected at least 1")
     check_seed(seed)
-    same_view = features is None
     values = _checked_features(codes, features)
     generator = np.random.default_rng(seed)
-    rows = np.flatnonzero(codes.labels >= 0)
-    rows = np.sort(generator.permutation(rows)[:items])
-    rows = rows[np.argsort(codes.labels[rows], kind="stable")]
-    _, edges = np.unique(codes.labels[rows], return_index=True)
-    if len(edges) < 2:
-        raise DataError("contrast_consistency: all labelled items are of one class, expected two classes or more")
-    classes = Classes.of(values[rows], np.append(edges, len(rows)))
+    rows, edges, starts = _sorted_rows(codes, groups, items, generator)
+    scale = float(values[rows].std()) or 1.0
+    classes = Classes.of(values[rows] / scale, edges, starts)
     bits = unpack_bits(codes.packed[rows], codes.bits).astype(np.float32)
-
-    found = classes.contrasts(bits)
-    shared, several = found.shared(), found.used.sum(axis=0) > 1
-    null, statistic = np.zeros((2, permutations, codes.bits))
-    for i in range(permutations):
-        # one order for all bits: each keeps its own margins in every class, and its null
-        order = np.concatenate([a + generator.permutation(b - a) for a, b in pairwise(classes.edges)])
-        drawn = classes.contrasts(bits[order])
-        null[i], statistic[i] = drawn.cosine(), drawn.shared()
-    p_value = np.where(several, skewed_p_value(shared, statistic), 1.0)
-
-    n_classes = len(edges)
-    times = generator.multinomial(n_classes, np.full(n_classes, 1 / n_classes), size=resamples).astype(float)
-    signs = generator.choice([-1.0, 1.0], size=(resamples, n_classes))
-    once = np.ones((1, n_classes))
-    draws, contrast_z = classes.consistency(bits, np.concatenate([once, times]))
-    consistency, (low, high) = np.nan_to_num(draws[0]), _intervals(draws[1:])
-    flip = skewed_p_value(shared, classes.flipped(bits, signs))
-
-    read = values if same_view or codes.features is None else codes.features
-    centred = (read - read.mean(axis=0))[rows]
-    directions = generator.normal(size=(read.shape[1], HYPERPLANES)).astype(np.float32)
-    hyperplanes, _ = classes.consistency((centred @ directions > 0).astype(np.float32), once)
+    signs = _signs(len(edges) - 1, permutations, generator)
+    parts = [
+        (*found.consistency(), found.shared(), found.flipped(signs), found.own(), found.used)
+        for found in classes.contrasts(bits)
+    ]
+    w, deleted, shared, flipped, own, used = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
+    number_used = used.sum(axis=0)
+    drawn = [classes.totals(classes.shuffled(bits, generator), used) for _ in range(permutations)]
+    null = [np.stack(statistic) for statistic in zip(*drawn, strict=True)]
+    moved = classes.totals(bits, used)[0]
+    z = _standardised(own * number_used, null[1])
+    told = (z >= TOLD) & ~np.isnan(w)
+    moves, shares, flips = (
+        np.where(number_used > least, tail_p_value(*statistic)[0], 1.0)
+        for least, statistic in ((0, (moved, null[0])), (1, (shared, null[2])), (1, (shared, flipped)))
+    )
+    low, high = class_intervals(w, deleted, used, told)
     return ContrastConsistency(
         source=Source.of(codes),
         seed=seed,
-        consistency=consistency,
-        low=np.minimum(low, consistency),
-        high=np.maximum(high, consistency),
-        cosine=found.cosine(),
-        null=null.mean(axis=0),
-        p_value=p_value,
-        q_value=false_discovery(p_value),
-        flip_p_value=np.where(several, flip, 1.0),
-        contrast_z=contrast_z,
-        classes_used=found.used.sum(axis=0),
-        random_directions=float(np.nan_to_num(hyperplanes[0]).mean()),
-        same_view=same_view,
+        consistency=np.where(told, np.clip(w, -1, 1), np.nan),
+        low=low,
+        high=high,
+        shared=shared * scale**2,
+        own=own * scale**2,
+        moves_p_value=moves,
+        moves_q_value=false_discovery(moves),
+        shared_p_value=shares,
+        shared_q_value=false_discovery(shares),
+        flip_p_value=np.where(number_used < FLIPPED, np.nan, flips),
+        contrast_z=z,
+        classes_used=number_used,
+        random_directions=_random_directions(codes, values, rows, classes, generator),
+        same_view=features is None,
         items=len(rows),
+        groups=None if starts is None else len(starts) - 1,
         permutations=permutations,
+        note=f"{int((~told).sum())} of {len(told)} bits: cannot tell, contrasts are not above their noise"
+        if not told.all()
+        else "",
     )
 
 
-def _intervals(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The middle 95 % of each column of draws `[R, B]`; (0, 0) where more than half of them are NaN."""
-    low, high = np.zeros((2, draws.shape[1]))
-    for b, column in enumerate(draws.T):
-        known = column[~np.isnan(column)]
-        if len(known) >= len(column) / 2:
-            low[b], high[b] = percentiles(known)
-    return low, high
+def _sorted_rows(
+    codes: Codes, groups: str | Sequence[Any] | np.ndarray | None, items: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Rows of the codes by class and group, the edges of the classes, and those of the groups where there are any."""
+    rows = np.flatnonzero(codes.labels >= 0)
+    unit = np.arange(len(codes)) if groups is None else group_column(codes, groups)
+    if groups is not None:
+        if len(np.unique(unit[rows])) == 1:
+            raise DataError("contrast_consistency: all labelled items are of one group, expected two groups or more")
+        rows = rows[one_class_each(unit[rows], codes.labels[rows], generator)]
+    names, sizes = np.unique(unit[rows], return_counts=True)
+    if len(rows) > items:
+        order = generator.permutation(len(names))
+        taken = order[np.cumsum(sizes[order]) <= max(items, int(sizes[order[0]]))]
+        rows = rows[np.isin(unit[rows], names[taken])]
+    rows = rows[np.lexsort((unit[rows], codes.labels[rows]))]
+    edges = np.append(np.unique(codes.labels[rows], return_index=True)[1], len(rows))
+    if len(edges) < 3:
+        raise DataError("contrast_consistency: all labelled items are of one class, expected two classes or more")
+    if sizes.max() == 1:  # also where each image is named a group of its own
+        return rows, edges, None
+    return rows, edges, np.append(0, np.append(np.flatnonzero(np.diff(unit[rows])) + 1, len(rows)))
+
+
+def _signs(classes: int, draws: int, generator: np.random.Generator) -> np.ndarray:
+    """Signs `[R, C]`: all patterns in which two classes differ, or random ones where these are too many."""
+    if 2 ** (classes - 1) <= ALL_PATTERNS:
+        numbers = np.arange(1, 2 ** (classes - 1))[:, None]
+        return 1.0 - 2.0 * (numbers >> np.arange(classes) & 1)
+    return generator.choice([-1.0, 1.0], size=(draws, classes))
+
+
+def _standardised(value: np.ndarray, null: np.ndarray) -> np.ndarray:
+    deviation = null.std(axis=0)
+    return np.divide(value, deviation, out=np.zeros(len(value)), where=deviation > 1e-12 * null.mean(axis=0))
+
+
+def _random_directions(
+    codes: Codes, values: np.ndarray, rows: np.ndarray, classes: Classes, generator: np.random.Generator
+) -> float:
+    read = values if codes.features is None else codes.features
+    centred = (read - read.mean(axis=0))[rows]
+    directions = generator.normal(size=(read.shape[1], HYPERPLANES)).astype(np.float32)
+    hyperplanes = (centred @ directions > 0).astype(np.float32)
+    found = np.clip(np.concatenate([part.consistency()[0] for part in classes.contrasts(hyperplanes)]), -1, 1)
+    return float(found[~np.isnan(found)].mean()) if not np.isnan(found).all() else float("nan")
 
 
 def _checked_features(codes: Codes, features: np.ndarray | None) -> np.ndarray:

@@ -4,49 +4,63 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special
 
-from codelab.core.attributes import CLASS, Labelling, attribute_names, labelling
+from codelab.core.attributes import CLASS, Labelling, attribute_names, group_column, labelling
 from codelab.core.checks import check_codes, check_seed
 from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError, UsageError
 from codelab.core.result import Result, Source
-from codelab.kernels.counting import class_counts
+from codelab.kernels.counting import class_counts, column_counts
 from codelab.statistics.estimators import binary_entropy, expected_information, table_information, xlog2x
-from codelab.statistics.nulls import permutation_p_value
+from codelab.statistics.exchange import shuffled_rows
+from codelab.statistics.naive_bayes import loss_saved
+from codelab.statistics.nulls import mid_p_value
 from codelab.statistics.splits import half
 
 if TYPE_CHECKING:
     import pandas as pd
 
+ESTIMATOR = "plug-in information less its exact permutation mean; null: attributes shuffled among images"
+GROUPED = "plug-in information less its mean over shuffles; null: attributes shuffled by whole groups"
+
 PAIRS = 20_000
 """Pairs of images behind the topographic similarity."""
 
-CLOSE = 1e-3
-"""Logits of naive Bayes nearer than this in float32 are compared again in float64."""
+FEWEST = 4
+"""Groups, or images, that naive Bayes needs: to be fitted on, and two parts to be judged on."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Factors(Result):
-    """Scores, one row each: `measure`, `factor` (`all` where it is one figure for the code), `value`, the mean of the
-    same score over shuffled attributes `control`, their 95 % point `control_high`, and the `p_value`.
+    """Scores, one row each: `measure`, `factor` (`all` where it is one figure for the code), `value`, the most it can
+    be on these factors `ceiling`, the mean of the same score over shuffled attributes `control`, their 95 % point
+    `control_high`, and the `p_value`, by permutation and never below 1 / (permutations + 1).
 
     `information` `[B, F]` is I(bit; factor) in bits, corrected for chance, of the factors named in `factors`, over
-    `items` images.
+    `items` images of so many `groups` (None: each image counts by itself).
 
     * `mig`: the information of the best bit less that of the second, over the factor's entropy.
     * `sap`: the same with the share of images that one bit classifies rightly, instead of information.
     * `disentanglement`: 1 for bits that each have information about one factor only, 0 for bits with
-      equal information about all.
+      equal information about all, and for bits without information.
     * `completeness`: 1 for a factor that one bit has all information about, 0 for one that all bits
-      have equal information about. Importance in both
-      is information as counted, so noise reads as information spread over all, and scores low.
-    * `informativeness`: share of held-out images whose factor naive Bayes reads from the whole code.
+      have equal information about, and for one that none has any about.
+    * `informativeness`: share of the log-loss on held-out images, by the factor's shares alone, that naive Bayes on
+      the whole code saves; 0 where it saves nothing.
     * `positional`: a bit's information on its best factor less that on the second, over the bit's entropy.
     * `topographic`: rank correlation of code distance and number of differing factors, over pairs of images.
+
+    Importance in disentanglement and completeness is the corrected information over the factor's entropy, R_bf =
+    max(I_bf, 0) / H_f. Chance alone leaves some of it above 0, and what is left seems to stand for one factor; so its
+    mean over shuffled attributes is taken off:
+
+        disentanglement = (D - mean D of shuffled) / sum R,    D = sum over b of  R_b (1 - entropy of R_b. / log F)
+
+    and completeness likewise, with factors and bits changed about.
 
     The line quotes how many scores stand out from shuffled attributes, and the factors.
     """
@@ -56,12 +70,15 @@ class Factors(Result):
     measure: tuple[str, ...]
     factor: tuple[str, ...]
     score: np.ndarray
+    ceiling: np.ndarray
     control: np.ndarray
     control_high: np.ndarray
     p_value: np.ndarray
     permutations: int
     items: int
-    estimator: str = "plug-in less its exact permutation mean; DCI: plug-in"
+    groups: int | None
+    estimator: str
+    note: str
 
     def headline(self) -> str:
         found = int((self.p_value < 0.05).sum())
@@ -77,6 +94,7 @@ class Factors(Result):
                 "measure": self.measure,
                 "factor": self.factor,
                 "value": self.score,
+                "ceiling": self.ceiling,
                 "control": self.control,
                 "control_high": self.control_high,
                 "p_value": self.p_value,
@@ -88,6 +106,7 @@ def factors(
     codes: Codes,
     attributes: Sequence[str] | None = None,
     *,
+    groups: str | Sequence[Any] | np.ndarray | None = None,
     bins: int = 8,
     permutations: int = 200,
     items: int = 20_000,
@@ -98,7 +117,9 @@ def factors(
     Args:
         codes: codes `[N, B]` with item columns.
         attributes: two or more item columns, or `class`; default: all attribute columns and, where there are labels,
-            the class.
+            the class. Of attributes that part the images in the same way, the first counts.
+        groups: item column, or one value an image; images of one group are near copies. Attributes are shuffled by
+            whole groups, and the images to fit and to judge on have no group in common. Default: None.
         bins: quantile bins of a column of numbers.
         permutations: shuffles of the images' attributes, all attributes together, behind each control.
         items: at most this many images, drawn by `seed`, are looked at.
@@ -109,7 +130,7 @@ def factors(
 
     Raises:
         UsageError: fewer than 2 attributes named, or one that does not exist.
-        DataError: fewer than 2 attributes to be found, or an attribute without two values.
+        DataError: fewer than 2 attributes to be found, an attribute without two values, fewer than 4 groups.
 
     Source: MIG: Chen et al. 2018; SAP: Kumar et al. 2018; DCI: Eastwood & Williams 2018, importance by information;
         topographic similarity: Brighton & Kirby 2006; positional disentanglement: Chaabouni et al. 2020.
@@ -125,40 +146,53 @@ def factors(
     if permutations < 1:
         raise UsageError(f"permutations {permutations}: expected at least 1")
     check_seed(seed)
-    source, names = Source.of(codes), _names(codes, attributes)
+    source, names = Source.of(codes), _names(codes, attributes, groups)
+    unit = np.arange(len(codes)) if groups is None else group_column(codes, groups)
     if len(codes) > items:
-        codes = codes[np.sort(np.random.default_rng([seed, 2]).permutation(len(codes))[:items])]
-    columns = [labelling(codes, name, bins=bins) for name in names]
-    for column in columns:
-        if len(np.unique(column.labels[column.labels >= 0])) < 2:
-            raise DataError(f"factors: {column.text} has fewer than two values")
-    scorer = _Scorer(codes, columns, np.random.default_rng(seed))
-    rows, real = scorer.scores(np.arange(len(codes)))
+        chosen = np.sort(np.random.default_rng([seed, 2]).permutation(len(codes))[:items])
+        codes, unit = codes[chosen], np.unique(unit[chosen], return_inverse=True)[1].reshape(-1)
+    if unit.max(initial=0) + 1 < FEWEST:
+        raise DataError(f"factors: found {unit.max(initial=-1) + 1} groups, expected {FEWEST} or more")
+    columns, note = _different([labelling(codes, name, bins=bins) for name in names])
+    counter = _Counter(codes, columns, unit, np.random.default_rng(seed))
     generator = np.random.default_rng([seed, 1])
-    null = np.stack([scorer.scores(generator.permutation(len(codes)))[1] for _ in range(permutations)])
+    orders = [np.arange(len(codes)), *(shuffled_rows(unit, generator) for _ in range(permutations))]
+    information, accuracy, reading, topographic = (
+        np.stack(found) for found in zip(*(counter.count(order) for order in orders), strict=True)
+    )
+    information -= counter.expected() if groups is None else information[1:].mean(axis=0)
+    rows = _scores(information, accuracy, counter.entropy, counter.factor_entropy)
+    rows += [("informativeness", f, reading[:, f]) for f in range(len(columns))]
+    raw = np.stack([values for *_, values in rows] + [topographic], axis=1)
+    shown = np.maximum(raw, 0.0)
+    shown[:, -1] = topographic
     return Factors(
         source=source,
         seed=seed,
         items=len(codes),
+        groups=None if groups is None else int(unit.max()) + 1,
         factors=tuple(column.text for column in columns),
-        information=scorer.information(np.arange(len(codes))),
-        measure=tuple(measure for measure, _ in rows),
-        factor=tuple(factor for _, factor in rows),
-        score=real,
-        control=null.mean(axis=0),
-        control_high=np.quantile(null, 0.95, axis=0),
-        p_value=permutation_p_value(real, null),
+        information=information[0],
+        measure=(*(measure for measure, *_ in rows), "topographic"),
+        factor=(*("all" if f is None else columns[f].text for _, f, _ in rows), "all"),
+        score=shown[0],
+        ceiling=np.array([1.0 if f is None else _ceiling(m, columns[f].labels) for m, f, _ in rows] + [1.0]),
+        control=shown[1:].mean(axis=0),
+        control_high=np.quantile(shown[1:], 0.95, axis=0),
+        p_value=mid_p_value(raw[0], raw[1:]),
         permutations=permutations,
+        estimator=ESTIMATOR if groups is None else GROUPED,
+        note=note,
     )
 
 
-def _names(codes: Codes, attributes: Sequence[str] | None) -> list[str]:
+def _names(codes: Codes, attributes: Sequence[str] | None, groups: object) -> list[str]:
     if attributes is not None:
         names = list(dict.fromkeys(attributes))
         if len(names) < 2:
             raise UsageError(f"attributes: found {len(names)}, expected at least 2")
         return names
-    names = attribute_names(codes)
+    names = [name for name in attribute_names(codes) if name != groups]
     if codes.labelled and not codes.multilabel and len(np.unique(codes.labels[codes.labels >= 0])) > 1:
         names = [CLASS, *(name for name in names if name != CLASS)]
     if len(names) < 2:
@@ -166,112 +200,149 @@ def _names(codes: Codes, attributes: Sequence[str] | None) -> list[str]:
     return names
 
 
-class _Scorer:
-    """All scores for the attributes of the images in any order: in their own, or shuffled for the control."""
+def _different(columns: list[Labelling]) -> tuple[list[Labelling], str]:
+    """The attributes, each with labels 0 to C - 1 that all occur, without those that part the images as another does.
 
-    def __init__(self, codes: Codes, columns: list[Labelling], generator: np.random.Generator) -> None:
-        self.codes, self.columns = codes, columns
-        self.chance: dict[int, np.ndarray] = {}
+    Raises:
+        DataError: an attribute without two values, or only one is left.
+    """
+    kept: list[Labelling] = []
+    notes = []
+    for column in columns:
+        labels = _first_seen(column.labels)
+        if labels.max(initial=-1) < 1:
+            raise DataError(f"factors: {column.text} has fewer than two values")
+        same = next((other.text for other in kept if np.array_equal(other.labels, labels)), None)
+        if same is None:
+            kept.append(dataclasses.replace(column, labels=labels))
+        else:
+            notes.append(f"{column.text} parts the images as {same} does, and counts once")
+    if len(kept) < 2:
+        raise DataError(f"factors: needs two attributes, but {'; '.join(notes)}")
+    return kept, "; ".join(notes)
+
+
+def _first_seen(labels: np.ndarray) -> np.ndarray:
+    """The labels numbered in order of first appearance, so that equal partitions are equal; -1 stays."""
+    numbers = np.full(len(labels), -1)
+    known = labels >= 0
+    _, first, inverse = np.unique(labels[known], return_index=True, return_inverse=True)
+    numbers[known] = np.argsort(np.argsort(first))[inverse]
+    return numbers
+
+
+def _ceiling(measure: str, labels: np.ndarray) -> float:
+    """The most a score can be on this factor: a bit parts its values in two.
+
+    The best bit tells the two most frequent values apart, where one without information answers the first, so `sap` is
+    at most the share of the second. The information of a bit is at most the entropy of the best parting, that whose
+    smaller side is nearest to half of the images: bit k of `sums` is 1 where some values have k images together.
+    """
+    sizes = np.sort(np.bincount(labels[labels >= 0]))
+    n = int(sizes.sum())
+    if measure == "sap":
+        return float(sizes[-2] / n)
+    if measure != "mig":
+        return 1.0
+    sums = 1
+    for size in sizes.tolist():
+        sums |= sums << size
+    side = (sums & ((1 << (n // 2 + 1)) - 1)).bit_length() - 1
+    return float(binary_entropy(np.array(side / n)) / -xlog2x(sizes / n).sum())
+
+
+def _scores(
+    information: np.ndarray, accuracy: np.ndarray, entropy: np.ndarray, factor_entropy: np.ndarray
+) -> list[tuple[str, int | None, np.ndarray]]:
+    """Measure, factor and values `[R]` of the scores that come from tables of bits and factors.
+
+    Args:
+        information: corrected, `[R, B, F]`: of the images, and of R - 1 shuffles of their attributes.
+        accuracy: of the best guess from one bit, `[R, B, F]`.
+        entropy: of bits, `[B]`.
+        factor_entropy: `[F]`.
+    """
+    importance = np.maximum(information, 0.0) / factor_entropy
+    complete = _pure(importance.swapaxes(1, 2))
+    top, sure = -np.sort(-information, axis=1), -np.sort(-accuracy, axis=1)
+    second = min(1, len(entropy) - 1)
+    rows: list[tuple[str, int | None, np.ndarray]] = []
+    for f, of_factor in enumerate(factor_entropy):
+        rows += [
+            ("mig", f, (top[:, 0, f] - top[:, second, f]) / of_factor),
+            ("sap", f, sure[:, 0, f] - sure[:, second, f]),
+            ("completeness", f, _above_shuffled(complete[:, f], importance[:, :, f].sum(axis=1))),
+        ]
+    rows.append(("disentanglement", None, _above_shuffled(_pure(importance).sum(axis=1), importance.sum(axis=(1, 2)))))
+    best, used = -np.sort(-np.maximum(information, 0.0), axis=2), entropy > 0
+    gap = (best[:, used, 0] - best[:, used, 1]) / entropy[used]
+    rows.append(("positional", None, gap.mean(axis=1) if used.any() else np.zeros(len(gap))))
+    return rows
+
+
+def _pure(importance: np.ndarray) -> np.ndarray:
+    """The sum over the last axis, times 1 less the entropy of the shares in units of the largest it can be."""
+    whole = importance.sum(axis=-1)
+    shares = np.divide(importance, whole[..., None], out=np.zeros_like(importance), where=whole[..., None] > 0)
+    return whole * (1 - special.entr(shares).sum(axis=-1) / np.log(max(importance.shape[-1], 2)))
+
+
+def _above_shuffled(pure: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """The pure importance `[R]` less its mean over shuffles, rows 1 and on, as share of the whole importance `[R]`."""
+    return np.divide(pure - pure[1:].mean(), whole, out=np.zeros_like(pure), where=whole > 0)
+
+
+class _Counter:
+    """What the scores need, with the attributes of the images in any order: in their own, or shuffled."""
+
+    def __init__(
+        self, codes: Codes, columns: list[Labelling], groups: np.ndarray, generator: np.random.Generator
+    ) -> None:
+        self.codes, self.labels = codes, [column.labels for column in columns]
         n, bits = len(codes), unpack_bits(codes.packed, codes.bits)
         self.entropy = binary_entropy(bits.mean(axis=0))
-        shares = [np.bincount(c.labels[c.labels >= 0]) / max((c.labels >= 0).sum(), 1) for c in columns]
-        self.factor_entropy = np.array([-xlog2x(s).sum() for s in shares])
-        # the inverse of the permutation says the place of each item, and the first half of the places is held out
-        held_out = half(np.argsort(generator.permutation(n)))
+        self.factor_entropy = np.array([-xlog2x(s / s.sum()).sum() for s in map(_sizes, self.labels)])
+        held_out = half(generator.permutation(groups.max() + 1), groups)
         self.fitted, self.held_out = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+        held, numbers = np.unique(groups[held_out], return_inverse=True)
+        self.part = half(generator.permutation(len(held)), numbers.reshape(-1))
         self.packed = codes.packed[self.fitted], codes.packed[self.held_out]
         self.held_out_bits = bits[held_out].astype(np.float32)
         first, second = generator.integers(0, n, (2, PAIRS))
-        kept = first != second
+        kept = groups[first] != groups[second]
         self.first, self.second = first[kept], second[kept]
         self.distance = _ranks((bits[self.first] != bits[self.second]).sum(axis=1))
 
-    def information(self, order: np.ndarray) -> np.ndarray:
-        """Corrected information of each bit and factor, `[B, F]`."""
-        return np.stack([self._of_factor(f, order)[0] for f in range(len(self.columns))], axis=1)
+    def expected(self) -> np.ndarray:
+        """Mean information over all permutations of the known values, `[B, F]`."""
+        of_factor = []
+        for labels in self.labels:
+            ones = column_counts(self.codes.packed[labels >= 0], self.codes.bits)
+            of_factor.append(expected_information(ones, _sizes(labels)))
+        return np.stack(of_factor, axis=1)
 
-    def scores(self, order: np.ndarray) -> tuple[list[tuple[str, str]], np.ndarray]:
-        """Measure and factor of each score, and the scores."""
-        found = [self._of_factor(f, order) for f in range(len(self.columns))]
+    def count(self, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """Information as counted and accuracy `[B, F]`, the loss saved by naive Bayes `[F]`, and topographic."""
+        found = [self._of_factor(labels[order], int(labels.max()) + 1) for labels in self.labels]
         information, accuracy = (np.stack([one[i] for one in found], axis=1) for i in (0, 1))
-        # as counted: corrected values of shuffled data leave one bit above 0 by chance, which then scores 1 alone
-        importance = np.maximum(information + np.stack(list(self.chance.values()), axis=1), 0.0)
-        rows: list[tuple[str, str]] = []
-        values: list[float] = []
+        return information, accuracy, np.array([one[2] for one in found]), self._topographic(order)
 
-        def add(measure: str, factor: str, value: float) -> None:
-            rows.append((measure, factor))
-            values.append(float(value))
-
-        top, sure = np.sort(information, axis=0)[::-1], np.sort(accuracy, axis=0)[::-1]
-        weight = importance.sum(axis=0)
-        complete = 1 - _relative_entropy(importance.T)
-        second = 1 if len(top) > 1 else 0
-        for f, column in enumerate(self.columns):
-            add("mig", column.text, (top[0, f] - top[second, f]) / self.factor_entropy[f])
-            add("sap", column.text, sure[0, f] - sure[second, f])
-            add("completeness", column.text, complete[f] if weight[f] > 0 else 0.0)
-            add("informativeness", column.text, found[f][2])
-        per_bit = importance.sum(axis=1)
-        total = per_bit.sum()
-        parted = (per_bit * (1 - _relative_entropy(importance))).sum() / total if total > 0 else 0.0
-        add("disentanglement", "all", parted)
-        best = np.sort(np.maximum(information, 0.0), axis=1)[:, ::-1]
-        used = self.entropy > 0
-        gap = (best[used, 0] - best[used, 1]) / self.entropy[used]
-        add("positional", "all", gap.mean() if used.any() else 0.0)
-        add("topographic", "all", self._topographic(order))
-        return rows, np.array(values)
-
-    def _of_factor(self, f: int, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """Corrected information `[B]`, accuracy of the best guess from one bit `[B]`, and accuracy of naive Bayes."""
-        labels = self.columns[f].labels[order]
-        n_classes = int(labels.max()) + 1
+    def _of_factor(self, labels: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray, float]:
         parts = [labels[self.fitted], labels[self.held_out]]
-        sizes = [np.bincount(part[part >= 0], minlength=n_classes) for part in parts]
+        sizes = [_sizes(part, n_classes) for part in parts]
         counts = [
             class_counts(p, self.codes.bits, part, n_classes) for p, part in zip(self.packed, parts, strict=True)
         ]
-        read = self._read(parts[1], counts[0], sizes[0])
+        saved = loss_saved(self.held_out_bits, parts[1], self.part, counts[0], sizes[0])
         ones, class_n = counts[0] + counts[1], sizes[0] + sizes[1]
-        present = class_n > 0
-        ones, class_n = ones[present], class_n[present]
-        if f not in self.chance:  # the first order is the images' own; missing values move it little in others
-            self.chance[f] = expected_information(ones.sum(axis=0), class_n)
         right = ones.max(axis=0) + (class_n[:, None] - ones).max(axis=0)
-        return table_information(ones.T, class_n) - self.chance[f], right / class_n.sum(), read
-
-    def _read(self, labels: np.ndarray, ones: np.ndarray, class_n: np.ndarray) -> float:
-        """Share of held-out images whose label is the one that naive Bayes finds most likely:
-
-            log P(c | z) = log n_c / n + sum_b z_b log p_cb + (1 - z_b) log(1 - p_cb) + constant,
-            p_cb = (n_cb + 1/2) / (n_c + 1),
-
-        with n_c fitted images in class c and n_cb of them with bit b; so all classes are one product of matrices.
-
-        Args:
-            labels: of the held-out images, -1 = none.
-            ones: n_cb, `[C, B]`.
-            class_n: n_c, `[C]`.
-        """
-        known = labels >= 0
-        if not class_n.any() or not known.any():
-            return 0.0
-        p = (ones + 0.5) / (class_n[:, None] + 1)
-        prior = np.log((class_n + 1e-9) / class_n.sum()) + np.log(1 - p).sum(axis=1)
-        weight = np.log(p / (1 - p)).T
-        logits = self.held_out_bits @ weight.astype(np.float32) + prior.astype(np.float32)
-        found = logits.argmax(axis=1)
-        close = np.flatnonzero((logits > logits.max(axis=1, keepdims=True) - CLOSE).sum(axis=1) > 1)
-        found[close] = (self.held_out_bits[close] @ weight + prior).argmax(axis=1)
-        return float((found == labels)[known].mean())
+        return table_information(ones.T, class_n), right / class_n.sum(), saved
 
     def _topographic(self, order: np.ndarray) -> float:
         """Spearman correlation of the codes' distances and the shares of factors that differ."""
         differ, known = np.zeros((2, len(self.first)))
-        for column in self.columns:
-            labels = column.labels[order]
-            a, b = labels[self.first], labels[self.second]
+        for labels in self.labels:
+            a, b = labels[order[self.first]], labels[order[self.second]]
             both = (a >= 0) & (b >= 0)
             known += both
             differ += both & (a != b)
@@ -283,15 +354,11 @@ class _Scorer:
         return float(np.corrcoef(code, meaning)[0, 1])
 
 
+def _sizes(labels: np.ndarray, classes: int = 0) -> np.ndarray:
+    return np.bincount(labels[labels >= 0], minlength=classes)
+
+
 def _ranks(values: np.ndarray) -> np.ndarray:
     from scipy import stats  # slow to load
 
     return stats.rankdata(values)
-
-
-def _relative_entropy(importance: np.ndarray) -> np.ndarray:
-    """Entropy of each row's shares, divided by the largest it can be; 1 for a row of zeros."""
-    whole = importance.sum(axis=1, keepdims=True)
-    shares = np.divide(importance, whole, out=np.zeros_like(importance), where=whole > 0)
-    most = np.log(max(importance.shape[1], 2))
-    return np.where(whole[:, 0] > 0, special.entr(shares).sum(axis=1) / most, 1.0)

@@ -14,13 +14,16 @@ from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number, p_phrase
 from codelab.core.result import Result, Source
 from codelab.kernels.counting import class_counts
+from codelab.measures.class_information import EXACT_MEAN, FITTED, GROUP_MEAN
 from codelab.statistics.estimators import expected_joint_information, xlog2x
-from codelab.statistics.nulls import fitted_p_value
+from codelab.statistics.exchange import Exchange, Groups, need_groups
+from codelab.statistics.information_nulls import information_p_value
 from codelab.statistics.splits import half
 
 if TYPE_CHECKING:
     import pandas as pd
 
+HALF = ", on the half that did not choose"
 MOST = 12
 """Most bits in a set: a set of k has 2**k cells for every class."""
 
@@ -32,8 +35,9 @@ class JointInformation(Result):
     `bits` `[k]`; `information` `[k]`, corrected for chance, on the half that did not choose, and `plugin` `[k]` as
     counted there (where the bits say nearly all there is to know, the correction takes off a little too much);
     `chosen_on` `[k]` the plug-in value on the half that chose, too high because it was maximised;
-    `value` is the last of `information`, `p_value` from label permutations of the scoring half; `class_entropy` the
-    most there is to know.
+    `value` is the last of `information`, `p_value` from label permutations of the scoring half, by whole groups where
+    `groups` counts them, and from the fitted tail of a gamma where `fitted_tail` says so; `class_entropy` the most
+    there is to know.
 
     The line quotes `value` of `class_entropy`, and the p-value.
     """
@@ -48,11 +52,14 @@ class JointInformation(Result):
     of: str
     chosen_items: int
     scored_items: int
-    estimator: str = "plug-in less its exact permutation mean, on the half that did not choose"
+    fitted_tail: bool = False
+    groups: int | None = None
+    estimator: str = EXACT_MEAN + HALF
 
     def headline(self) -> str:
         best = f"{number(self.value)} of {number(self.class_entropy)} bits about {self.of}"
-        return f"{best} in the {len(self.bits)} best bits together ({p_phrase('p', self.p_value)})"
+        chance = p_phrase("p", self.p_value) + (FITTED if self.fitted_tail else "")
+        return f"{best} in the {len(self.bits)} best bits together ({chance})"
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each number of bits."""
@@ -64,7 +71,14 @@ class JointInformation(Result):
 
 
 def joint_information(
-    codes: Codes, size: int = 4, *, of: str = CLASS, bins: int = 8, permutations: int = 200, seed: int = 0
+    codes: Codes,
+    size: int = 4,
+    *,
+    of: str = CLASS,
+    groups: Groups = None,
+    bins: int = 8,
+    permutations: int = 200,
+    seed: int = 0,
 ) -> JointInformation:
     """The set of bits that says most about the class: grown bit by bit on one half, scored on the other.
 
@@ -75,6 +89,8 @@ def joint_information(
         codes: labelled codes `[N, B]`.
         size: k, bits in the set.
         of: `class`, or an item column (numbers in `bins` quantile bins).
+        groups: an item column, or one value an image: near copies, which are in one half, and whose labels change
+            places together.
         permutations: behind the p-value.
         seed: of the halves and the permutations.
 
@@ -83,7 +99,7 @@ def joint_information(
 
     Raises:
         UsageError: a size that cannot be.
-        DataError: no labels, fewer than 4 labelled items, or one class only in a half.
+        DataError: no labels, fewer than 4 labelled items, or one class only in a half; one group only.
 
     Source: joint mutual information with greedy forward selection: Yang & Moody 1999.
 
@@ -108,7 +124,8 @@ def joint_information(
         raise DataError(
             f"joint_information: found {len(rows)} items with a value of {target.text}, expected 4 or more"
         )
-    first = half(generator.permutation(len(rows)))
+    units = need_groups("joint_information", codes, groups, rows)
+    first, own = _halves(len(rows), units, generator)
     halves = rows[first], rows[~first]
     for part in halves:
         if len(np.unique(target.labels[part])) < 2:
@@ -117,32 +134,58 @@ def joint_information(
     held_out = codes.packed[halves[1]]
     labels = target.labels[halves[1]]
     cells = np.zeros(len(labels), dtype=np.int64)
-    plugin, corrected = np.zeros(size), np.zeros(size)
-    expected = 0.0
-    for k in range(size):
-        cells = 2 * cells + _column(held_out, chosen[k])
-        table = _table(cells, labels, 2 << k)
-        plugin[k] = _information(table)
-        expected = expected_joint_information(table.sum(axis=1), table.sum(axis=0))
-        corrected[k] = plugin[k] - expected
-    null = np.empty(permutations)
-    for i in range(permutations):
-        null[i] = _information(_table(cells, generator.permutation(labels), 1 << size))
+    for bit in chosen:
+        cells = 2 * cells + _column(held_out, bit)
+    table = _table(cells, labels, 1 << size)
+    plugin = _prefixes(table)
+    exchange = Exchange.of(labels, own)
+
+    def draw(which: np.ndarray, n: int) -> np.ndarray:
+        return np.stack([_prefixes(_table(cells, exchange.draw(generator), 1 << size)) for _ in range(n)])[:, which]
+
+    mean = None if units is not None else _exact_means(table)
+    n_units = len(labels) if own is None else len(np.unique(own))
+    filled = np.count_nonzero(table.sum(axis=1)) * np.count_nonzero(table.sum(axis=0))
+    rare = np.full(size, n_units < filled)
+    chance, _ = information_p_value(plugin, draw, permutations, rare=rare, mean=mean)
     shares = np.bincount(labels) / len(labels)
     return JointInformation(
         source=Source.of(codes),
         seed=seed,
-        value=float(corrected[-1]),
+        value=float(plugin[-1] - chance.mean[-1]),
         bits=np.array(chosen),
-        information=corrected,
+        information=plugin - chance.mean,
         plugin=plugin,
         chosen_on=chosen_on,
-        p_value=fitted_p_value(plugin[-1], null, expected),
+        p_value=float(chance.p_value[-1]),
+        fitted_tail=bool(chance.fitted[-1]),
         class_entropy=float(-xlog2x(shares).sum()),
         of=target.text,
         chosen_items=len(halves[0]),
         scored_items=len(labels),
+        groups=None if units is None else int(units.max()) + 1,
+        estimator=f"{EXACT_MEAN if units is None else GROUP_MEAN}{HALF}",
     )
+
+
+def _halves(n: int, units: np.ndarray | None, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+    """Bool `[n]`, the items that choose, and the groups of the others (None: no groups)."""
+    if units is None:
+        return half(generator.permutation(n)), None
+    first = half(generator.permutation(int(units.max()) + 1), units)
+    return first, units[~first]
+
+
+def _prefixes(table: np.ndarray) -> np.ndarray:
+    """Plug-in information `[k]` of the first 1, 2, ... k bits, from the table `[2**k, C]` of all of them."""
+    size = len(table).bit_length() - 1
+    return np.array([_information(table.reshape(2 << i, -1, table.shape[1]).sum(axis=1)) for i in range(size)])
+
+
+def _exact_means(table: np.ndarray) -> np.ndarray:
+    size = len(table).bit_length() - 1
+    rows = [table.sum(axis=1).reshape(2 << i, -1).sum(axis=1) for i in range(size)]
+    return np.array([expected_joint_information(of_rows, table.sum(axis=0)) for of_rows in rows])
 
 
 def _grow(packed: np.ndarray, bits: int, labels: np.ndarray, size: int) -> tuple[list[int], np.ndarray]:
@@ -174,7 +217,7 @@ def _column(packed: np.ndarray, bit: int) -> np.ndarray:
 
 
 def _table(cells: np.ndarray, labels: np.ndarray, n_cells: int) -> np.ndarray:
-    n_classes = int(labels.max()) + 1
+    n_classes = int(labels.max()) + 1  # a permutation has the same labels
     return np.bincount(cells * n_classes + labels, minlength=n_cells * n_classes).reshape(n_cells, n_classes)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from codelab.analysis import analyze
 from codelab.analysis.controls import MEANING, Controls
 from codelab.analysis.sections import bit_table
-from codelab.core.attributes import same_thing
+from codelab.core.attributes import NO_GROUPS, same_thing
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.formats import ordinal, p_phrase
@@ -63,7 +63,7 @@ def write_report(
     results: Mapping[str, Result] | None = None,
     title: str = "Codes",
     extra_tables: Mapping[str, pd.DataFrame] | None = None,
-    group: str | None = None,
+    groups: str | None = None,
 ) -> None:
     """Write what was measured on `codes` as one HTML file with figures, tables, images and provenance.
 
@@ -73,8 +73,9 @@ def write_report(
         results: sections as `codelab.analyze` gives them; measured now where None.
         title: heading of the page.
         extra_tables: more tables, heading -> data frame, shown first.
-        group: item column; of each value at most one image is shown for a bit, so that near copies do not fill the
-            row. Default: `emoji`, `group` or `identity`, where there is such a column.
+        groups: item column of near copies, as in `codelab.analyze`; at most one image of each value is shown for a
+            bit, so that they do not fill the row. `none`: all images differ. Default: the rows go by `emoji`, `group`
+            or `identity`, where there is such a column, and the measures by none.
 
     Raises:
         UsageError: `path` is a folder, or does not end in `.html`.
@@ -90,10 +91,10 @@ def write_report(
     """
     check_codes("codes", codes)
     path = check_page(path)
-    sections = dict(analyze(codes) if results is None else results)
+    sections = dict(analyze(codes, groups=groups) if results is None else results)
     if "pair_distances" not in sections:
-        sections |= analyze(codes, sections=["pair_distances"])
-    group = group or same_thing(codes)
+        sections |= analyze(codes, sections=["pair_distances"], groups=groups or NO_GROUPS)
+    group = None if groups == NO_GROUPS else groups or same_thing(codes)
     lines = verdicts(sections)
     bits = _best(codes, sections, group)
     write_page(

@@ -1,10 +1,8 @@
-"""Contrasts of bits within classes, and the mean cosine of two classes' contrasts, with the sampling noise taken off.
+"""Contrasts of bits within classes, with their sampling variance, and how parallel those of two classes are.
 
-The contrast of a bit in class c is the mean feature where the bit is 1 minus the mean where it is 0,
+The contrast of a bit in class c is the mean feature where the bit is 1 minus the mean where it is 0:
 
-    d_c = mean(x | 1) - mean(x | 0),    E |d_c|^2 = |true d_c|^2 + (1 / n_1 + 1 / n_0) trace S_c,
-
-with S_c the covariance of the class around its two means.
+    d_c = mean(x | 1) - mean(x | 0),    E |d_c|^2 = |true d_c|^2 + v_c,    v_c its sampling variance
 """
 
 from __future__ import annotations
@@ -15,189 +13,215 @@ from itertools import pairwise
 
 import numpy as np
 
-LEAST = 2
-"""Items that a class must have on either side of a bit to count for it."""
+from codelab.statistics.jackknife import jackknife_interval
+
+LEAST = 1.5
+"""Images, or groups as if of one size, above which a class must have either side of a bit to count."""
+
+TOLD = 2.0
+"""Standard errors that a sum of squares must be above its noise, or nothing is told about products."""
+
+FEW_CLASSES = 4
+"""Classes below which to delete one of them says too little."""
 
 BLOCK = 32
 """Bits at a time: contrasts take C x B x d numbers."""
 
 
-def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a / b, 0 where b is 0."""
-    return np.divide(a, b, out=np.zeros(np.broadcast_shapes(a.shape, b.shape), dtype=a.dtype), where=b > 0)
+def one_class_each(groups: np.ndarray, labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Bool `[N]`: the images that are kept so that each group is in one class, drawn as often as the group has it.
+
+    Near copies in two classes would make the noise of these classes alike, and all products of classes too large.
+
+    Example:
+        >>> one_class_each(np.array([0, 0, 1, 1]), np.array([5, 5, 5, 6]), np.random.default_rng(0)).tolist()
+        [True, True, True, False]
+    """
+    order = generator.permutation(len(groups))
+    _, first, unit = np.unique(groups[order], return_index=True, return_inverse=True)
+    kept = np.empty(len(groups), bool)
+    kept[order] = labels[order] == labels[order[first]][unit.reshape(-1)]
+    return kept
 
 
-def _squares(vectors: np.ndarray) -> np.ndarray:
-    return np.einsum("cbd,cbd->cb", vectors, vectors, dtype=np.float64)
+def class_intervals(
+    value: np.ndarray, deleted: np.ndarray, used: np.ndarray, told: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """95 % intervals `[B]` of a ratio between -1 and 1, by deleting one class after the other; NaN where not told.
+
+    Args:
+        value: `[B]`, not clipped.
+        deleted: `[C, B]`, the ratio without each class.
+        used: bool `[C, B]`, which classes count.
+        told: bool `[B]`; below 4 classes there is no interval either.
+
+    Source: as in `jackknife_interval`.
+    """
+    low, high = np.full((2, len(value)), np.nan)
+    for b in np.flatnonzero(told & (used.sum(axis=0) >= FEW_CLASSES)):
+        found = jackknife_interval(float(value[b]), deleted[used[:, b], b], (-1.0, 1.0))
+        low[b], high[b] = np.clip(found, -1, 1)
+    return low, high
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Contrasts:
-    """Contrasts `delta` float32 `[C, B, d]`; `squares`, `noise` 1 / n_1 + 1 / n_0, and which are `used`: `[C, B]`."""
+    """Contrasts `delta` `[C, B, d]`, their `squares` |d_c|^2 and sampling `variance` `[C, B]`; 0 where not `used`."""
 
     delta: np.ndarray
     squares: np.ndarray
-    noise: np.ndarray
+    variance: np.ndarray
     used: np.ndarray
 
-    @property
-    def pairs(self) -> np.ndarray:
-        """Ordered pairs of classes that count, `[B]`; at least 1, to divide by."""
-        number = self.used.sum(axis=0)
-        return np.maximum(number * (number - 1), 1)
+    def own(self) -> np.ndarray:
+        """Mean square of a true contrast, `[B]`: unbiased, so it may be below 0; 0 where no class counts."""
+        return (self.squares - self.variance).sum(axis=0) / np.maximum(self.used.sum(axis=0), 1)
 
     def shared(self) -> np.ndarray:
         """Mean product of two classes' contrasts, `[B]`: unbiased, because their noise is independent."""
-        together = self.delta.sum(axis=0, dtype=np.float64)
-        return ((together**2).sum(axis=1) - self.squares.sum(axis=0)) / self.pairs
-
-    def cosine(self) -> np.ndarray:
-        """Plain mean cosine of two classes' contrasts, `[B]`."""
-        length = np.sqrt(self.squares)
-        together = _ratio(self.delta, length[..., None]).sum(axis=0, dtype=np.float64)
-        return ((together**2).sum(axis=1) - (length > 0).sum(axis=0)) / self.pairs
+        return self.flipped(np.ones((1, len(self.used))))[0]
 
     def flipped(self, signs: np.ndarray) -> np.ndarray:
         """`shared` with the classes' contrasts multiplied by `signs` `[R, C]`: `[R, B]`."""
-        out = np.zeros((len(signs), self.delta.shape[1]))
-        for b in range(self.delta.shape[1]):
-            contrast = self.delta[:, b].astype(np.float64)
-            out[:, b] = ((signs @ contrast) ** 2).sum(axis=1) - (contrast**2).sum()
-        return out / self.pairs
+        together = np.stack([((signs @ d) ** 2).sum(axis=1) for d in self.delta.swapaxes(0, 1)], axis=1)
+        number = self.used.sum(axis=0)
+        return (together - self.squares.sum(axis=0)) / np.maximum(number * (number - 1), 1)
+
+    def consistency(self) -> tuple[np.ndarray, np.ndarray]:
+        """How parallel the contrasts of two classes are, `[B]`, and that without each class, `[C, B]`.
+
+            W = sum_{c != c'} d_c . d_c' / sum_{c != c'} r_c r_c',    r_c^2 = max(|d_c|^2 - v_c, 0)
+
+        Noise can bring it above 1. It is NaN where no two classes have a length.
+
+        Source: unbiased products: Walther et al. 2016 (crossnobis).
+        """
+        r = np.sqrt(np.maximum(self.squares - self.variance, 0.0))
+        together = self.delta.sum(axis=0)
+        without = ((together - self.delta) ** 2).sum(axis=2)
+        whole = _parallel((together**2).sum(axis=1), self.squares.sum(axis=0), r.sum(axis=0), (r**2).sum(axis=0))
+        left = [x.sum(axis=0) - x for x in (self.squares, r, r**2)]
+        return whole, _parallel(without, *left)
+
+
+def _parallel(
+    together: np.ndarray, squares: np.ndarray, lengths: np.ndarray, square_lengths: np.ndarray
+) -> np.ndarray:
+    pairs = lengths**2 - square_lengths
+    known = pairs > 1e-9 * lengths**2  # one class alone leaves rounding error
+    return np.divide(together - squares, pairs, out=np.full(pairs.shape, np.nan), where=known)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Classes:
-    """Centred features of each class: `x` `[n, d]` sorted by class, `edges` `[C + 1]`, and of each class `[C]` the
-    `trace` of its covariance S and the trace of S^2, which says how much the square of a noise contrast varies."""
+    """Images sorted by class and in it by group: features `x` float32 `[n, d]` centred in each class, the `edges`
+    `[C + 1]` of classes, and the `starts` `[G + 1]` of groups, each in one class; None: each image is its own group.
+    """
 
     x: np.ndarray
     edges: np.ndarray
-    trace: np.ndarray
-    trace_of_square: np.ndarray
+    starts: np.ndarray | None = None
 
     @classmethod
-    def of(cls, features: np.ndarray, edges: np.ndarray) -> Classes:
-        """From features `[n, d]` sorted by class.
-
-        The trace of the squared sample covariance S is too large by what few images add; without that it is
-
-            f^2 / ((f - 1) (f + 2)) (trace S^2 - (trace S)^2 / f),    f = n - 1, and at least (trace S)^2 / d.
-
-        Source: Srivastava 2005.
-        """
+    def of(cls, features: np.ndarray, edges: np.ndarray, starts: np.ndarray | None = None) -> Classes:
+        """From features `[n, d]`."""
         raw = features.astype(np.float64)
-        raw /= raw.std() or 1.0
         x = np.concatenate([raw[a:b] - raw[a:b].mean(axis=0) for a, b in pairwise(edges)]).astype(np.float32)
-        trace, square = np.zeros((2, len(edges) - 1))
-        for c, (a, b) in enumerate(pairwise(edges)):
-            part, free = x[a:b], b - a - 1
-            if free < 1:
-                continue
-            trace[c] = float((part**2).sum()) / free
-            square[c] = trace[c] ** 2 / x.shape[1]
-            if free > 1:
-                gram = part.T @ part if b - a > part.shape[1] else part @ part.T
-                of_sample = float((gram**2).sum()) / free**2
-                square[c] = max(square[c], free**2 / ((free - 1) * (free + 2)) * (of_sample - trace[c] ** 2 / free))
-        return cls(x, edges, trace, square)
+        return cls(x, edges, starts)
 
-    def contrasts(self, bits: np.ndarray) -> Contrasts:
-        """Those of bits float32 `[n, B]`."""
-        shape = len(self.edges) - 1, bits.shape[1]
-        delta = np.zeros((*shape, self.x.shape[1]), dtype=np.float32)
-        noise, used = np.zeros(shape), np.zeros(shape, dtype=bool)
+    def contrasts(self, bits: np.ndarray) -> Iterator[Contrasts]:
+        """Those of bits float32 `[n, B]`, `BLOCK` at a time."""
+        for start in range(0, bits.shape[1], BLOCK):
+            block = bits[:, start : start + BLOCK]
+            shape = len(self.edges) - 1, block.shape[1]
+            delta, variance, used = np.zeros((*shape, self.x.shape[1])), np.zeros(shape), np.zeros(shape, bool)
+            for c, (a, b) in enumerate(pairwise(self.edges)):
+                found, _ = _contrast(block[a:b], self.x[a:b])
+                spread = self._side_variances(block, c, found)
+                used[c] = np.isfinite(spread)
+                delta[c][used[c]] = found[used[c]]
+                variance[c][used[c]] = spread[used[c]]
+            yield Contrasts(delta, (delta**2).sum(axis=2), variance, used)
+
+    def _side_variances(self, bits: np.ndarray, c: int, delta: np.ndarray) -> np.ndarray:
+        """Sampling variance of the contrast in class c, summed over its dimensions, `[B]`; infinite: not to be had.
+
+        With e_i the distance of image i to the mean of its side and n_1, n_0 the sizes of the sides,
+
+            u_1g = sum_{i in g, side 1} e_i / n_1,    v = sum_g |k_1 u_1g - k_0 u_0g|^2,    k^2 = m / (m - 1)
+
+        with m the groups of the side, as if of one size: (sum_g n_g)^2 / sum_g n_g^2. Where each image is a group of
+        its own, that is Welch's variance.
+
+        Source: Welch 1947; Liang & Zeger 1986 (variance by clusters); Kish 1965 (effective number).
+        """
+        a, b = self.edges[c], self.edges[c + 1]
+        sides = [bits[a:b], 1 - bits[a:b]]
+        sizes = [np.maximum(side.sum(axis=0, dtype=np.float64), 1.0) for side in sides]
+        n = b - a
+        if self.starts is None:
+            whole = (self.x[a:b] ** 2).sum(axis=1)
+            square = (delta**2).sum(axis=1)
+            variance = np.zeros(bits.shape[1])
+            for side, size in zip(sides, sizes, strict=True):
+                # features are centred: the mean of this side is the contrast times the share of the other side
+                around = np.maximum(whole @ side - size * square * ((n - size) / n) ** 2, 0.0)
+                variance += np.where(size > LEAST, around / (size * np.maximum(size - 1, 1)), np.inf)
+            return variance
+        means = [delta * ((n - size) / n * sign)[:, None] for size, sign in zip(sizes, (1, -1), strict=True)]
+        starts = self.starts[np.searchsorted(self.starts, a) : np.searchsorted(self.starts, b, side="right")] - a
+        counts = [np.add.reduceat(side, starts[:-1], axis=0, dtype=np.float64) for side in sides]
+        effective = [size**2 / np.maximum((k**2).sum(axis=0), 1) for size, k in zip(sizes, counts, strict=True)]
+        correction = [np.sqrt(m / np.maximum(m - 1, 1e-9)) / size for m, size in zip(effective, sizes, strict=True)]
+        variance = np.zeros(bits.shape[1])
+        for g, (first, last) in enumerate(pairwise(starts)):
+            x = self.x[a + first : a + last]
+            noise = [
+                (side[first:last].T @ x - k[g][:, None] * mean) * factor[:, None]
+                for side, k, mean, factor in zip(sides, counts, means, correction, strict=True)
+            ]
+            variance += ((noise[0] - noise[1]) ** 2).sum(axis=1)
+        return np.where((effective[0] > LEAST) & (effective[1] > LEAST), variance, np.inf)
+
+    def totals(self, bits: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of the `used` `[C, B]` classes: the sums of |d_c|^2 / (1 / n_1 + 1 / n_0) and of |d_c|^2, and the mean
+        product of two contrasts as in `Contrasts.shared`, each `[B]`."""
+        scaled, plain = np.zeros((2, bits.shape[1]))
+        together = np.zeros((bits.shape[1], self.x.shape[1]), np.float32)
         for c, (a, b) in enumerate(pairwise(self.edges)):
-            ones = bits[a:b].sum(axis=0).astype(np.float64)
-            zeros = (b - a) - ones
-            used[c] = (ones >= LEAST) & (zeros >= LEAST)
-            noise[c] = np.where(used[c], 1 / np.maximum(ones, 1) + 1 / np.maximum(zeros, 1), 0.0)
-            # features are centred, so the two sides sum to 0: one product gives both means
-            delta[c] = (bits[a:b].T @ self.x[a:b]) * noise[c][:, None]
-        return Contrasts(delta, _squares(delta), noise, used)
+            delta, noise = _contrast(bits[a:b], self.x[a:b])
+            delta[~used[c]] = 0.0
+            square = np.einsum("bd,bd->b", delta, delta)
+            scaled += square / noise
+            plain += square
+            together += delta
+        number = used.sum(axis=0)
+        products = np.einsum("bd,bd->b", together, together) - plain
+        return scaled, plain, products / np.maximum(number * (number - 1), 1)
 
-    def blocks(self, bits: np.ndarray) -> Iterator[tuple[slice, Contrasts]]:
-        """The contrasts of `BLOCK` bits at a time."""
-        for b in range(0, bits.shape[1], BLOCK):
-            yield slice(b, b + BLOCK), self.contrasts(bits[:, b : b + BLOCK])
+    def shuffled(self, bits: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """`bits` `[n, B]` of which each class's change places, one order for all bits.
 
-    def flipped(self, bits: np.ndarray, signs: np.ndarray) -> np.ndarray:
-        """`Contrasts.flipped` of all bits, `[R, B]`."""
-        return np.concatenate([found.flipped(signs) for _, found in self.blocks(bits)], axis=1)
+        Groups change places as a whole, by their share of ones, so the result lies between 0 and 1 only on average;
+        the rest, by which the images of a group differ, changes places within the group.
 
-    def consistency(self, bits: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Consistency with each class counted `times` `[R, C]` times, `[R, B]`, NaN where no two classes count; and
-        the sum of squared contrasts over its standard error, `[B]`.
-
-        With n_c = |d_c|^2 less its noise, r_c^2 its length from `_length` and e_c its standard error where nothing
-        moves,
-
-            shared = mean_{c != c'} d_c . d_c' / (r_c r_c'),    own = mean_c n_c / r_c^2
-            consistency = shared / max(own, shared, 3 standard errors of shared),    clipped to -1 and 1.
-
-        A mean product does not exceed the mean square, so `own` below `shared` is noise.
-
-        Source: unbiased products: Walther et al. 2016 (crossnobis).
+        Source: Winkler et al. 2015 (exchangeability blocks, permuted as a whole and within).
         """
-        consistency, z = np.zeros((len(times), bits.shape[1])), np.zeros(bits.shape[1])
-        for part, found in self.blocks(bits):
-            own = found.squares - found.noise * self._within(found)
-            error = np.sqrt(2 * self.trace_of_square)[:, None] * found.noise
-            z[part] = _ratio(own.sum(axis=0), np.sqrt((error**2).sum(axis=0)))
-            length = self._length(found, own, error)
-            unit = _ratio(found.delta, np.sqrt(length)[..., None].astype(np.float32))
-            own, error = _ratio(own, length), _ratio(error, length)
-            squares = _squares(unit)
-            for j in range(unit.shape[1]):
-                values = found.used[:, j], unit[:, j].astype(np.float64), squares[:, j], own[:, j], error[:, j]
-                consistency[:, part.start + j] = _mean_cosine(times, *values)
-        return consistency, z
-
-    def _within(self, found: Contrasts) -> np.ndarray:
-        """Trace of the covariance around the two means, `[C, B]`: that around one mean, less n_1 n_0 / n |d|^2."""
-        n = np.diff(self.edges)[:, None].astype(np.float64)
-        whole = self.trace[:, None] * (n - 1)
-        return np.maximum(whole - _ratio(found.squares, found.noise), 0.0) / np.maximum(n - 2, 1)
-
-    def _length(self, found: Contrasts, own: np.ndarray, error: np.ndarray) -> np.ndarray:
-        """Squared length r^2 `[C, B]` by which each class's contrast is divided; 0 where the class does not count.
-
-            r_c^2 = max(m + t / (t + v_c) (n_c - m), 5 e_c, sqrt(5 e_c u))
-
-        n_c is shrunk to the mean m of all classes, t the variance of n_c between classes and v_c its sampling
-        variance. A class that does not move must not turn its noise into contrast, so r^2 is not below 5 errors e_c of
-        no contrast, nor below the geometric mean of that and the root mean square u of n_c.
-
-        Source: shrinkage: Morris 1983.
-        """
-        number = np.maximum(found.used.sum(axis=0), 1)
-        mean = own.sum(axis=0) / number
-        slope = _ratio(self.trace_of_square, self.trace)
-        variance = error**2 + 4 * found.noise * np.maximum(own, 0.0) * slope[:, None]
-        seen = np.where(found.used, (own - mean) ** 2, 0.0).sum(axis=0) / np.maximum(number - 1, 1)
-        true = np.maximum(seen - variance.sum(axis=0) / number, 0.0)
-        trust = _ratio(true + np.zeros_like(variance), true + variance)
-        usual = np.sqrt((own**2).sum(axis=0) / number)
-        least = np.maximum(5 * error, np.sqrt(5 * error * usual))
-        return np.where(found.used, np.maximum(mean + trust * (own - mean), least), 0.0)
+        starts = np.arange(len(bits) + 1) if self.starts is None else self.starts
+        limits = np.searchsorted(starts, self.edges)
+        order = np.concatenate([a + generator.permutation(b - a) for a, b in pairwise(limits)])
+        if self.starts is None:
+            return bits[order]
+        sizes = np.diff(starts)
+        unit = np.repeat(np.arange(len(sizes)), sizes)
+        shares = np.add.reduceat(bits, starts[:-1], axis=0) / sizes[:, None].astype(np.float32)
+        inside = np.lexsort((generator.random(len(bits)), unit))
+        return bits[inside] - shares[unit] + shares[order][unit]
 
 
-def _mean_cosine(
-    times: np.ndarray, used: np.ndarray, unit: np.ndarray, squares: np.ndarray, own: np.ndarray, error: np.ndarray
-) -> np.ndarray:
-    """Consistency of one bit, `[R]`: a class counted several times is no pair with itself.
-
-    Args:
-        times: `[R, C]`, how often each class counts.
-        used: bool `[C]`.
-        unit: `[C, d]`, contrasts divided by their length; `squares` `[C]` theirs.
-        own, error: `[C]`, squares without noise and their standard errors, divided alike.
-    """
-    twice, number = times**2, times @ used
-    several = number**2 - twice @ used
-    pairs = np.maximum(several, 1.0)
-    shared = (((times @ unit) ** 2).sum(axis=1) - twice @ squares) / pairs
-    spread = np.sqrt(np.maximum((times @ error) ** 2 - twice @ error**2, 0.0)) / pairs  # `error` has the factor 2
-    whole = np.maximum(times @ own / np.maximum(number, 1.0), np.maximum(shared, 3 * spread))
-    known = (several > 0) & (whole > 0)
-    return np.clip(np.divide(shared, whole, out=np.full(len(whole), np.nan), where=known), -1, 1)
+def _contrast(bits: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Contrasts `[B, d]` of bits `[n, B]` in one class with centred features `[n, d]`, and 1 / n_1 + 1 / n_0 `[B]`."""
+    ones = np.clip(bits.sum(axis=0, dtype=np.float64), 0.5, len(bits) - 0.5)
+    noise = 1 / ones + 1 / (len(bits) - ones)
+    # features are centred, so the two sides sum to 0: one product gives both means
+    return (bits.T @ x) * noise[:, None].astype(np.float32), noise

@@ -44,6 +44,29 @@ def table_information(class_ones: np.ndarray, class_n: np.ndarray) -> np.ndarray
     return np.maximum(cells - margins, 0.0) / n
 
 
+def strata_information(ones: np.ndarray, class_n: np.ndarray) -> np.ndarray:
+    """Plug-in information in bits of each bit and the class within strata, the mean over the items:
+
+        I(bit; class | stratum) = sum_s n_s / n  I_s(bit; class).
+
+    Args:
+        ones: int `[..., S, C, B]`, items of each stratum and class that have the bit.
+        class_n: int `[..., S, C]`, items of each class in each stratum.
+
+    Returns:
+        `[..., B]`, never below 0.
+
+    Example:
+        >>> strata_information(np.array([[[1, 1], [0, 1]]]), np.array([[1, 1]])).tolist()
+        [1.0, 0.0]
+    """
+    of_bit, of_stratum = ones.sum(axis=-2), class_n.sum(axis=-1)
+    cells = (xlog2x(ones) + xlog2x(class_n[..., None] - ones)).sum(axis=(-3, -2))
+    bits = (xlog2x(of_bit) + xlog2x(of_stratum[..., None] - of_bit)).sum(axis=-2)
+    margins = xlog2x(class_n).sum(axis=(-2, -1)) - xlog2x(of_stratum).sum(axis=-1)
+    return np.maximum(cells - bits - margins[..., None], 0.0) / of_stratum.sum(axis=-1)[..., None]
+
+
 def expected_information(ones: np.ndarray, class_n: np.ndarray) -> np.ndarray:
     """Mean of `table_information` over all permutations of the labels: exact, from the hypergeometric distribution.
 
@@ -142,6 +165,26 @@ def _grassberger_g(counts: np.ndarray) -> np.ndarray:
     return np.where(counts > 0, g, 0.0)
 
 
+def two_by_two_information(
+    both: np.ndarray, ones_a: np.ndarray, ones_b: np.ndarray, n: np.ndarray | int
+) -> np.ndarray:
+    """Plug-in mutual information in bits of two yes/no columns; the arguments broadcast.
+
+    Args:
+        both: items where both are 1.
+        ones_a: ones of the first.
+        ones_b: ones of the second.
+        n: items.
+
+    Example:
+        >>> float(two_by_two_information(2, 2, 2, 4))
+        1.0
+    """
+    cells = xlog2x(both) + xlog2x(ones_a - both) + xlog2x(ones_b - both) + xlog2x(n - ones_a - ones_b + both)
+    margins = xlog2x(ones_a) + xlog2x(n - ones_a) + xlog2x(ones_b) + xlog2x(n - ones_b)
+    return np.maximum(cells - margins + xlog2x(n), 0.0) / n
+
+
 def pair_information(pairs: np.ndarray, n: int) -> np.ndarray:
     """Plug-in mutual information in bits of every two bits, `[B, B]`; the diagonal holds the entropies.
 
@@ -150,7 +193,4 @@ def pair_information(pairs: np.ndarray, n: int) -> np.ndarray:
         n: items.
     """
     ones = np.diagonal(pairs)
-    row, column = ones[:, None], ones[None, :]
-    cells = xlog2x(pairs) + xlog2x(row - pairs) + xlog2x(column - pairs) + xlog2x(n - row - column + pairs)
-    margin = xlog2x(ones) + xlog2x(n - ones)
-    return np.maximum(cells - margin[:, None] - margin[None, :] + xlog2x(n), 0.0) / n
+    return two_by_two_information(pairs, ones[:, None], ones[None, :], n)

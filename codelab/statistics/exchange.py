@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from codelab.core.attributes import group_column
+from codelab.core.codes import Codes
+from codelab.core.errors import DataError, UsageError
+
+Groups = str | Sequence[Any] | np.ndarray | None
+"""An item column, or one value an image, equal where images are near copies; None: each image is its own group."""
+
+
+def need_groups(
+    measure: str, codes: object, groups: Groups, rows: np.ndarray | slice = slice(None)
+) -> np.ndarray | None:
+    """Group numbers int64 of `rows` (bool or numbers), 0 or more; None where `groups` is.
+
+    Raises:
+        UsageError: counts instead of codes, no such column, or not one value an image.
+        DataError: one group only.
+    """
+    if groups is None:
+        return None
+    if not isinstance(codes, Codes):
+        raise UsageError(f"{measure}: groups need the codes themselves, their counts are not enough")
+    numbers = np.unique(group_column(codes, groups)[rows], return_inverse=True)[1].reshape(-1)
+    if not numbers.any():
+        raise DataError(f"{measure}: all images are in one group, expected two groups or more")
+    return numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,3 +116,25 @@ def _profiles(unit: np.ndarray, strata: np.ndarray) -> np.ndarray:
     numbers: dict[bytes, int] = {}
     sets = np.split(pairs[1], edges) if len(unit) else []
     return np.array([numbers.setdefault(one.tobytes(), len(numbers)) for one in sets], dtype=np.int64)
+
+
+def shuffled_rows(groups: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Row numbers `[N]`, which row's attributes each image gets: whole groups change places, with all attributes.
+
+    Each group gets the rows of one other, in random order; a longer one's are cut, a shorter one's repeated. So the
+    images of a group stay as alike as near copies are, whatever the sizes of groups.
+
+    Args:
+        groups: int `[N]`, the group of each item, 0 to G - 1, each with an item.
+
+    Example:
+        >>> shuffled_rows(np.array([0, 0, 1, 1, 2, 2]), np.random.default_rng(2)).tolist()
+        [4, 5, 0, 1, 3, 2]
+    """
+    sizes = np.bincount(groups)
+    start = np.cumsum(sizes) - sizes
+    place = np.empty(len(groups), np.int64)  # of each image in its group
+    place[np.argsort(groups, kind="stable")] = np.arange(len(groups)) - np.repeat(start, sizes)
+    rows = np.lexsort((generator.random(len(groups)), groups))
+    donor = generator.permutation(len(sizes))[groups]
+    return rows[start[donor] + place % sizes[donor]]

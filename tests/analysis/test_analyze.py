@@ -1,14 +1,16 @@
 """The whole analysis: which sections appear, why others do not, and that parts give the same numbers."""
 
 import dataclasses
+import inspect
 import json
 import sys
+import warnings
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from codelab.analysis import Skipped, analyze, analyze_parts
+from codelab.analysis import Skipped, analyze, analyze_parts, sections
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.core.files import iter_codes
@@ -171,3 +173,68 @@ def test_features_of_the_view_are_the_ones_contrasts_are_measured_in(codes):
     assert not contrast.same_view
     assert contrast.consistency[0] < 0.5  # the shared factor is not in them
     assert analyze(codes, permutations=5)["bit_reuse"].contrast.consistency[0] > 0.9
+
+
+def with_copies(each=5, objects=60):
+    """Features and labels that mean something, and `object`, the number of the image of which each is a near copy."""
+    rng = np.random.default_rng(0)
+    number = np.repeat(np.arange(objects), each)
+    features = rng.normal(size=(objects, 8))[number] + 0.05 * rng.normal(size=(len(number), 8))
+    bits = features @ rng.normal(size=(8, 20)) > 0
+    items = {"object": number, "tone": (number % 2).astype(str), "side": (number // 2 % 2).astype(str)}
+    return Codes.from_bits(bits, (number % 3).astype(str), items=items, features=features)
+
+
+def test_groups_reach_every_measure_that_takes_them(monkeypatch):
+    codes = with_copies()
+    given, takes = {}, set()
+    for name, measure in list(vars(sections).items()):
+        if inspect.isfunction(measure) and "groups" in inspect.signature(measure).parameters:
+            takes.add(name)
+
+            def noted(*positional, name=name, measure=measure, **named):
+                given.setdefault(name, []).append(named.get("groups"))
+                return measure(*positional, **named)
+
+            monkeypatch.setattr(sections, name, noted)
+    results = analyze(codes, groups="object", view=codes, permutations=5)
+    assert takes == set(given) >= {"smaller_code"}
+    expected = np.repeat(np.arange(60), 5)
+    for name, groups in given.items():
+        assert all(np.array_equal(values, expected) for values in groups), name
+    assert not [name for name, result in results.items() if "groups need the codes" in str(result)]
+
+
+def test_one_value_an_image_is_the_same_as_a_column():
+    codes = with_copies()
+    by_name = analyze(codes, groups="object", sections=["smaller_code", "bit_usage"])
+    by_value = analyze(codes, groups=codes.items["object"].to_numpy(), sections=["smaller_code", "bit_usage"])
+    assert by_name["smaller_code"].to_dict() == by_value["smaller_code"].to_dict()
+    for groups, message in (("objects", "these codes have object, tone, side"), ([1, 2], "found 2 values")):
+        with pytest.raises(UsageError, match=message):
+            analyze(codes, groups=groups)
+
+
+def test_codes_that_look_grouped_are_warned_of_in_one_line():
+    bits = np.repeat(np.random.default_rng(0).integers(0, 2, (100, 64)), 5, axis=0)
+    codes = Codes.from_bits(bits, items={"frame": np.repeat(np.arange(100), 5)})
+    only = {"sections": ["collisions"]}
+    hint = "name the column that says which by groups= \\(--group\\), or say groups='none' if all images differ$"
+    with pytest.warns(UserWarning, match=f"^near copies count .* 100% of the images .*; {hint}") as found:
+        analyze(codes, **only)
+    with pytest.warns(UserWarning, match="100% of the images"):
+        analyze_parts([codes[:300], codes[300:]], permutations=2)
+    assert len(found) == 1
+    assert found[0].filename == __file__
+    assert "\n" not in str(found[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        analyze(codes, groups="frame", **only)
+        analyze(codes, groups="none", **only)
+        analyze(codes[::5], **only)
+        analyze_parts([codes], groups="none", permutations=2)
+
+
+def test_parts_cannot_have_groups():
+    with pytest.raises(UsageError, match=r"analyze_parts: groups need all codes at once, .* found 'a'"):
+        analyze_parts([Codes.from_bits(np.eye(4))], groups="a")

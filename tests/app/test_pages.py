@@ -274,6 +274,30 @@ class TestMeasuring:
         assert sorted(asked) == sorted(shown[page])
 
 
+class TestGroups:
+    """Near copies share: what the sidebar names reaches every measure."""
+
+    @pytest.mark.parametrize("page", ["overview", "bits"])
+    def test_every_section_is_measured_with_the_groups(self, tmp_path, monkeypatch, page):
+        groups = []
+        measure = app.state.measured
+
+        def listened(section, given):
+            groups.append(given.groups)
+            return measure(section, given)
+
+        monkeypatch.setattr(app.state, "measured", listened)
+        path = tmp_path / "codes.parquet"
+        shapes(bits=11).save(path)
+        running = opened(path, page)
+        assert groups
+        assert all(numbers is None for numbers in groups)
+        groups.clear()
+        checked(running.selectbox(key="group").set_value("twin").run())
+        assert groups
+        assert all(np.array_equal(numbers, np.arange(80) // 2) for numbers in groups)
+
+
 class TestRetrieval:
     def test_neighbours_are_those_of_search(self, path, codes):
         app = opened(path, "retrieval", item="item-4")
@@ -404,6 +428,35 @@ class TestSidebar:
 
     def test_the_address_carries_the_labels(self, path):
         assert opened(path, labels="shade").selectbox(key="labels").value == "shade"
+
+    def test_what_holds_on_every_page_is_written_into_an_address_that_lacks_it(self, path):
+        """As after a click on a link to another page, or a run that began before the browser had the last address."""
+        app = opened(path, labels="shade", group="twin")
+        for page in ("retrieval", "retrieval", "bits"):
+            app.query_params.clear()
+            turn_to(app, page)
+            assert app.selectbox(key="labels").value == "shade"
+            assert app.selectbox(key="group").value == "twin"
+            kept = {name: app.query_params[name] for name in ("codes", "labels", "group")}
+            assert kept == {"codes": str(path), "labels": "shade", "group": "twin"}
+
+    def test_a_default_is_not_in_the_address(self, path):
+        app = opened(path)
+        checked(app.selectbox(key="labels").set_value("shade").run())
+        checked(app.selectbox(key="group").set_value("twin").run())
+        assert app.query_params["labels"] == "shade"
+        checked(app.selectbox(key="labels").set_value("the file's own").run())
+        assert "labels" not in app.query_params
+        assert app.query_params["group"] == "twin"
+        assert app.selectbox(key="labels").value == "the file's own"
+
+    def test_columns_that_tell_no_images_apart_are_no_groups(self, path, tmp_path):
+        assert opened(path).selectbox(key="group").options == ["none", "name", "shade", "twin"]
+        items = pa.table({"emoji": ["a"] * 30, "pair": [f"{i // 2}" for i in range(30)], "list": [[1]] * 30})
+        Codes.from_bits(np.eye(30), items=items).save(tmp_path / "c.parquet")
+        app = opened(tmp_path / "c.parquet", group="emoji")
+        assert app.selectbox(key="group").options == ["none", "pair"]
+        assert app.selectbox(key="group").value == "none"
 
     def test_summary_and_attribution(self, tmp_path):
         codes = shapes()

@@ -1,6 +1,7 @@
 """The command line as a new user meets it: real processes, exit codes, one exact line when something is wrong."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -102,6 +103,60 @@ def test_analyze_block_by_block_gives_the_same_numbers(tmp_path, capsys):
     assert main(["analyze", str(tmp_path), "--stream"]) == 0
     assert "independent coins" in capsys.readouterr().out
     assert "without --by" in fails(capsys, 2, "analyze", tmp_path, "--stream", "--by", "tone")
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    """Codes of 40 objects, five near copies each; the column `object` says which."""
+    rng = np.random.default_rng(0)
+    number = np.repeat(np.arange(40), 5)
+    bits = rng.integers(0, 2, (40, 64))[number]
+    path = tmp_path_factory.mktemp("copied") / "codes.parquet"
+    Codes.from_bits(bits, number % 2, items={"object": number.astype(str)}).save(path)
+    return path
+
+
+def test_groups_of_near_copies_are_named_by_one_option(copied, tmp_path, capsys):
+    call = ["analyze", str(copied), "--permutations", "20", "--json"]
+    assert main([*call, "--group", "object"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    grouped = codelab.analyze(codelab.load(copied), groups="object", permutations=20)
+    assert json.loads(said.out) == json.loads(json.dumps({name: r.to_dict() for name, r in grouped.items()}))
+    assert main(["report", str(copied), "--group", "object", "--out", str(tmp_path / "r.html")]) == 0
+    assert capsys.readouterr().err == ""
+    assert "at most one for each object" in (tmp_path / "r.html").read_text()
+    assert "these codes have object" in fails(capsys, 2, "analyze", copied, "--group", "objects")
+
+
+@pytest.mark.parametrize("command", ["analyze {} --json", "analyze {} --json --stream", "report {} --out {}.html"])
+def test_copies_that_nobody_named_are_one_line_on_stderr(command, copied, tmp_path, capsys):
+    path = shutil.copy(copied, tmp_path)
+    call = command.format(path, path).split()
+    assert main(call) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("codelab: warning: near copies count as independent images here, and 100% of the images ")
+    assert main([*call, "--group", "none"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_stream_cannot_have_a_group_column(copied, tmp_path, capsys):
+    line = fails(capsys, 2, "analyze", copied, "--stream", "--group", "object")
+    assert line.endswith("block by block, without --by, --split, --views and the column of --group")
+    bits = codelab.load(copied)[::5].to_bits()
+    Codes.from_bits(bits, items={"emoji": ["a", "b"] * 20}).save(tmp_path / "c.parquet")
+    assert main(["analyze", str(tmp_path / "c.parquet"), "--stream"]) == 0
+    assert "the column 'emoji' has one value for several images" in capsys.readouterr().err
+
+
+def test_a_warning_is_one_line_as_an_error_is(tmp_path):
+    np.savez(tmp_path / "c.npz", codes=np.random.default_rng(0).integers(0, 2, (30, 8)), targets=np.zeros(30))
+    done = subprocess.run(
+        [sys.executable, "-m", "codelab", "analyze", "c.npz", "--json"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("codelab: warning: c.npz: not read: targets; an .npz holds codes, packed or bits")
 
 
 def test_every_section_is_in_the_table_with_its_figure_or_its_reason(exported, capsys):

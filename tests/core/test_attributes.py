@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from codelab import Codes, UsageError
-from codelab.core.attributes import group_column, group_numbers
+from codelab.core.attributes import group_column, group_numbers, groups_of
 
 
 def test_equal_values_share_a_number_and_empty_ones_share_none():
@@ -29,3 +29,11 @@ def test_a_column_by_name_and_what_cannot_be():
         group_column(codes, "sort")
     with pytest.raises(UsageError, match="groups: found 2 values, expected one for each of 3 codes"):
         group_column(codes, ["a", "b"])
+
+
+def test_no_groups_said_and_none_meant():
+    codes = Codes.from_bits(np.eye(3), items={"kind": ["x", "y", "x"]})
+    assert groups_of(codes, "kind").tolist() == groups_of(codes, np.array([7, 1, 7])).tolist() == [0, 1, 0]
+    assert groups_of(codes, None) is groups_of(codes, "none") is None
+    with pytest.raises(UsageError, match="groups='sort': these codes have kind"):
+        groups_of(codes, "sort")

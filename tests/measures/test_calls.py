@@ -6,7 +6,7 @@ import pytest
 import codelab
 from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
-from codelab.measures.class_information import attribute_information
+from codelab.measures.attribute_information import attribute_information
 from codelab.measures.class_log_odds import class_log_odds
 from codelab.measures.contrast_consistency import contrast_consistency
 from codelab.measures.disentanglement import factors

@@ -1,4 +1,4 @@
-"""The config: fields from YAML and flags, and one line naming the nearest key for what cannot be; schedules."""
+"""The config: fields from YAML and flags, and one line naming the nearest key for what cannot be."""
 
 import argparse
 import dataclasses
@@ -8,13 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 import training
 from codelab import UsageError
-from training.config import TrainConfig, add_flags, field_docs, flags_given, load_config
-from training.trainer import cosine, warmup_cosine
+from training.config import TrainConfig, add_flags, field_docs, flags_given, load_config, published_words
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
@@ -60,6 +57,20 @@ class TestLoad:
         [
             ("betta: 1", "unknown key 'betta'; the nearest is 'beta'"),
             ("global_scales: [0.1, 1]", "the nearest is 'global_scale'"),
+            ("lt: 1", "unknown key 'lt'; the nearest is 'lr'"),
+            ("tma: 1", "unknown key 'tma'; the nearest is 'ema'"),
+            ("nits: 8", "unknown key 'nits'; the nearest is 'bits'"),
+            ("epochs: 9", "epochs is 9, expected warmup_epochs 10 or more"),
+            ("epochs: 3\nwarmup_epochs: 3.5", "epochs is 3, expected warmup_epochs 3.5 or more"),
+            (
+                "accumulate: 2\nhead_norm: batch",
+                "accumulate is 2, expected 1, as head_norm batch has a BatchNorm",
+            ),
+            (
+                "accumulate: 2\nbackbone: conv",
+                "accumulate is 2, expected 1, as the backbone conv has a BatchNorm",
+            ),
+            ("objective: [bits]", "objective is bits, expected bits|soft-bits"),
             ("beta: big", "beta is big, expected float"),
             ("beta: .nan", "beta is nan, expected float"),
             ("beta: .inf", "beta is inf, expected float"),
@@ -101,6 +112,34 @@ class TestLoad:
             load_config(tmp_path / "none.yaml")
 
 
+class TestPublished:
+    @pytest.mark.parametrize(
+        ("text", "flags", "expected"),
+        [
+            ("bits: 8", {}, (0.1, 1, 5e-5, 10)),
+            ("objective: simdino", {}, (1, 3, 1e-6, 0)),
+            ("objective: dino", {}, (0.1, 3, 1e-6, 0)),
+            ("objective: simdino\nclip: 1\nreset_every: 5", {"min_lr": "2e-6"}, (1, 1, 2e-6, 5)),
+            # the file's values were meant for its own objective
+            ("beta: 0.5\nmin_lr: 1e-4\nreset_every: 6", {"objective": "simdino"}, (1, 3, 1e-6, 0)),
+            ("beta: 0.5\nmin_lr: 1e-4", {"objective": "simdino", "beta": "0.4"}, (0.4, 3, 1e-6, 0)),
+            ("objective: simdino\nbeta: 0.5\nmin_lr: 1e-4", {"objective": "bits"}, (0.1, 1, 5e-5, 10)),
+            ("objective: simdino\nbeta: 0.5", {"objective": "simdino"}, (0.5, 3, 1e-6, 0)),
+            ("beta: 0.5\nmin_lr: 1e-4", {"objective": "soft-bits"}, (0.5, 1, 1e-4, 10)),
+        ],
+    )
+    def test_an_objective_brings_its_published_values_unless_they_are_set(self, tmp_path, text, flags, expected):
+        config = load_config(write(tmp_path, text), flags)
+        assert (config.beta, config.clip, config.min_lr, config.reset_every) == expected
+
+    def test_the_command_says_what_a_flag_has_brought(self):
+        config = load_config("demo", {"objective": "simdino", "clip": "2"})
+        words = "objective simdino: beta 1, min_lr 1e-06, reset_every 0, as published"
+        assert published_words(config, {"objective", "clip"}) == words
+        assert published_words(config, {"clip"}) == ""
+        assert published_words(load_config("demo", {"objective": "soft-bits"}), {"objective"}) == ""
+
+
 def test_the_config_costs_no_torch():
     script = (
         "import sys, training.config; print('torch' in sys.modules);"
@@ -130,7 +169,7 @@ class TestFlags:
         assert "--objective bits|soft-bits|cosine-bits|simdino|dino|hashcoder " in text
         assert "--device auto|cpu|cuda " in text
         assert "--rate-views global|all " in text
-        assert "--precision auto|fp32|bf16 " in text
+        assert "--precision auto|fp32|bf16|fp16 " in text
         assert "--best-by ''|entropy|" in text
 
     def test_a_switch_needs_no_value(self):
@@ -142,24 +181,3 @@ class TestFlags:
         given = self.parser().parse_args(["--beta", "0.3", "--local-views=0"])
         assert flags_given(given) == {"beta": "0.3", "local_views": "0"}
         assert load_config(None, flags_given(given)) == TrainConfig(beta=0.3, local_views=0)
-
-
-class TestSchedules:
-    @given(st.integers(2, 500), st.floats(0, 5), st.floats(0, 5))
-    def test_cosine_goes_from_start_to_end_and_only_there(self, steps, start, end):
-        values = [cosine(s, steps, start, end) for s in range(steps)]
-        assert values[0] == pytest.approx(start)
-        assert values[-1] == pytest.approx(end)
-        assert values == sorted(values, reverse=start > end) or start == pytest.approx(end)
-        assert sum(values) / steps == pytest.approx((start + end) / 2)  # it is symmetric
-
-    @given(st.integers(1, 300), st.integers(0, 100))
-    def test_warm_up_rises_in_a_line_then_falls(self, steps, warmup):
-        values = [warmup_cosine(s, steps, warmup=warmup, peak=2.0, end=0.1) for s in range(steps)]
-        rise = values[:warmup]
-        assert rise == pytest.approx([2 * (s + 1) / warmup for s in range(len(rise))])
-        assert values[warmup:] == sorted(values[warmup:], reverse=True)
-        assert all(0 < v <= 2 + 1e-12 for v in values)
-        if steps > warmup + 1:
-            assert values[warmup] == pytest.approx(2)
-            assert values[-1] == pytest.approx(0.1)

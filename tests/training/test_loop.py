@@ -22,6 +22,7 @@ from training.data import Data, batches, load_pixels
 from training.folder import locked
 from training.loop import fit
 from training.network import calibrate
+from training.schedules import draw_weight
 from training.trainer import Run, clip_gradients
 
 
@@ -62,7 +63,8 @@ class TestLearning:
         images = image_set(40)
         run = fit(config, images=images, show=False)
         trained, control = Encoder.load(run / "encoder.safetensors"), Encoder.load(run / "untrained.safetensors")
-        assert trained.config.training == {**config.to_dict(), "evaluate_split": "", "evaluate_group": ""}
+        expected = {**config.to_dict(), "evaluate_split": "", "evaluate_group": ""}
+        assert trained.config.training == {**expected, "draw_weight": draw_weight(config, 2)}
         assert control.config.training == {}
         teacher = {
             k.removeprefix("teacher.encoder."): v

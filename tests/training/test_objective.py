@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from codelab import UsageError
 from codelab.images.encoder import Head
 from training.losses import bit_bce, bits_loss, coding_rate, coding_rate_max
-from training.objective import is_reset_epoch, reset_head
+from training.objective import reset_head
 
 
 def logits(*shape, seed=0):
@@ -181,10 +181,3 @@ class TestReset:
         head.draw(0)
         assert head[0].weight.std().item() == pytest.approx(0.02, rel=0.05)
         assert all((layer.bias == 0).all() for layer in head if isinstance(layer, torch.nn.Linear))
-
-    @pytest.mark.parametrize(
-        ("epochs", "every", "expected"),
-        [(100, 10, list(range(10, 91, 10))), (10, 5, [5]), (10, 6, []), (25, 10, [10]), (10, 0, [])],
-    )
-    def test_when(self, epochs, every, expected):
-        assert [e for e in range(epochs) if is_reset_epoch(e, epochs, every)] == expected
