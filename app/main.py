@@ -27,8 +27,7 @@ from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
 
 DEFAULT = "runs/demo/codes.parquet"
-FIRST = "overview"
-"""The page that opens."""
+FIRST = "overview"  # the page that opens; no string below it, which Streamlit would show
 
 HOW_TO = """
 ### There are no codes here yet

@@ -75,6 +75,6 @@ def _lines(lines: list[Verdict]) -> None:
                 st.markdown(f"### {line.figure}")
             st.markdown(text(line.text))
             if line.beside:
-                st.markdown(f"**{text(line.beside)}**")
+                st.markdown(text(line.beside))
             if line.limits:
                 st.caption(text(line.limits))

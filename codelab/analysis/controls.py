@@ -45,7 +45,7 @@ NO_FEATURES = "no features: not compared with random directions"
 
 MEANING = (
     "Random directions: the signs of as many random directions of the same features, centred. Shuffled codes: each "
-    "bit permuted over the images on its own, which leaves no relation to them. Of each control the mean and the range of "
+    "bit permuted over the images on its own, which leaves no relation to them. Of each control, mean and range of "
     f"{DRAWS} codes, of {ALONE} for figures of the bits alone. The paired difference is from the first one."
 )
 """Above a table of controls."""
@@ -73,30 +73,25 @@ class Controls(Result):
 
     def headline(self) -> str:
         best = next((n for n in ("retrieval_map", "feature_distances", "degrees_of_freedom") if n in self.codes), "")
-        name = best or next(iter(self.codes))
-        line = f"{NAMED[name].words} {_rounded(name, self.codes[name])} ({'; '.join(self._beside([name]))})"
+        line = self._line(best or next(iter(self.codes)))
         return f"{line}; {self.note}" if self.note else line
 
     def beside(self, title: str) -> str:
-        """What the controls give for the figures of a verdict, in a sentence; empty where it has none."""
-        names = [figure.name for figure in FIGURES if figure.title == title and figure.name in self.codes]
-        parts = list(self._beside(names))
-        if not parts:
-            return ""
-        if self.source is not None and self.images < self.source.n:
-            own = ", ".join(_rounded(name, self.codes[name]) for name in names)
-            parts.insert(0, f"on {self.images:,} images, these codes: {own}")
-        return f"{'; '.join(parts).capitalize()}."
+        """The figures that belong to the title of a verdict, each beside its controls, a sentence each."""
+        some = f"On {self.images:,} images, " if self.source is not None and self.images < self.source.n else ""
+        lines = [self._line(f.name) for f in FIGURES if f.title == title and f.name in self.shuffled]
+        return " ".join(f"{_sentence(some + line)}" for line in lines)
 
-    def _beside(self, names: Sequence[str]) -> Iterator[str]:
+    def _line(self, name: str) -> str:
+        parts = [f"these codes {_rounded(name, self.codes[name])}"]
         for control, drawn in (("random directions", self.random), ("shuffled codes", self.shuffled)):
-            means = [_rounded(name, drawn[name].mean()) for name in names if name in drawn]
-            if means:
-                yield f"{control}: {', '.join(means)}"
+            if name in drawn:
+                parts.append(f"{control} {_rounded(name, drawn[name].mean())}")
+        return f"{NAMED[name].words}: {', '.join(parts)}"
 
     def words(self) -> str:
         """`note` as a sentence."""
-        return f"{self.note[0].upper()}{self.note[1:]}." if self.note else ""
+        return _sentence(self.note) if self.note else ""
 
     def p_value(self, names: Iterable[str], drawn: Mapping[str, np.ndarray]) -> float:
         """How often a code of a control stands out as far as these codes, in the figure in which it does most.
@@ -156,6 +151,10 @@ class Controls(Result):
             row["paired difference from random directions"] = "" if pair is None else _difference(pair)
             rows.append(row)
         return pd.DataFrame(rows)
+
+
+def _sentence(words: str) -> str:
+    return f"{words if words.startswith('mAP') else words[0].upper() + words[1:]}."
 
 
 def _rounded(name: str, value: float) -> str:
@@ -297,7 +296,7 @@ def judge_shuffled(title: str, found: Controls, results: Mapping[str, Result]) -
     return Verdict(
         "good" if not lacking else "watch" if related or "features" not in known else "bad",
         title,
-        f"{len(related)} of {len(known)}",
+        " and ".join(related) or "no relation",
         f"{text}{_against(found, every, found.shuffled)}",
         f"related where a figure stands out from all {DRAWS} shuffled codes, all figures taken together",
         answer=answer,
@@ -308,13 +307,14 @@ def judge_random(title: str, found: Controls, results: Mapping[str, Result]) -> 
     """Are the codes better than random directions of the same features?"""
     names = [name for name in JUDGED if name in found.codes and name in found.random]
     if not names:
-        return Verdict("note", title, "", found.words() if not found.random else "No labels, which codes could know.")
+        reason = found.note.rpartition("; ")[2] if not found.random else "no labels that a code could know"
+        return Verdict("note", title, "", _sentence(reason))
     above = found.above_random()
     text = f"Above them in {listed([NAMED[name].words for name in above])}." if above else "No better than they are."
     return Verdict(
         "good" if above else "watch",
         title,
-        f"{len(above)} of {len(names)}",
+        f"better in {len(above)} of {len(names)}",
         f"{text} {_against(found, names, found.random)}",
         f"figures above all {DRAWS} codes of random directions; in retrieval also in a paired test, p < {LEVEL}",
         answer="" if above else "No better than random directions of the same features",
@@ -326,5 +326,4 @@ def _against(found: Controls, names: Sequence[str], drawn: Mapping[str, np.ndarr
         f"{NAMED[name].words} {_rounded(name, found.codes[name])} against {_rounded(name, drawn[name].mean())}"
         for name in names
     ]
-    words = ", ".join(parts)
-    return f"{words[0].upper()}{words[1:]}." if words[:3] != "mAP" else f"{words}."
+    return _sentence(", ".join(parts))

@@ -204,7 +204,7 @@ SECTIONS = (
             ),
             table=lambda found: found.table(),
         ),
-        verdicts=(("Shuffled codes", judge_shuffled), ("Random directions", judge_random)),
+        verdicts=(("Against shuffled codes", judge_shuffled), ("Against random directions", judge_random)),
     ),
     Section(
         name="joint_information",

@@ -32,7 +32,7 @@ MEASURES: dict[str, Callable[..., RetrievalResult]] = {
     "precision_at_k": precision_at_k,
 }
 
-QUERIES = 1000
+QUERIES = 2000
 """Most queries."""
 
 PAIRS = 20_000_000
@@ -84,7 +84,7 @@ def sampled_retrieval(
     Args:
         codes: labelled codes `[N, B]`.
         groups: item column, or one value an image: a query's own group is left out of its ranking.
-        queries: how many, at most N. Default: 1,000, and fewer above 20,000 images, but at least 200.
+        queries: how many, at most N. Default: 2,000, and fewer above 10,000 images, but at least 200.
         seed: of the queries, and of the parts of the intervals.
 
     Returns:

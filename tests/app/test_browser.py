@@ -116,7 +116,7 @@ def bit(page):
 
 def test_overview_answers_with_figures(page, address):
     page.goto(address)
-    expect(page.get_by_role("heading", name="Is the code healthy?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Is anything wrong with these codes?")).to_be_visible()
     for title in ("Bit balance", "Bits in use", "Independent bits", "Block entropy", "Class in distances"):
         expect(page.get_by_text(title, exact=True)).to_be_visible()
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()

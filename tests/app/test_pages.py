@@ -79,13 +79,19 @@ def path(codes, tmp_path_factory):
 
 
 class TestOverview:
-    def test_says_whether_the_code_is_healthy(self, path):
+    def test_says_what_is_wrong_beside_what_controls_give(self, path):
         app = opened(path)
         words = said(app)
-        assert app.title[0].value == "Is the code healthy?"
+        assert app.title[0].value == "Is anything wrong with these codes?"
         assert "**Usable, with a caveat.** Worth a look: class in single bits." in words  # 1 of 12
+        assert "No features: not compared with random directions." in words
+        assert re.search(r"^mAP@ALL: these codes 0\.\d{3}, shuffled codes 0\.\d{3}\. 10-NN accuracy: ", words, re.M)
+        table = next(frame.value for frame in app.dataframe if "shuffled codes" in frame.value)
+        assert table["figure"].tolist()[-3:] == ["mAP@ALL", "10-NN accuracy", "precision@10"]
         assert app.warning
         for line in ("Bit balance", "Bits in use", "Independent bits", "Class in single bits", "Class in distances"):
+            assert line in words
+        for line in ("Retrieval", "Against shuffled codes", "Against random directions"):
             assert line in words
         assert "1 bit of 12 has information about the 2 classes (q < 0.05)" in words
         assert "bit 3 (" in words
@@ -101,7 +107,7 @@ class TestOverview:
     def test_collapsed_codes_are_called_so(self, tmp_path):
         Codes.from_bits(np.ones((50, 8)), labels=["a", "b"] * 25).save(tmp_path / "dead.parquet")
         app = opened(tmp_path / "dead.parquet")
-        assert "Not healthy" in app.error[0].value
+        assert "Fault found" in app.error[0].value
         assert "8 bits never change (dead)" in said(app)
         assert "the code has collapsed" in said(app)
 
@@ -240,6 +246,8 @@ class TestMeasuring:
                     "block_entropy_contiguous",
                     "block_entropy_random",
                     "block_entropy_dependent",
+                    "retrieval",
+                    "controls",
                 },
             ),
         ],
