@@ -24,9 +24,8 @@ from training.trainer import Run
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "demo"
-    config = load_config(
-        ROOT / "configs" / "demo.yaml", {"run": str(folder), "epochs": 2, "reset_every": 1, "seed": 5}
-    )
+    short = {"epochs": 2, "warmup_epochs": 1, "reset_every": 1}
+    config = load_config(ROOT / "configs" / "demo.yaml", {"run": str(folder), "seed": 5, **short})
     fit(config, show=False)
     return folder
 
