@@ -51,7 +51,7 @@ def test_below_the_floor_a_p_value_is_fitted_or_exact():
     assert (found.p_value[2:] >= 1 / 201).all()
     assert "fitted tail" in found.headline()
     assert found.to_frame()["fitted_tail"].tolist() == found.fitted_tail.tolist()
-    two = class_information(Codes.from_bits(np.column_stack([common, noise]), labels == 0))
+    two = class_information(Codes.from_bits(np.column_stack([common, noise]), labels // 2))
     assert not two.fitted_tail.any()  # exact
     assert "fitted" not in two.headline()
 
