@@ -93,8 +93,8 @@ def analyze(
         Section name -> result, a dictionary that shows itself as a table of headlines; `Skipped` with its reason
         where labels, features, attributes, views or items are missing. `codelab.analysis.SECTIONS` lists the sections
         in order; those of attributes are named `attribute_information:NAME` and `attribute_reuse:NAME`. The class
-        log-odds are left out above 2**15 classes times bits; `smaller_code` compares half of the bits with 5 random
-        halves.
+        log-odds are left out above 2**15 classes times bits; `smaller_code` compares half of the bits with 20
+        random halves.
 
     Raises:
         DataError: there are no codes at all.

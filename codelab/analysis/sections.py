@@ -241,7 +241,7 @@ SECTIONS = (
         name="smaller_code",
         words="retrieval with half of the bits, on unseen queries",
         measure=lambda given: smaller_code(
-            given.codes, max(1, given.codes.bits // 2), draws=5, queries=200, groups=given.groups, seed=given.seed
+            given.codes, max(1, given.codes.bits // 2), draws=20, queries=200, groups=given.groups, seed=given.seed
         ),
         needs=("labels",),
     ),

@@ -12,10 +12,19 @@ from codelab.core.bits import select_bits
 from codelab.kernels.counting import class_counts
 from codelab.statistics.estimators import expected_information
 from codelab.statistics.exchange import Exchange
-from codelab.statistics.nulls import REACHED, mid_p_value, pair_null, permuted_information
+from codelab.statistics.nulls import mid_p_value, pair_null, permuted_information
+
+FAR = 20
+"""Draws at or above the observed value from which their share is the p-value: of 200, p = .1, well above .05.
+
+Below it more draws, or a fitted tail, decide. At p = .05 itself those that chance puts on one side would do so alone.
+"""
 
 MORE = 20
-"""Times as many permutations for what is rare, where fewer than `REACHED` of the first reach the observed value."""
+"""Times as many permutations for what is rare, where fewer than `FAR` of the first reach the observed value."""
+
+ENOUGH = 50
+"""Permutations from which a tail is fitted to them."""
 
 EXPECTED = 5
 """Expected ones a class, on average, from which the gamma law holds in the tail."""
@@ -50,7 +59,7 @@ def information_p_value(
 ) -> tuple[Chance, np.ndarray]:
     """The chance of information, and how many draws reach each observed value.
 
-    The p-value is the mid p-value of the draws. Where fewer than `REACHED` of them reach the observed value it is
+    The p-value is the mid p-value of the draws. Where fewer than `FAR` of them reach the observed value it is
 
     * for rare statistics, whose null takes few values, the mid p-value of `MORE` times as many draws;
     * for the others the tail of a gamma: information is about a scaled chi-square, so its law has the mean m and
@@ -71,17 +80,17 @@ def information_p_value(
     null = draw(np.arange(len(observed)), permutations)
     average = null.mean(axis=0) if mean is None else mean
     p_value, reached = mid_p_value(observed, null)
-    far = reached < REACHED
+    far = reached < FAR
     again = np.flatnonzero(far & rare)
     if len(again):
         both = np.concatenate([null[:, again], draw(again, (MORE - 1) * permutations)])
         p_value[again], reached[again] = mid_p_value(observed[again], both)
     variance = np.mean((null - average) ** 2, axis=0)
-    fitted = far & ~rare & (permutations >= 5 * REACHED) & (variance > 1e-20) & (average > 0)
+    fitted = far & ~rare & (permutations >= ENOUGH) & (variance > 1e-20) & (average > 0)
     moments = np.divide(average**2, variance, out=np.ones(len(average)), where=fitted)
     a = moments if shape is None else np.where(np.isnan(shape), moments, shape)
     tail = special.gammaincc(a, a * np.divide(observed, average, out=np.zeros(len(average)), where=fitted))
-    p_value = np.where(fitted, np.clip(tail, 1e-16, (REACHED + 1) / (1 + permutations)), p_value)
+    p_value = np.where(fitted, np.clip(tail, 1e-16, (FAR + 1) / (1 + permutations)), p_value)
     return Chance(average, p_value, fitted), reached
 
 

@@ -188,6 +188,15 @@ def test_a_smaller_code_of_copied_bits_loses_nothing():
     assert len(found.to_frame()) == 22
 
 
+def test_too_few_random_subsets_give_no_p_value():
+    codes = synthetic.prototypes(120, bits=16, classes=4)
+    few, enough = smaller_code(codes, 8, draws=18), smaller_code(codes, 8, draws=19)
+    assert np.isnan(few.p_value)
+    assert "p " not in few.headline()
+    assert enough.p_value >= 0.05
+    assert "p " in enough.headline()
+
+
 def test_groups_stay_in_one_half_and_bad_calls_are_refused():
     codes = synthetic.prototypes(120, bits=16, classes=4)
     twins = np.repeat(np.arange(60), 2)
