@@ -8,7 +8,8 @@ from sklearn.metrics import cohen_kappa_score, mutual_info_score
 
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
-from codelab.measures.channel import ViewCounts, capacity, channel, channel_of_views, view_channels
+from codelab.measures.channel import channel, channel_of_views, view_channels
+from codelab.measures.view_bits import ViewCounts, capacity
 from codelab.statistics.counts import total
 from codelab.statistics.intervals import wilson_interval
 from tests.support import synthetic
