@@ -73,7 +73,7 @@ class Given:
         return cls(codes=codes, counted=functools.cache(lambda n: COUNTS[n](codes, 0, seed)), seed=seed, **options)
 
     @property
-    def chance(self) -> dict[str, Any]:
+    def chance(self) -> dict[str, int]:
         return {"permutations": self.permutations, "seed": self.seed}
 
     @property

@@ -50,7 +50,7 @@ def _blocks(given: Given, blocks: Blocks) -> Result:
 def _reuse(given: Given) -> Result:
     if given.parts:
         return bit_reuse(given.counted("classes"))  # contrasts need the features of each item
-    return bit_reuse(given.codes, given.features, **given.chance)
+    return bit_reuse(given.codes, given.features, permutations=given.permutations, seed=given.seed)
 
 
 def _log_odds(given: Given) -> Result:
@@ -196,7 +196,7 @@ SECTIONS = (
         columns=(Column("split", "splits", "Classes in which the bit is 1 in 20% to 80% of the images"),),
         listing=Listing(
             "the {most} bits whose contrast within a class is most alike across classes (1: the same)",
-            ("bit", "consistency", "low", "high", "null", "q_value", "split", "within_entropy"),
+            ("bit", "consistency", "low", "high", "shared", "own", "shared_q_value", "split"),
             by="consistency",
         ),
     ),
@@ -222,7 +222,7 @@ SECTIONS = (
     ),
     Section(
         name="attribute_reuse",
-        words="how much of that information remains within classes",
+        words="whether a bit reads the attribute in the same sense in every class",
         measure=lambda given, attribute: attribute_reuse(given.codes, attribute, **given.chance),
         per_attribute=True,
     ),

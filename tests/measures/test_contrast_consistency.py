@@ -37,7 +37,7 @@ def test_shared_half_and_scattered_factors_are_told_from_noise():
     pairs = (6 * 5) / (12 * 11)  # of classes that share it
     assert of_own[where["half"]] == pytest.approx(pairs / 0.5, abs=0.12)
     assert found.shared[where["single"]] == pytest.approx(0, abs=0.04)
-    assert found.own[where["shared"]] == pytest.approx(1, abs=0.05)  # a step of length 1
+    assert found.own[where["shared"]] == pytest.approx(1, abs=0.12)  # a step of length 1
     shared = {
         name for name, bit in where.items() if found.shared_q_value[bit] < 0.05 and found.flip_p_value[bit] < 0.05
     }
