@@ -37,7 +37,8 @@ class ContrastConsistency(PerBit):
 
     Beside it, in squared units of the features, `shared` is the mean product of two classes' contrasts and `own` the
     mean square of one, both without sampling noise: a direction that half of the classes share, where the others do
-    not move, has W = 1, less what the noise of the others takes off, and shared nearly half of own. `classes_used` classes have both sides of the bit.
+    not move, has W = 1, less what the noise of the others takes off, and shared nearly half of own.
+    `classes_used` classes have both sides of the bit.
 
     Three tests: `moves_p_value` and `moves_q_value`, that the bit moves anything, in any direction, against bits
     permuted within each class; `shared_p_value` and `shared_q_value`, that `shared` is above 0, against the same
