@@ -227,7 +227,7 @@ SECTIONS = (
         columns=(Column("split", "splits", "Classes in which the bit is 1 in 20% to 80% of the images"),),
         listing=Listing(
             "the {most} bits whose contrast within a class is most alike across classes (1: the same)",
-            ("bit", "consistency", "low", "high", "null", "q_value", "split", "within_entropy"),
+            ("bit", "consistency", "low", "high", "shared", "own", "shared_q_value", "split"),
             by="consistency",
         ),
     ),
