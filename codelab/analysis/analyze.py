@@ -104,7 +104,7 @@ def analyze(
         >>> import numpy as np
         >>> results = analyze(Codes.from_bits(np.random.default_rng(0).integers(0, 2, (500, 16))))
         >>> [name for name, result in results.items() if isinstance(result, Skipped)][:3]
-        ['class_information', 'joint_information', 'bit_reuse']
+        ['class_information', 'retrieval', 'joint_information']
         >>> results["geometry"].reason
         'geometry: these codes have no features; export them with --features'
         >>> list(analyze(Codes.from_bits([[1, 0], [0, 1]]), sections=["collisions", "bit_usage"]))

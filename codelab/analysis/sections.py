@@ -50,6 +50,11 @@ def _blocks(given: Given, blocks: Blocks) -> Result:
     return block_entropy(given.codes, block_width(given.codes), blocks=blocks, seed=given.seed, pairs=pairs)
 
 
+def _total_correlation(given: Given) -> Result:
+    pairs = given.pairs if given.groups is None else None
+    return total_correlation(given.codes, pairs=pairs, groups=given.groups)
+
+
 def _reuse(given: Given) -> Result:
     if given.parts:
         return bit_reuse(given.counted("classes"))  # contrasts need the features of each item
@@ -78,7 +83,7 @@ SECTIONS = (
     Section(
         name="bit_usage",
         words="how often each bit is 1",
-        measure=lambda given: bit_usage(given.counted("bits")),
+        measure=lambda given: bit_usage(given.grouped("bits"), groups=given.groups),
         streams=True,
         columns=(
             Column("p", "ones", "Share of images with bit = 1", "percent"),
@@ -97,7 +102,7 @@ SECTIONS = (
     Section(
         name="degrees_of_freedom",
         words="independent fair coins the code is worth",
-        measure=lambda given: degrees_of_freedom(given.pairs),
+        measure=lambda given: degrees_of_freedom(given.grouped("pairs"), groups=given.groups),
         streams=True,
         verdicts=(("Independent bits", judge_freedom),),
     ),
@@ -125,13 +130,13 @@ SECTIONS = (
     Section(
         name="code_length",
         words="bits to write a held-out code down (Chow-Liu tree)",
-        measure=lambda given: code_length(given.pairs),
+        measure=lambda given: code_length(given.grouped("pairs"), groups=given.groups),
         streams=True,
     ),
     Section(
         name="total_correlation",
         words="entropies of the single bits less the length of the whole code",
-        measure=lambda given: total_correlation(given.codes, pairs=given.pairs),
+        measure=_total_correlation,
     ),
     Section(
         name="collisions",
@@ -215,7 +220,7 @@ SECTIONS = (
     Section(
         name="bit_dependence",
         words="information that pairs of bits share, corrected for chance",
-        measure=lambda given: bit_dependence(given.pairs, within=given.within),
+        measure=lambda given: bit_dependence(given.grouped("pairs"), within=given.within, groups=given.groups),
         streams=True,
     ),
     Section(
