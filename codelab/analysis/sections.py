@@ -181,7 +181,7 @@ SECTIONS = (
     Section(
         name="retrieval",
         words="mAP, k-NN accuracy and precision@k of codes and features, each query against all other images",
-        measure=lambda given: sampled_retrieval(given.codes, seed=given.seed),
+        measure=lambda given: sampled_retrieval(given.codes, groups=given.groups, seed=given.seed),
         needs=("labels",),
         listing=Listing(
             "retrieval, each query against all other images",
@@ -192,7 +192,7 @@ SECTIONS = (
     Section(
         name="controls",
         words="figures beside those of random directions of the same features and of shuffled codes",
-        measure=lambda given: controls(given.codes, seed=given.seed),
+        measure=lambda given: controls(given.codes, groups=given.groups, seed=given.seed),
         listing=Listing(
             "these codes beside random directions of the same features and shuffled codes (mean of 20, range)",
             (
