@@ -85,8 +85,8 @@ def walk(clone):
 
 @pytest.fixture(scope="module")
 def trained(clone, walk):
-    """The folder of a run on these images without the broken one; of one epoch, the one thing changed here."""
-    out, _ = shell(clone, f"{walk['train']} --epochs 1 --skip-bad")
+    """The folder of a run on these images without the broken one; of one epoch, all that is changed here."""
+    out, _ = shell(clone, f"{walk['train']} --epochs 1 --warmup-epochs 1 --skip-bad")
     return out
 
 

@@ -87,8 +87,9 @@ class TrainConfig:
 
     image_size: int = 224
     """Side of the global views and of the images the encoder codes, in pixels."""
-    store_size: int = 256
-    """Side at which images are kept in memory, in pixels."""
+    store_size: int = 432
+    """Images of more than so many pixels squared are reduced to that area, whole. No crop is enlarged on account of it
+    where it is image_size / sqrt(global_scale[0]) and local_size / sqrt(local_scale[0]) or more."""
     store: Literal["auto", "memory", "stream"] = "auto"
     """Where images are kept: memory (each decoded once), stream (decoded in each epoch), auto (memory if they fit)."""
     memory_gb: float = 8.0
@@ -150,8 +151,8 @@ class TrainConfig:
     reset_every: int = 10
     """Re-draw the head every n epochs, never in the last n; 0: never."""
     head_ema: Literal["restart", "plain"] = "restart"
-    """How the teacher's head follows after a reset: restart, as the mean of the student's heads since, then over 50
-    steps; plain, by the momentum alone, as the paper has it: near the end it stays near the random draw."""
+    """How the teacher's head follows after a reset: restart, as the mean of the student's heads since, later over some
+    50 steps; plain, by the momentum alone, which towards the end leaves it near the random head it was reset to."""
 
     epochs: int = 100
     """Passes over the data."""
@@ -310,9 +311,10 @@ def published_words(config: TrainConfig, given: Collection[str]) -> str:
     Args:
         given: names of the fields that were set by flags.
     """
-    names = [name for name in PUBLISHED.get(config.objective, {}) if "objective" in given and name not in given]
-    values = ", ".join(f"{name} {getattr(config, name):g}" for name in names)
-    return f"objective {config.objective}: {values}, as published" if names else ""
+    published = PUBLISHED.get(config.objective, {}) if "objective" in given else {}
+    brought = [name for name, value in published.items() if name not in given and getattr(config, name) == value]
+    values = ", ".join(f"{name} {published[name]:g}" for name in brought)
+    return f"objective {config.objective}: {values}, as published" if brought else ""
 
 
 def _twice(node: yaml.Node | None) -> str | None:

@@ -1,9 +1,9 @@
-"""Multi-crop augmentation, batched on the device, with an independent draw for each image.
+"""Multi-crop augmentation in batches, with an independent draw for each image: torchvision's, drawn by a hash.
 
-A crop, its resize with antialiasing, the flip and the blur are all linear and act on rows and columns apart, so all
-views of one size of a whole batch are two batched matrix products: `rows @ image @ columns.T`. Colour changes compose
-into one 3x4 matrix an image. Every draw is a hash of (seed, epoch, image, view): the result does not depend on
-batches, workers or ranks, and a resumed run draws the same. Nothing waits for the device.
+A view is, in this order, RandomResizedCrop (bicubic, antialiased), RandomHorizontalFlip, ColorJitter, RandomGrayscale,
+Gaussian blur and solarisation. Boxes and colours are those of torchvision for the same draws. Every draw is a hash of
+(seed, epoch, image, view): the result does not depend on batches, workers or ranks, and a resumed run draws the same.
+Nothing waits for a GPU.
 """
 
 from __future__ import annotations
@@ -11,37 +11,32 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from training.colours import blur, constant, grey, jitter
 from training.config import TrainConfig
+from training.pictures import Pictures, to_device
 
-# In YIQ the first axis is grey; saturation scales the other two, hue turns them.
-_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
-_GREY, _COLOUR, _TURNED = (
-    tuple(map(tuple, np.linalg.inv(_TO_YIQ) @ np.array(axes) @ _TO_YIQ))
-    for axes in (np.diag([1, 0, 0]), np.diag([0, 1, 1]), [[0, 0, 0], [0, 0, -1], [0, 1, 0]])
-)
-_CACHED = 1 << 21  # numbers a processor works on at once; more leave its cache, and every operation waits for them
+_CACHED = 1 << 19  # numbers a processor works on at once; more leave its cache, and every operation waits for them
+_TRIES = 10  # shapes that RandomResizedCrop draws before it takes the central crop
 
 
 class Draws(NamedTuple):
     """The uniform numbers that one view of an image takes, in the order of the last axis of `uniforms`.
 
     Of `flip`, `jitter`, `grey`, `blur` and `solarise` a number below the probability means yes; the others are how
-    much.
+    much. `area` and `aspect` have ten numbers each: a shape that does not fit into the image is drawn again.
     """
 
-    area: Tensor
-    aspect: Tensor
     top: Tensor
     left: Tensor
     flip: Tensor
     jitter: Tensor
+    order: Tensor
     brightness: Tensor
     contrast: Tensor
     saturation: Tensor
@@ -50,11 +45,18 @@ class Draws(NamedTuple):
     blur: Tensor
     sigma: Tensor
     solarise: Tensor
+    area: Tensor
+    aspect: Tensor
 
     @classmethod
     def of(cls, draws: Tensor) -> Draws:
-        """The numbers by name, of draws `[..., 16]`; the last two are spare."""
-        return cls(*draws.unbind(-1)[: len(cls._fields)])
+        """The numbers by name, of draws `[..., DRAWS]`."""
+        single = len(cls._fields) - 2
+        return cls(*draws[..., :single].unbind(-1), *draws[..., single:].split(_TRIES, -1))
+
+
+DRAWS = len(Draws._fields) - 2 + 2 * _TRIES
+"""How many numbers a view of an image takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,21 +94,22 @@ def views(config: TrainConfig) -> list[View]:
     return [wide, replace(wide, blur_p=config.blur[1], solarise_p=config.solarise), *[local] * config.local_views]
 
 
-def augment(pixels: Tensor, view: View, draws: Tensor) -> Tensor:
-    """One view of each image, float32 `[n, 3, size, size]` in 0..1, by draws `[n, 16]`; see `multi_crop`."""
+def augment(pixels: Pictures | Tensor, view: View, draws: Tensor) -> Tensor:
+    """One view of each image, float32 `[n, 3, size, size]` in 0..1, by draws `[n, DRAWS]`; see `multi_crop`."""
     return multi_crop(pixels, [view], draws[:, None])[0]
 
 
 def multi_crop(
-    pixels: Tensor, views: Sequence[View], draws: Tensor, *, precision: torch.dtype = torch.float32
+    pixels: Pictures | Tensor, views: Sequence[View], draws: Tensor, *, precision: torch.dtype = torch.float32
 ) -> Tensor:
     """Views of each image.
 
     Args:
-        pixels: uint8 `[n, 3, S, S]`, or float in 0..1.
+        pixels: n images, or a tensor `[n, 3, height, width]` of images of one shape, uint8 or float in 0..1.
         views: V views of one size.
-        draws: uniform numbers `[n, V, 16]`, see `uniforms`.
-        precision: of the products; with bf16 a value is off by about 0.3 of 255 levels, as if rounded to uint8.
+        draws: uniform numbers `[n, V, DRAWS]`, see `uniforms`.
+        precision: of the products on a GPU; with bf16 a value is off by about 0.3 of 255 levels, as if rounded to
+            uint8.
 
     Returns:
         float32 `[V, n, 3, size, size]` in 0..1.
@@ -116,141 +119,143 @@ def multi_crop(
         >>> list(multi_crop(torch.zeros(5, 3, 16, 16), pair, uniforms(0, 0, torch.arange(5), torch.arange(2))).shape)
         [2, 5, 3, 8, 8]
     """
-    n, side, V, size = len(pixels), pixels.shape[-1], len(views), views[0].size
-    part = max(1, _CACHED // (V * size * 3 * side)) if pixels.device.type == "cpu" else n
-    if n > part:
-        parts = zip(pixels.split(part), draws.split(part), strict=True)
-        return torch.cat([multi_crop(some, views, u, precision=precision) for some, u in parts], 1)
-    rows, columns = crop_matrices(side, views, draws, precision)
-    # Laid out as [row, colour, column], an image goes through both products, for all views at once, without a copy.
-    image = pixels.new_empty((n, side, 3, side), dtype=precision).copy_(pixels.transpose(1, 2))
-    image = rows.view(n, V * size, side) @ image.view(n, side, 3 * side)
-    image = image.view(n * V, size * 3, side) @ columns.view(n * V, size, side).mT
-    image = image.view(n, V, size, 3, size).permute(1, 0, 3, 2, 4)
-    image = image.new_empty(image.shape, dtype=torch.float32).copy_(image)
-    unit = 1 / 255 if pixels.dtype == torch.uint8 else 1.0
-    maps = unit * colour_matrices(image.mean((3, 4)).transpose(0, 1), views, draws).transpose(0, 1)
-    image = recolour(image.flatten(0, 1), maps.flatten(0, 1)).clamp_(0, 1).view_as(image)
-    for one, view, u in zip(image, views, Draws.of(draws).solarise.unbind(1), strict=True):
+    pictures = pixels if isinstance(pixels, Pictures) else Pictures.of_one_shape(pixels)
+    n, V, size = len(pictures), len(views), views[0].size
+    part = max(1, _CACHED // (V * 3 * size * size)) if pictures.device.type == "cpu" else n
+    made = torch.empty((V, n, 3, size, size), device=pictures.device)
+    for start in range(0, n, part):
+        some = slice(start, start + part)
+        made[:, some] = _views(pictures[some], views, draws[some].transpose(0, 1), precision)
+    return made
+
+
+def _views(pictures: Pictures, views: Sequence[View], draws: Tensor, precision: torch.dtype) -> Tensor:
+    """As `multi_crop`, of draws `[V, n, DRAWS]`."""
+    u, size = Draws.of(draws), views[0].size
+    boxes = crop_boxes(to_device(pictures.size, draws.device), views, u)
+    flipped = u.flip < _each(views, "flip", draws)
+    cut = cut_one_by_one if pictures.device.type == "cpu" else cut_together
+    image = cut(pictures, boxes, flipped, size, precision)
+    rows = image.flatten(0, 1)
+
+    jittered = (u.jitter < _each(views, "jitter_p", draws)).flatten()
+    strength = _each(views, "jitter", draws)
+    amounts = torch.stack([u.brightness, u.contrast, u.saturation, u.hue], -1).mul(2).sub(1) * strength
+    jitter(rows, jittered, (24 * u.order).long().flatten(), amounts.flatten(0, 1))
+    grey(rows, (u.grey < _each(views, "grey_p", draws)).flatten())
+    if any(view.blur_p for view in views):
+        low, high = _each(views, "blur_sigma", draws).unbind(-1)
+        blurred = (u.blur < _each(views, "blur_p", draws)).flatten()
+        blur(rows, blurred, (low + (high - low) * u.sigma).flatten(), precision)
+    for one, view, drawn in zip(image, views, u.solarise, strict=True):
         if view.solarise_p:
-            top = torch.where(u < view.solarise_p, 1.0, 3.0)[:, None, None, None]
+            top = torch.where(drawn < view.solarise_p, 1.0, 3.0)[:, None, None, None]
             torch.minimum(one, top - one, out=one)  # 1 - x where that is darker; 3 - x never is
     return image
 
 
-def crop_matrices(
-    side: int, views: Sequence[View], draws: Tensor, precision: torch.dtype = torch.float32
-) -> tuple[Tensor, Tensor]:
-    """The matrices `[n, V, size, side]` that crop, resize, blur (rows and columns) and flip (columns)."""
-    u, size = Draws.of(draws), views[0].size
-    low, high = _each(views, "scale", draws).unbind(-1)
-    area = low + (high - low) * u.area
-    stretch = torch.exp((2 * u.aspect - 1) * _each(views, "ratio", draws).log() / 2)
-    height, width = ((area.sqrt() * s).clamp(max=1) * side for s in (1 / stretch, stretch))
-    top, left = u.top * (side - height), u.left * (side - width)
-    flipped = u.flip < _each(views, "flip", draws)
-    left, width = torch.where(flipped, left + width, left), torch.where(flipped, -width, width)
-    longest = side * min(1, max(math.sqrt(view.scale[1] * view.ratio) for view in views))
-    rows, columns = (
-        resize_matrix(side, size, start, length, longest=longest, precision=precision)
-        for start, length in ((top, height), (left, width))
-    )
-    if any(view.blur_p for view in views):
-        low, high = _each(views, "blur_sigma", draws).unbind(-1)
-        sigma = torch.where(u.blur < _each(views, "blur_p", draws), low + (high - low) * u.sigma, 0.0)
-        blur = blur_matrix(size, sigma).to(precision)
-        rows, columns = blur @ rows, blur @ columns
-    return rows, columns
+def crop_boxes(size: Tensor, views: Sequence[View], u: Draws) -> Tensor:
+    """Top, left, height and width of the crops, int64 `[V, n, 4]`.
 
-
-def resize_matrix(
-    side: int,
-    size: int,
-    start: Tensor,
-    length: Tensor,
-    *,
-    longest: float | None = None,
-    precision: torch.dtype = torch.float32,
-) -> Tensor:
-    """Bilinear resampling with antialiasing of `length` pixels from `start` of a line of `side` pixels to `size`.
-
-    The filter is a triangle as wide as an output pixel, at least an input pixel, and its weights sum to one over the
-    line: the filter of Pillow's `resize(box=...)`. A negative length runs backwards: a mirror.
+    The first of ten shapes that fits into the image is taken, at a uniform place; where none fits, the central crop of
+    the nearest shape that does. Source: torchvision's RandomResizedCrop.
 
     Args:
-        start, length: `[...]`, in input pixels.
-        longest: a bound on the lengths, where one is known.
+        size: height and width of the images, `[n, 2]`.
+    """
+    height, width = size.double().unbind(1)
+    low, high = _each(views, "scale", u.area).double()[:, :, None].unbind(-1)
+    ratio = _each(views, "ratio", u.area).double()
+    area = (height * width)[:, None] * (low + (high - low) * u.area)
+    aspect = torch.exp((2 * u.aspect - 1) * ratio.log()[..., None])
+    heights, widths = (area / aspect).sqrt().round(), (area * aspect).sqrt().round()
+    fits = (heights > 0) & (heights <= height[:, None]) & (widths > 0) & (widths <= width[:, None])
+    first, any_fits = fits.byte().argmax(-1, keepdim=True), fits.any(-1)
+    h = torch.where(any_fits, heights.gather(-1, first)[..., 0], torch.minimum(height, (width * ratio).round()))
+    w = torch.where(any_fits, widths.gather(-1, first)[..., 0], torch.minimum(width, (height * ratio).round()))
+    top = torch.where(any_fits, u.top * (height - h + 1), (height - h) / 2).floor()
+    left = torch.where(any_fits, u.left * (width - w + 1), (width - w) / 2).floor()
+    return torch.stack([top, left, h, w], -1).long()
+
+
+def cut_one_by_one(
+    pictures: Pictures, boxes: Tensor, flipped: Tensor, size: int, precision: torch.dtype = torch.float32
+) -> Tensor:
+    """The crops `[V, n, 3, size, size]`, each resized by torch: on a CPU the fastest, at the size of its box."""
+    V, n = boxes.shape[:2]
+    made = torch.empty((V, n, 3, size, size), dtype=pictures.values.dtype)
+    for i, of_image in enumerate(boxes.transpose(0, 1).tolist()):
+        image = pictures.one(i)
+        for v, (top, left, height, width) in enumerate(of_image):
+            crop = image[:, :, top : top + height, left : left + width]
+            made[v, i] = functional.interpolate(crop, size=(size, size), mode="bicubic", antialias=True)[0]
+    made[flipped] = made[flipped].flip(-1)
+    return made.float().mul_(_unit(pictures)).clamp_(0, 1)
+
+
+def cut_together(
+    pictures: Pictures, boxes: Tensor, flipped: Tensor, size: int, precision: torch.dtype = torch.float32
+) -> Tensor:
+    """The crops `[V, n, 3, size, size]` of all images in two batched products, `rows @ image @ columns.T`.
+
+    A crop, its resize and the flip are linear and act on rows and columns apart. Without rounding between the two
+    products and after them, values differ from those of `uint8` arithmetic by 0.3 levels in the mean.
+    """
+    image = pictures.canvas(precision)  # [row, colour, column]: both products go through it without a copy
+    (n, H, _, W), V = image.shape, len(boxes)
+    top, left, height, width = boxes.transpose(0, 1).unbind(-1)
+    mirrored = flipped.T
+    left, width = torch.where(mirrored, left + width, left), torch.where(mirrored, -width, width)
+    rows = resize_matrix(H, size, top, height).to(precision).view(n, V * size, H)
+    columns = resize_matrix(W, size, left, width).to(precision).view(n * V, size, W)
+    image = (rows @ image.view(n, H, 3 * W)).view(n * V, size * 3, W) @ columns.mT
+    image = image.view(n, V, size, 3, size).permute(1, 0, 3, 2, 4)
+    made = image.new_empty(image.shape, dtype=torch.float32).copy_(image)
+    return made.mul_(_unit(pictures)).clamp_(0, 1)
+
+
+def resize_matrix(side: int, size: int, start: Tensor, length: Tensor) -> Tensor:
+    """Bicubic resampling with antialiasing of `length` pixels from `start` of a line of `side` pixels to `size`.
+
+    The filter is Keys' cubic with a = -1/2, as wide as two output pixels to either side, at least two input pixels.
+    Its weights sum to one over the crop, beyond which nothing is looked at: the filter of torch's `interpolate` and
+    of Pillow. A negative length runs backwards: a mirror.
+
+    Args:
+        start, length: int64 `[...]`, in input pixels.
 
     Returns:
         `[..., size, side]`.
     """
     step = (length / size)[..., None]
-    reach = step.abs().clamp(min=1)
+    stretch = step.abs().clamp(min=1)
     centre = start[..., None] + (torch.arange(size, device=start.device) + 0.5) * step
     # Few weights of a line are not zero: those alone are computed.
-    taps = torch.arange(math.ceil(2 * max(1, (longest or side) / size)) + 1, device=start.device)
-    place = (centre - reach + 0.5).floor()[..., None] + taps
-    weights = (1 - (place + 0.5 - centre[..., None]).abs() / reach[..., None]).clamp(min=0)
-    weights = weights * ((place >= 0) & (place < side))
+    taps = torch.arange(math.ceil(4 * max(1, side / size)) + 1, device=start.device)
+    place = (centre - 2 * stretch + 0.5).floor()[..., None] + taps
+    x = (place + 0.5 - centre[..., None]).abs() / stretch[..., None]
+    near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+    first, end = torch.minimum(start, start + length), torch.maximum(start, start + length)
+    inside = (place >= first[..., None, None]) & (place < end[..., None, None])
+    weights = torch.where(x < 1, near, far) * ((x < 2) & inside)
     weights = weights / weights.sum(-1, keepdim=True)
-    matrix = weights.new_zeros((*weights.shape[:-1], side), dtype=precision)
-    return matrix.scatter_add_(-1, place.long().clamp_(0, side - 1), weights.to(precision))
+    matrix = weights.new_zeros((*weights.shape[:-1], side))
+    return matrix.scatter_add_(-1, place.long().clamp_(0, side - 1), weights)
 
 
-def blur_matrix(size: int, sigma: Tensor) -> Tensor:
-    """Gaussian blur of a line of `size` pixels, `[..., size, size]`; sigma 0 leaves the line as it is."""
-    half = torch.exp(-0.5 * (torch.arange(size, device=sigma.device) / sigma.clamp(min=1e-3)[..., None]) ** 2)
-    # products with numbers below the smallest normal float take ten times as long
-    half = torch.threshold(half, 1e-6, 0)
-    both = torch.cat([half[..., 1:].flip(-1), half], -1)
-    weights = both.unfold(-1, size, 1).flip(-2)  # each row is the one above, moved by a place
-    return weights / weights.sum(-1, keepdim=True)
-
-
-def colour_matrices(mean: Tensor, views: Sequence[View], draws: Tensor) -> Tensor:
-    """Brightness, contrast, saturation, hue and grey as one affine map `[n, V, 3, 4]` of RGB.
-
-    Args:
-        mean: mean RGB `[n, V, 3]` of each view: contrast is a blend with its mean grey.
-    """
-    u = Draws.of(draws)
-    jittered = u.jitter < _each(views, "jitter_p", draws)
-    brightness, contrast, saturation, hue = (
-        torch.where(jittered, (2 * draw - 1) * strength, 0.0)
-        for draw, strength in zip(
-            (u.brightness, u.contrast, u.saturation, u.hue), _each(views, "jitter", draws).unbind(-1), strict=True
-        )
-    )
-    grey, colour, turned = (_constant(axes, mean.device) for axes in (_GREY, _COLOUR, _TURNED))
-    vivid = torch.where(u.grey < _each(views, "grey_p", draws), 0.0, 1 + saturation)[..., None, None]
-    angle = 2 * math.pi * hue[..., None, None]
-    mix = grey + vivid * (torch.cos(angle) * colour + torch.sin(angle) * turned)
-    shift = -contrast * (1 + brightness) * (mean * grey[0]).sum(-1)  # of grey, which no other change moves
-    scale = ((1 + brightness) * (1 + contrast))[..., None, None]
-    return torch.cat([scale * mix, shift[..., None, None].expand(*shift.shape, 3, 1)], -1)
-
-
-def recolour(image: Tensor, maps: Tensor) -> Tensor:
-    """Apply affine colour maps `[n, 3, 4]` to images `[n, 3, h, w]`."""
-    return torch.baddbmm(maps[..., 3:], maps[..., :3], image.flatten(2)).view_as(image)
+def _unit(pictures: Pictures) -> float:
+    return 1.0 if pictures.values.is_floating_point() else 1 / 255
 
 
 def _each(views: Sequence[View], name: str, like: Tensor) -> Tensor:
-    """One setting of each view, `[V]` or `[V, k]`, where `like` is."""
-    return _constant(tuple(getattr(view, name) for view in views), like.device)
+    """One setting of each view, `[V, 1]` or `[V, 1, k]`, where `like` is."""
+    return constant(tuple(getattr(view, name) for view in views), like.device)[:, None]
 
 
-@cache
-def _constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
-    """Numbers on the device, copied there once: each such copy would wait for it."""
-    return torch.tensor(values, dtype=torch.float32, device=device)
-
-
-_DRAWS = 16  # numbers for each image and view: `Draws` and two to spare
 _GOLDEN = -0x61C8864680B583EB  # 2^64 over the golden ratio, as int64
 
 
-def uniforms(seed: int, epoch: int, index: Tensor, view: int | Tensor, count: int = _DRAWS) -> Tensor:
+def uniforms(seed: int, epoch: int, index: Tensor, view: int | Tensor, count: int = DRAWS) -> Tensor:
     """Uniform numbers in 0..1 `[n, count]`, or for views `[V]` `[n, V, count]`, a pure function of their arguments.
 
     Integers are mixed as splitmix64 does, on the device and the same on each.

@@ -1,4 +1,4 @@
-"""Training images: decoded and resized once into memory, or in each epoch by threads that run ahead."""
+"""Training images, whole: decoded and reduced once into memory, or in each epoch by threads that run ahead."""
 
 from __future__ import annotations
 
@@ -9,37 +9,43 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from codelab.core.errors import DataError, UsageError
 from codelab.core.progress import counter
-from codelab.images.encoder import fit_square
 from codelab.images.imageset import ImageSet
 from training import distributed
 from training.config import TrainConfig
+from training.pictures import Pictures, reduced, to_device
 
 _AHEAD = 3
 """Batches a stream decodes ahead."""
 _LOOKED_AT = 16
 """Images whose bytes are part of a fingerprint: rows of a Parquet file have no names that tell them apart."""
+_LOOKED_AT = 32
+"""Images decoded to estimate how much memory all of them take."""
 
 
 @dataclass
 class Batch:
-    """The share of a step's images that this process has: their numbers `[n]`, and uint8 pixels `[n, 3, S, S]`."""
+    """The share of a step's images that this process has: their numbers `[n]`, and their pixels.
+
+    Pixels of one shape may be a tensor, uint8 `[n, 3, height, width]`.
+    """
 
     index: Tensor
-    pixels: Tensor
+    pixels: Pictures | Tensor
 
 
 class Data:
     """Training images in batches.
+
+    An image in memory takes 3 bytes a pixel: at most 3 store_size² bytes, and less where it is smaller.
 
     Args:
         images: all of them.
@@ -59,18 +65,11 @@ class Data:
         self.unreadable: dict[str, str] = {}
         """Images that could not be read and were left out: path -> reason."""
         _enough(images, config)
-        size = config.store_size
-        need = len(images) * 3 * size * size / 1e9
-        if config.store == "memory" and need > config.memory_gb:
-            raise UsageError(
-                f"{images.name}: {len(images)} images at {size} pixels take {need:.1f} GB, more than memory_gb "
-                f"{config.memory_gb:g}; lower store_size, raise memory_gb, or set store to stream"
-            )
         self.images = images
-        self.pixels: Tensor | None = None
-        if config.store == "memory" or (config.store == "auto" and need <= config.memory_gb):
+        self.pixels: Pictures | None = None
+        if config.store != "stream" and _fits(images, config):
             self.images, pixels, self.unreadable = load_pixels(images, config, show=show)
-            self.pixels = pixels.to(device)
+            self.pixels = replace(pixels, values=pixels.values.to(device))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -83,21 +82,21 @@ class Data:
     def steps_per_epoch(self) -> int:
         return len(self) // self.config.batch
 
-    def sample(self, most: int) -> Tensor:
-        """An even sample of at most `most` images, uint8 `[m, 3, S, S]`."""
+    def sample(self, most: int) -> Pictures:
+        """An even sample of at most `most` images."""
         rows = torch.linspace(0, len(self) - 1, min(most, len(self))).long()
         if self.pixels is not None:
-            return self.pixels[rows.to(self.device)]
+            return self.pixels[rows]
         with ThreadPoolExecutor(threads(self.config)) as pool:
             read = list(pool.map(self._read, rows.tolist()))
-        return torch.from_numpy(np.stack([pixels for _, pixels in read])).to(self.device)
+        return Pictures.of([pixels for _, pixels in read]).to(self.device)
 
     def steps(self, first: int, last: int) -> Iterator[Batch]:
         """The batches of the steps `first` to `last`, the share of this process in each."""
         if self.pixels is not None:
             for step in range(first, last):
-                index = self._on_device(self.numbers(step))
-                yield Batch(index, self.pixels[index])
+                index = self.numbers(step)
+                yield Batch(to_device(index, self.device), self.pixels[index])
             return
         pool = ThreadPoolExecutor(threads(self.config))
         ahead: deque[list[Future[tuple[int, np.ndarray]]]] = deque()
@@ -113,16 +112,11 @@ class Data:
                 start = time.perf_counter()
                 read = [future.result() for future in ahead.popleft()]
                 index = torch.tensor([i for i, _ in read])
-                pixels = torch.from_numpy(np.stack([p for _, p in read]))
+                pixels = Pictures.of([pixels for _, pixels in read])
                 self.waited += time.perf_counter() - start
-                yield Batch(self._on_device(index), self._on_device(pixels))
+                yield Batch(to_device(index, self.device), pixels.to(self.device))
         finally:
             pool.shutdown(cancel_futures=True)
-
-    def _on_device(self, tensor: Tensor) -> Tensor:
-        """The tensor on the device; the host does not wait for the copy."""
-        pinned = tensor.pin_memory() if self.device.type == "cuda" else tensor
-        return pinned.to(self.device, non_blocking=True)
 
     def numbers(self, step: int) -> Tensor:
         """The numbers of this process's images in a step: each rank has a stretch of the batch."""
@@ -159,8 +153,8 @@ def fingerprint(images: ImageSet) -> str:
 
 def load_pixels(
     images: ImageSet, config: TrainConfig, *, show: bool = True
-) -> tuple[ImageSet, Tensor, dict[str, str]]:
-    """The images that can be read, as uint8 `[N, 3, S, S]`, and the others with the reason.
+) -> tuple[ImageSet, Pictures, dict[str, str]]:
+    """The images that can be read, with their pixels, and the others with the reason.
 
     Under several processes each reads its share, and all have all.
 
@@ -168,27 +162,28 @@ def load_pixels(
         DataError: one cannot be read and `skip_bad` is not set; too few are left.
     """
     _enough(images, config)
-    size, n = config.store_size, len(images)
-    mine = range(distributed.rank(), n, distributed.world())
-    pixels = torch.zeros((n, 3, size, size), dtype=torch.uint8)
+    n, mine = len(images), range(distributed.rank(), len(images), distributed.world())
+    values = bytearray()  # it grows in place: the pixels are in memory once
+    size = torch.zeros((n, 2), dtype=torch.int64)
     bad: dict[int, str] = {}
 
-    def read(i: int) -> str | None:
+    def read(i: int) -> np.ndarray | str:
         try:
-            pixels[i] = torch.from_numpy(read_pixels(images, size, i))
+            return read_pixels(images, config.store_size, i)
         except DataError as error:
             return str(error)
-        return None
 
     with (
         counter("reading images", len(mine), show=show) as advance,
         ThreadPoolExecutor(threads(config)) as pool,
     ):
-        for i, reason in zip(mine, pool.map(read, mine), strict=True):
-            if reason is not None:
-                bad[i] = reason
+        for i, found in zip(mine, pool.map(read, mine), strict=True):
+            if isinstance(found, str):
+                bad[i] = found
+            else:
+                size[i] = torch.tensor(found.shape[:2])
+                values += found.data.cast("B")
             advance(1)
-    distributed.merge(pixels)
     bad = distributed.merge_words(bad)
     if bad and not config.skip_bad:
         raise DataError(
@@ -196,25 +191,34 @@ def load_pixels(
             "--skip-bad (skip_bad) leaves them out",
             details=[bad[i] for i in sorted(bad)],
         )
-    if bad:
-        kept = [i for i in range(n) if i not in bad]
-        names = {str(images.items["path"][i].as_py()): bad[i] for i in sorted(bad)}
-        if not kept:
-            raise DataError(f"{images.name}: none of its {n} images can be read", [bad[i] for i in sorted(bad)])
-        images, pixels = images.subset(kept), pixels[kept]
-        _enough(images, config)
-        return images, pixels, names
-    return images, pixels, {}
+    if len(bad) == n:
+        raise DataError(f"{images.name}: none of its {n} images can be read", [bad[i] for i in sorted(bad)])
+    pixels = _of_all_processes(torch.from_numpy(np.frombuffer(values, np.uint8)), size, mine)
+    if not bad:
+        return images, pixels, {}
+    kept = [i for i in range(n) if i not in bad]
+    names = {str(images.items["path"][i].as_py()): bad[i] for i in sorted(bad)}
+    images = images.subset(kept)
+    _enough(images, config)
+    return images, pixels[torch.tensor(kept)], names
+
+
+def _of_all_processes(values: Tensor, size: Tensor, mine: range) -> Pictures:
+    """All pictures, of which this process has read those of the numbers `mine`."""
+    own = Pictures.laid_out(values, size[mine.start :: mine.step])
+    if distributed.world() == 1:
+        return own
+    distributed.merge(size)
+    everything = Pictures.laid_out(torch.zeros(int(3 * size.prod(1).sum()), dtype=torch.uint8), size)
+    for place, i in enumerate(mine):
+        everything.one(i).copy_(own.one(place))
+    distributed.merge(everything.values)
+    return everything
 
 
 def read_pixels(images: ImageSet, size: int, i: int) -> np.ndarray:
-    """Image i as uint8 `[3, size, size]`: the central square, resized with antialiasing."""
-    return square(images.image(i), size)
-
-
-def square(image: Image.Image, size: int) -> np.ndarray:
-    """The central square of an image as uint8 `[3, size, size]`, resized with antialiasing."""
-    return np.asarray(fit_square(image, size, interpolation="bilinear")).transpose(2, 0, 1).copy()
+    """Image i, whole, as uint8 `[height, width, 3]`; one of more than size² pixels is reduced to that area."""
+    return reduced(images.image(i), size)
 
 
 def batches(n: int, batch: int, seed: int, epoch: int) -> Tensor:
@@ -227,6 +231,28 @@ def batches(n: int, batch: int, seed: int, epoch: int) -> Tensor:
     order = np.random.default_rng([seed, epoch]).permutation(n)
     steps = n // batch
     return torch.from_numpy(order[: steps * batch].reshape(steps, batch))
+
+
+def _fits(images: ImageSet, config: TrainConfig) -> bool:
+    """Whether the images take no more memory than the config allows, judged by an even sample of them.
+
+    Raises:
+        UsageError: they take more, and the config wants them in memory.
+    """
+    size = config.store_size
+    if len(images) * 3 * size * size / 1e9 <= config.memory_gb:
+        return True
+    taken = []
+    for i in np.linspace(0, len(images) - 1, min(_LOOKED_AT, len(images))).astype(int):
+        with suppress(DataError):  # one that cannot be read is reported when all are read
+            taken.append(read_pixels(images, size, int(i)).nbytes)
+    need = len(images) * float(np.mean(taken)) / 1e9 if taken else 0.0
+    if config.store == "memory" and need > config.memory_gb:
+        raise UsageError(
+            f"{images.name}: {len(images)} images at {size} pixels take about {need:.1f} GB, more than memory_gb "
+            f"{config.memory_gb:g}; lower store_size, raise memory_gb, or set store to stream"
+        )
+    return need <= config.memory_gb
 
 
 def _enough(images: ImageSet, config: TrainConfig) -> None:

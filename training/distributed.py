@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
+from codelab.core.errors import UsageError
+
 K = TypeVar("K")
 _host: Any = None
 """A group of the same processes that talks between CPUs, so that no GPU is waited for."""
@@ -82,12 +84,25 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
     """BatchNorm with the statistics of the batch over all processes, on every backend.
 
     PyTorch's SyncBatchNorm is for CUDA alone, and a result that depends on the number of processes is a bug.
+
+    Args:
+        norm: the one to replace; where it ends in a dropout and an activation, as timm's BatchNormAct2d, these stay.
     """
+
+    def __init__(self, norm: nn.modules.batchnorm._BatchNorm) -> None:
+        super().__init__(norm.num_features, eps=norm.eps, momentum=norm.momentum, affine=norm.affine)
+        self.drop = getattr(norm, "drop", nn.Identity())
+        self.act = getattr(norm, "act", nn.Identity())
+        self.load_state_dict(norm.state_dict())
+        self.to(norm.running_mean.device)  # type: ignore[union-attr]
 
     def _check_input_dim(self, input: Tensor) -> None:  # any number of places
         pass
 
     def forward(self, input: Tensor) -> Tensor:
+        return self.act(self.drop(self._normalise(input)))
+
+    def _normalise(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
         x = input.float()
@@ -109,15 +124,26 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def share_norms(module: nn.Module) -> None:
-    """Replace each BatchNorm by `GlobalBatchNorm`, in place; nothing where this process is alone."""
+    """Replace each BatchNorm by `GlobalBatchNorm`, in place; nothing where this process is alone.
+
+    Raises:
+        UsageError: a norm of a kind whose forward pass is not known here.
+    """
     if world() == 1:
         return
+    from timm.layers.norm_act import BatchNormAct2d
+
+    known = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, BatchNormAct2d)
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, nn.modules.batchnorm._BatchNorm):
-                norm = GlobalBatchNorm(child.num_features, eps=child.eps, momentum=child.momentum, affine=child.affine)
-                norm.load_state_dict(child.state_dict())
-                setattr(parent, name, norm.to(child.running_mean.device))  # type: ignore[union-attr]
+            if not isinstance(child, nn.modules.batchnorm._BatchNorm):
+                continue
+            if type(child) not in known:
+                raise UsageError(
+                    f"backbone: its {type(child).__name__} cannot be shared by several processes, expected "
+                    f"{' or '.join(kind.__name__ for kind in known)}; train in one process, or take another backbone"
+                )
+            setattr(parent, name, GlobalBatchNorm(child))
 
 
 def mean(values: Tensor) -> Tensor:
@@ -133,7 +159,7 @@ def merge(zeros_but_mine: Tensor) -> None:
     """Fill in, in place, what the other processes have where this one has zeros."""
     if world() > 1:
         device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-        for part in zeros_but_mine.split(1024):
+        for part in zeros_but_mine.view(-1).split(1 << 26):
             there = part.to(device)
             distributed.all_reduce(there)
             part.copy_(there)

@@ -15,7 +15,7 @@ from codelab.core.run_folder import encoder_file
 from codelab.core.tensors import load_state
 from codelab.images.encoder import Encoder, EncoderConfig, Head
 from training.config import TrainConfig
-from training.crops import View, augment, uniforms
+from training.crops import DRAWS, View, augment, uniforms
 from training.data import Data
 
 
@@ -61,7 +61,7 @@ def starting_encoder(config: TrainConfig) -> Encoder:
         image_size=config.image_size,
         hidden=config.hidden,
         head_norm=config.head_norm,
-        interpolation="bilinear",  # the filter of the training crops
+        interpolation="bicubic",  # the filter of the training crops
     )
     drop_path = 0.0 if architecture.backbone == "conv" else config.drop_path
     encoder = Encoder(architecture, seed=config.seed, pretrained=config.pretrained, drop_path=drop_path)
@@ -242,7 +242,7 @@ def calibrate(encoder: Encoder, data: Data, *, most: int = 4096) -> None:
     size = encoder.config.image_size
     whole = View(size=size, scale=(1, 1), ratio=1, flip=0, jitter_p=0, grey_p=0)
     for part in data.sample(most).split(256):
-        image = augment(part, whole, torch.full((len(part), 16), 0.5, device=part.device))
+        image = augment(part, whole, torch.full((len(part), DRAWS), 0.5, device=part.device))
         encoder(encoder.normalise(image))
     for norm in norms:
         norm.momentum = 0.1

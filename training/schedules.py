@@ -68,12 +68,14 @@ def head_weight(config: TrainConfig, momentum: float, since: int | None) -> floa
         w = 1 - m                              before the first reset, and with `head_ema: plain`
         w = max(1 - m, 0.02, 1 / (k + 1))      with `head_ema: restart`
 
-    A reset gives student and teacher the same random head. As m goes to 1 the teacher's head would stay near that
-    draw, and the teacher is what a run exports. With the restart the teacher's head is the plain mean of the draw and
-    of the student's heads after each step since, until k = 49, and a moving average over about 50 steps from there.
+    A reset gives student and teacher the same random head. As m goes to 1 the plain form leaves the teacher's head
+    near that draw, and the teacher is what a run exports. With the restart the teacher's head is the mean of the draw
+    and of the student's heads after each step since, up to k = 49, and a moving average over some 50 steps from there.
 
-    Source: a choice of this implementation. BITS (arXiv 2602.09764) does not say how the teacher follows after a
-    reset; `plain` is its text as written.
+    Measured on the demo with a reset every 6 of 18 epochs, code mAP minus that of a fixed head, five seeds: -.0122
+    plain, -.0066 with m ending at .98, -.0087 with the student's head on the teacher's backbone, -.0013 restarted.
+
+    Source: a choice of this implementation; BITS (arXiv 2602.09764) does not say how the teacher follows a reset.
 
     Args:
         since: steps since the last reset before this one, k - 1; None before the first reset.
@@ -93,7 +95,9 @@ def draw_weight(config: TrainConfig, steps_per_epoch: int, step: int | None = No
     """The weight of the head's last random draw in the teacher's head, known before a step is taken.
 
     The product of 1 - w over the steps since that draw, w as in `head_weight`. Of a head that is never reset it is the
-    weight of the initial weights.
+    weight of the initial weights. In the plain form it is .741 for the demo with a reset every 6 epochs, .667 for
+    fashion-cpu with one each epoch, .986 for emoji-gpu, and for ImageNet .194, .441 and .664 with batches of 256, 512
+    and 1,024; with the restart it is below .002 in all of them.
 
     Args:
         step: how many steps are done; all where None.

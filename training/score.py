@@ -16,7 +16,7 @@ from torch import Tensor
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
 from codelab.features.geometry import geometry
-from codelab.images.encoder import Encoder
+from codelab.images.encoder import Encoder, fit_square
 from codelab.images.imageset import ImageSet
 from codelab.measures.bit_usage import bit_usage
 from codelab.measures.block_entropy import block_entropy
@@ -24,7 +24,8 @@ from codelab.measures.degrees_of_freedom import degrees_of_freedom
 from codelab.retrieval.measures import knn_accuracy, retrieval_map
 from training.config import TrainConfig
 from training.crops import View, augment, uniforms
-from training.data import square, threads
+from training.data import threads
+from training.pictures import Pictures, reduced
 
 T = TypeVar("T")
 _BATCH = 256
@@ -36,14 +37,14 @@ class HeldOut:
     """Images to evaluate on.
 
     Args:
-        pixels: uint8 `[N, 3, S, S]`, what crops are taken of.
+        pixels: what crops are taken of.
         whole: uint8 `[N, 3, s, s]`, as the encoder codes them.
         labels: int32 `[N]`, -1 = none.
         classes: C names.
         groups: what each image shows; those of one group are near copies. None where nothing is known.
     """
 
-    pixels: Tensor
+    pixels: Pictures
     whole: Tensor
     labels: np.ndarray
     classes: tuple[str, ...]
@@ -70,7 +71,8 @@ def read_held(images: ImageSet, config: TrainConfig) -> HeldOut:
             if config.skip_bad:
                 return None
             raise DataError(f"{error}; --skip-bad (skip_bad) leaves such images out") from None
-        return square(image, config.store_size), square(image, config.image_size)
+        whole = np.array(fit_square(image, config.image_size)).transpose(2, 0, 1)
+        return reduced(image, config.store_size), whole
 
     with ThreadPoolExecutor(threads(config)) as pool:
         pairs = dict(enumerate(pool.map(read, range(len(images)))))
@@ -78,9 +80,9 @@ def read_held(images: ImageSet, config: TrainConfig) -> HeldOut:
     if not found:
         raise DataError(f"{images.name}: none of the {len(images)} images to evaluate on can be read")
     images = images.subset(list(found))
-    pixels, whole = (torch.from_numpy(np.stack(part)) for part in zip(*found.values(), strict=True))
+    pixels, whole = zip(*found.values(), strict=True)
     groups = tuple(str(v) for v in images.items[group].to_pylist()) if group else None
-    return HeldOut(pixels, whole, images.labels, images.classes, groups)
+    return HeldOut(Pictures.of(pixels), torch.from_numpy(np.stack(whole)), images.labels, images.classes, groups)
 
 
 @torch.no_grad()
@@ -139,7 +141,7 @@ def score_line(figures: dict[str, float | None]) -> str:
     return f"{', '.join(found) or 'no code mAP without labels'} on {figures['images']:,} images"
 
 
-def _view_bits(encoder: Encoder, pixels: Tensor, view: View, seed: int, epoch: int, number: int) -> np.ndarray:
+def _view_bits(encoder: Encoder, pixels: Pictures, view: View, seed: int, epoch: int, number: int) -> np.ndarray:
     bits = []
     for index in torch.arange(len(pixels)).split(_BATCH):
         crops = augment(pixels[index], view, uniforms(seed, epoch, index, number))

@@ -58,6 +58,7 @@ class Sample:
     share: np.ndarray
     groups: str | None
     seed: int
+    scenario: Scenario
 
     @property
     def alive(self) -> np.ndarray:
@@ -93,7 +94,7 @@ def draw(scenario: Scenario, seed: int) -> Sample:
             "size": np.array(["small", "large"])[sizes[thing]],
         },
     )
-    return Sample(codes, features, shares, "object" if scenario.copies > 1 else None, seed)
+    return Sample(codes, features, shares, "object" if scenario.copies > 1 else None, seed, scenario)
 
 
 def _two_or_more(generator: np.random.Generator, shares: np.ndarray, count: int) -> np.ndarray:

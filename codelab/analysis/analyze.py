@@ -114,7 +114,7 @@ def analyze(
     features = view.features if features is None and view is not None else features
     given = Given.of(codes, groups=groups, view=view, features=features, permutations=permutations, seed=seed)
     _warn_of_copies(codes, groups, seed)
-    return Analysis({name: measured(section, given, *about) for name, section, about in _plan(codes, sections)})
+    return Analysis({name: measured(section, given, *about) for name, section, about in _plan(given, sections)})
 
 
 def _warn_of_copies(codes: Codes, groups: Groups, seed: int) -> None:
@@ -126,14 +126,15 @@ def _warn_of_copies(codes: Codes, groups: Groups, seed: int) -> None:
         warnings.warn(f"{text}; {hint}", UserWarning, stacklevel=3)
 
 
-def _plan(codes: Codes, wanted: Collection[str] | None) -> list[tuple[str, Section, tuple[str, ...]]]:
+def _plan(given: Given, wanted: Collection[str] | None) -> list[tuple[str, Section, tuple[str, ...]]]:
     """Name, section and attribute of what is to be measured, in the order of the whole analysis."""
     if isinstance(wanted, str):
         raise UsageError(f"sections={wanted!r}: expected a list of names, as [{wanted!r}]")
     known = [section for section in SECTIONS if section.measure is not None]
     many = tuple(section.name for section in known if section.per_attribute)
     # finding the attributes reads every item column: left out where no section needs them
-    attributes = attribute_names(codes) if wanted is None or any(str(n).startswith(many) for n in wanted) else ()
+    needed = wanted is None or any(str(name).startswith(many) for name in wanted)
+    attributes = [name for name in attribute_names(given.codes) if name != given.groups] if needed else []
     plan: list[tuple[str, Section, tuple[str, ...]]] = []
     for per_attribute, sections in groupby(known, key=lambda section: section.per_attribute):
         group = list(sections)

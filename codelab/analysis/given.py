@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from codelab.core.attributes import groups_of
+from codelab.core.attributes import check_groups
 from codelab.core.codes import Codes, ContentHash
 from codelab.core.errors import CodelabError, DataError
 from codelab.core.result import Source
@@ -52,7 +52,7 @@ class Given:
         counted: the counts of all codes, by their name in `COUNTS`.
         view: codes of another view of the same images.
         features: `[N, d]` of another view.
-        groups: int `[N]`, equal where images are near copies; None: all images are different.
+        groups: an item column, or numbers `[N]`, equal where images are near copies; None: all images are different.
         permutations: behind every p-value.
         seed: of all chance.
         parts: the codes came in parts, so that only counts know all of them.
@@ -62,7 +62,7 @@ class Given:
     counted: Callable[[str], Any]
     view: Codes | None = None
     features: np.ndarray | None = None
-    groups: np.ndarray | None = None
+    groups: str | np.ndarray | None = None
     permutations: int = 200
     seed: int = 0
     parts: bool = False
@@ -78,15 +78,16 @@ class Given:
         if len(codes) == 0:
             raise DataError("analyze: there are no codes in this set")
         counted = functools.cache(lambda name: COUNTS[name](codes, 0, seed))
-        return cls(codes=codes, counted=counted, groups=groups_of(codes, groups), seed=seed, **options)
+        return cls(codes=codes, counted=counted, groups=check_groups(codes, groups), seed=seed, **options)
 
     def grouped(self, name: str) -> Any:
         """The counts of that name; the codes themselves where there are groups, of which counts know nothing."""
         return self.counted(name) if self.groups is None else self.codes
 
     @property
-    def chance(self) -> dict[str, int]:
-        return {"permutations": self.permutations, "seed": self.seed}
+    def chance(self) -> dict[str, Any]:
+        """The options of every null model: groups, permutations and seed."""
+        return {"groups": self.groups, "permutations": self.permutations, "seed": self.seed}
 
     @property
     def pairs(self) -> PairCounts:

@@ -53,7 +53,7 @@ def _blocks(given: Given, blocks: Blocks) -> Result:
 def _reuse(given: Given) -> Result:
     if given.parts:
         return bit_reuse(given.counted("classes"))  # contrasts need the features of each item
-    return bit_reuse(given.codes, given.features, **given.chance)
+    return bit_reuse(given.codes, given.features, permutations=given.permutations, seed=given.seed)
 
 
 def _log_odds(given: Given) -> Result:
@@ -63,7 +63,7 @@ def _log_odds(given: Given) -> Result:
             f"class_log_odds: {classes} classes of {bits} bits are too many for a report, "
             f"expected at most {MOST_ODDS} in all; call codelab.class_log_odds"
         )
-    return class_log_odds(given.codes)
+    return class_log_odds(given.codes, **given.chance)
 
 
 BLOCKS = Chart(
@@ -141,7 +141,7 @@ SECTIONS = (
     Section(
         name="class_information",
         words="information of each bit about the class, corrected for chance",
-        measure=lambda given: class_information(given.counted("classes"), **given.chance),
+        measure=lambda given: class_information(given.grouped("classes"), **given.chance),
         needs=("labels",),
         streams=True,
         columns=(
@@ -253,7 +253,7 @@ SECTIONS = (
     ),
     Section(
         name="attribute_reuse",
-        words="how much of that information remains within classes",
+        words="whether a bit reads the attribute in the same sense in every class",
         measure=lambda given, attribute: attribute_reuse(given.codes, attribute, **given.chance),
         per_attribute=True,
     ),

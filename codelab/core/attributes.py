@@ -146,17 +146,21 @@ NO_GROUPS = "none"
 """The groups of images that are all different."""
 
 
-def groups_of(codes: Codes, groups: str | Sequence[Any] | np.ndarray | None) -> np.ndarray | None:
-    """`group_column`; None where there are no groups: `groups` is None, or `none`, which says that all images differ.
+def check_groups(codes: Codes, groups: str | Sequence[Any] | np.ndarray | None) -> str | np.ndarray | None:
+    """The name of an item column, or `group_numbers`; None where `groups` is None or `none` (all images differ).
+
+    Raises:
+        UsageError: as `group_column`.
 
     Example:
         >>> codes = Codes.from_bits([[0], [1], [1]], items={"frame": ["a", "b", "a"]})
-        >>> groups_of(codes, "frame").tolist(), groups_of(codes, "none")
-        ([0, 1, 0], None)
+        >>> check_groups(codes, "frame"), check_groups(codes, [5, 7, 5]).tolist(), check_groups(codes, "none")
+        ('frame', [0, 1, 0], None)
     """
     if groups is None or (isinstance(groups, str) and groups == NO_GROUPS):
         return None
-    return group_column(codes, groups)
+    numbers = group_column(codes, groups)
+    return groups if isinstance(groups, str) else numbers
 
 
 SAME_THING = ("emoji", "group", "identity")

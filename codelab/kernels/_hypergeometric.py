@@ -67,7 +67,7 @@ def expected_cells(n: int, rows: np.ndarray, columns: np.ndarray, times: np.ndar
 
 
 @njit(cache=True)
-def two_by_two(n: int, k: np.ndarray, m: np.ndarray, both: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def two_by_two(sizes: np.ndarray, k: np.ndarray, m: np.ndarray, both: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Exact null of the mutual information of two bits with k and m ones of n, `both` observed: mean and mid p-value.
 
     The p-value is the chance, over permutations, of more information than observed, plus half the chance of the
@@ -75,6 +75,7 @@ def two_by_two(n: int, k: np.ndarray, m: np.ndarray, both: np.ndarray) -> tuple[
     """
     mean, p_value = np.zeros(len(k)), np.ones(len(k))
     for i in range(len(k)):
+        n = sizes[i]
         low, high = max(0, k[i] + m[i] - n), min(k[i], m[i])
         if low == high:
             continue  # a bit that never changes: one table, information 0

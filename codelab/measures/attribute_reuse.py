@@ -16,7 +16,7 @@ from codelab.core.formats import number
 from codelab.core.result import PerBit
 from codelab.kernels.counting import class_counts
 from codelab.measures.attribute_information import attribute_information
-from codelab.statistics.contrasts import LEAST, TOLD, class_intervals, one_class_each
+from codelab.statistics.contrasts import LEAST, TOLD, class_intervals, class_weights, one_class_each
 from codelab.statistics.counts import StrataCounts
 
 MOST = 1 << 22
@@ -32,8 +32,8 @@ class AttributeReuse(PerBit):
     product of the effects in two classes and `own` the mean square in one, without sampling noise, both over all
     values; `reuse` = shared / own, between -1 and 1. 1: the bit reads the attribute alike in all classes; 0.5: in
     half of them, or at uneven strength; 0: in one class, or in opposite senses that cancel. `low` to `high` is its
-    95 % interval by deleting one class after the other. All three are NaN where nothing can be told: `own_z`, own over
-    its standard error without effect, is below 2, or fewer than 2 classes have the values (the interval: below 4).
+    95 % interval over classes. All three are NaN where nothing can be told: `own_z`, own over
+    its standard error without effect, is below 2, or fewer than 2 classes (the interval: 6) have the values.
 
     `within` is I(bit; attribute | class) in bits, corrected for chance, with its p-value and q-value. `classes` have
     two values of the attribute or more. `note` says for how many bits nothing can be told. `groups` of near copies
@@ -127,16 +127,15 @@ def attribute_reuse(
     else:
         found, several = _grouped(codes, target, classes, unit, generator)
     effects = Effects(*(np.stack(part) for part in zip(*found, strict=True)))
-    once = np.ones((1, len(found)))
-    (reuse, *deleted), (shared, *_), (own, *_) = effects.reuse(np.concatenate([once, 1 - np.eye(len(found))]))
+    reuse, (shared, *_), (own, *_) = effects.reuse(class_weights(len(found), generator))
     own_z = effects.own_z()
-    told = (own_z >= TOLD) & ~np.isnan(reuse)
+    told = (own_z >= TOLD) & ~np.isnan(reuse[0])
     classes_used = np.asarray(effects.used.any(axis=1))
-    low, high = class_intervals(reuse, np.stack(deleted), np.tile(classes_used[:, None], codes.bits), told)
+    low, high = class_intervals(reuse, np.tile(classes_used[:, None], codes.bits), told)
     return AttributeReuse(
         source=within.source,
         seed=seed,
-        reuse=np.where(told, np.clip(reuse, -1, 1), np.nan),
+        reuse=np.where(told, np.clip(reuse[0], -1, 1), np.nan),
         low=low,
         high=high,
         shared=shared,
@@ -163,15 +162,15 @@ class Effects:
     used: np.ndarray
 
     def reuse(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """`reuse`, `shared` and `own` over the classes that have a 1 in `times` `[R, C]`, each `[R, B]`.
+        """`reuse`, `shared` and `own`, each `[R, B]`, each class counted as often as a row of `times` `[R, C]` says.
 
         Noise can bring `reuse` above 1; it is NaN where `own` is not above 0.
         """
         squares = self.effect**2 - self.variance
         occurs = times @ self.used  # [R, V]
-        products = (np.tensordot(times, self.effect, 1) ** 2).sum(axis=1) - times @ (self.effect**2).sum(axis=1)
-        own = np.einsum("rv,rvb->rb", occurs, np.tensordot(times, squares, 1)) - times @ squares.sum(axis=1)
-        pairs = np.maximum((occurs**2).sum(axis=1) - times @ self.used.sum(axis=1), 1.0)[:, None]
+        products = (np.tensordot(times, self.effect, 1) ** 2).sum(axis=1) - times**2 @ (self.effect**2).sum(axis=1)
+        own = np.einsum("rv,rvb->rb", occurs, np.tensordot(times, squares, 1)) - times**2 @ squares.sum(axis=1)
+        pairs = np.maximum((occurs**2).sum(axis=1) - times**2 @ self.used.sum(axis=1), 1.0)[:, None]
         known = own > 1e-12 * pairs  # one class alone leaves rounding error
         reuse = np.divide(products, own, out=np.full(own.shape, np.nan), where=known)
         return reuse, products / pairs, own / pairs

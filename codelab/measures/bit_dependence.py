@@ -13,6 +13,7 @@ from codelab.core.errors import UsageError
 from codelab.core.formats import number
 from codelab.core.result import Result, plain
 from codelab.kernels import loops
+from codelab.statistics.clusters import DesignEffects, Groups, as_independent, group_units
 from codelab.statistics.counts import MOST_PAIRS, ClassPairCounts, PairCounts
 from codelab.statistics.estimators import pair_information
 from codelab.statistics.nulls import false_discovery, pair_null
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MATRICES = ("phi", "plugin", "information", "p_value", "q_value", "conditional", "conditional_plugin")
 STRONGEST = 50
+AS_INDEPENDENT = "of as many independent images as the groups are worth"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class BitDependence(Result):
     `information` with the exact mean over permutations subtracted, `p_value` and, over all pairs, `q_value`;
     `conditional` the information given the class, corrected, and `conditional_plugin` as counted (None where
     `pairs_within` gives none). The diagonal of `phi` is 1 (0 for a bit that never changes), that of the informations
-    the entropy.
+    the entropy. `groups` is their number, None without.
 
     `duplicates` and `complements` are pairs of bits with phi of at least `near`, or at most -`near`. `cluster` `[B]`
     numbers groups of bits (average linkage on 1 - abs(phi), cut at abs(phi) = `cut`), and `order` `[B]` puts like bits
@@ -54,6 +56,7 @@ class BitDependence(Result):
     near: float
     cut: float
     n: int
+    groups: int | None = None
     estimator: str = "plug-in less its exact permutation mean"
 
     def headline(self) -> str:
@@ -91,6 +94,7 @@ def bit_dependence(
     within: ClassPairCounts | None = None,
     near: float = 0.99,
     cut: float = 0.5,
+    groups: Groups | None = None,
 ) -> BitDependence:
     """How much every two bits share, over all images and within classes.
 
@@ -99,15 +103,19 @@ def bit_dependence(
         within: `ClassPairCounts`, where `codes` are counts; labelled codes need none.
         near: abs(phi) from which two bits count as the same.
         cut: abs(phi) at which clusters are cut apart.
+        groups: an item column, or one value an image: images of one group are near copies. Tests and expected
+            information are then those of as many independent images as the pair of bits is worth; see
+            `DesignEffects`.
 
     Returns:
         See `BitDependence`. What two bits share only because both follow the class goes when the class is given.
 
     Raises:
-        UsageError: `near` or `cut` outside 0 to 1.
-        DataError: fewer than 2 items.
+        UsageError: `near` or `cut` outside 0 to 1; groups that are no column, or with counts.
+        DataError: fewer than 2 items or groups.
 
-    Source: Fisher's exact conditional test (mid-p) on information; Sokal & Michener 1958 for average linkage.
+    Source: Fisher's exact conditional test (mid-p) on information, with groups on tables divided by their design
+        effect: Rao & Scott 1981; Sokal & Michener 1958 for average linkage.
 
     Example:
         >>> a, b = np.random.default_rng(0).integers(0, 2, (2, 500))
@@ -118,6 +126,7 @@ def bit_dependence(
     for name, limit in (("near", near), ("cut", cut)):
         if not 0 < limit <= 1:
             raise UsageError(f"{name} {limit}: expected a correlation above 0 and up to 1")
+    units = group_units("bit_dependence", codes, groups)
     if within is None and isinstance(codes, Codes):
         within = pairs_within(codes)
     counts = PairCounts.of(codes)
@@ -126,7 +135,14 @@ def bit_dependence(
     phi = correlation(pairs, n)
     plugin = pair_information(pairs, n)
     upper = np.triu_indices(bits, 1)
-    mean, p = pair_null(ones[upper[0]], ones[upper[1]], pairs[upper], n)
+    tables, factor = (ones[upper[0]], ones[upper[1]], pairs[upper]), np.ones(len(upper[0]))
+    if units is None:
+        mean, p = pair_null(*tables, n)
+    else:
+        assert isinstance(codes, Codes)  # noqa: S101  counts with groups were refused
+        effects = DesignEffects.of(codes.packed, bits, units)
+        factor = effects.of_products(effects, *upper)
+        mean, p = pair_null(*as_independent(*tables, n, factor))
     varies = ((ones > 0) & (ones < n))[np.stack(upper)].all(axis=0)
     information = plugin.copy()
     corrected = np.where(varies, plugin[upper] - mean, 0.0)
@@ -136,7 +152,7 @@ def bit_dependence(
     q_value[upper] = q_value.T[upper] = false_discovery(p)
     conditional = conditional_plugin = None
     if within is not None and within.n:
-        conditional, conditional_plugin = _given_class(within)
+        conditional, conditional_plugin = _given_class(within, factor)
     cluster, order = _clusters(phi, cut)
     return BitDependence(
         source=counts.source,
@@ -155,6 +171,8 @@ def bit_dependence(
         near=near,
         cut=cut,
         n=n,
+        groups=None if units is None else int(units.max()) + 1,
+        estimator=BitDependence.estimator if units is None else f"{BitDependence.estimator}, {AS_INDEPENDENT}",
     )
 
 
@@ -182,13 +200,18 @@ def correlation(pairs: np.ndarray, n: int) -> np.ndarray:
     return np.clip(phi, -1.0, 1.0)
 
 
-def _given_class(counts: ClassPairCounts) -> tuple[np.ndarray, np.ndarray]:
-    """Information of every two bits given the class: corrected and plug-in, `[B, B]`."""
+def _given_class(counts: ClassPairCounts, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Information of every two bits given the class: corrected and plug-in, `[B, B]`.
+
+    `factor` `[B (B - 1) / 2]`: by what near copies raise what two independent bits seem to share.
+    """
     bits = counts.bits
     a, b = np.triu_indices(bits)
     plugin, mean = loops.hypergeometric.pairs_in_classes(counts.both, counts.class_n, a, b, bits)
+    mean[a == b] = 0.0
+    mean[a != b] *= factor
     out = np.zeros((2, bits, bits))
-    for matrix, values in zip(out, (plugin - np.where(a == b, 0.0, mean), plugin), strict=True):
+    for matrix, values in zip(out, (plugin - mean, plugin), strict=True):
         matrix[a, b] = matrix[b, a] = values / counts.n
     return out[0], out[1]
 

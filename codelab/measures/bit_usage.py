@@ -14,6 +14,7 @@ from codelab.core.drawing import BLUE, ORANGE, VERMILLION, blank, level_line
 from codelab.core.formats import number
 from codelab.core.result import PerBit, Result
 from codelab.core.verdict import Level, Verdict, counted, level_from
+from codelab.statistics.clusters import DesignEffects, Groups, group_units
 from codelab.statistics.counts import BitCounts
 from codelab.statistics.estimators import binary_entropy
 from codelab.statistics.intervals import wilson_interval
@@ -33,6 +34,8 @@ UNUSED = (0.05, 0.25)
 class BitUsage(PerBit):
     """Per bit, arrays `[B]`: `p` the share of ones, its 95 % interval `low` to `high`, `entropy` in bits, `state`.
 
+    `groups` is their number, None without.
+
     The line quotes how many bits are active, rare and dead, and the mean entropy.
     """
 
@@ -41,6 +44,8 @@ class BitUsage(PerBit):
     high: np.ndarray
     entropy: np.ndarray
     state: np.ndarray
+    groups: int | None = None
+    estimator: str = "interval: Wilson's over images"
 
     COLUMNS = ("p", "low", "high", "entropy", "state")
 
@@ -98,20 +103,23 @@ class BitUsage(PerBit):
         return figure
 
 
-def bit_usage(codes: Codes | BitCounts) -> BitUsage:
+def bit_usage(codes: Codes | BitCounts, *, groups: Groups | None = None) -> BitUsage:
     """How often each bit is 1, and whether it is in use.
 
     Args:
         codes: codes `[N, B]`, or their `BitCounts`.
+        groups: an item column, or one value an image: images of one group are near copies, and the interval is that of
+            as many independent images as they are worth; see `DesignEffects`.
 
     Returns:
         `p`, the Wilson interval `low` to `high` of it, `entropy` in bits, and `state`: `dead` where all items agree,
         `rare` where the rarer value has a share below 0.05, else `active`.
 
     Raises:
-        DataError: there are no codes.
+        DataError: there are no codes, or fewer than 2 groups.
+        UsageError: groups that are no column, or with counts.
 
-    Source: Wilson 1927 for the interval.
+    Source: Wilson 1927 for the interval; with groups: Korn & Graubard 1998.
 
     Example:
         >>> usage = bit_usage(Codes.from_bits([[1, 0], [0, 0], [1, 0], [0, 0]]))
@@ -121,10 +129,26 @@ def bit_usage(codes: Codes | BitCounts) -> BitUsage:
     counts = BitCounts.of(codes)
     n = need_items("bit_usage", counts.n)
     p = counts.ones / n
-    low, high = wilson_interval(counts.ones, n)
+    units, kind = group_units("bit_usage", codes, groups), BitUsage.estimator
+    if units is None:
+        low, high = wilson_interval(counts.ones, n)
+    else:
+        assert isinstance(codes, Codes)  # noqa: S101  counts with groups were refused
+        effects = DesignEffects.of(codes.packed, codes.bits, units)
+        low, high = wilson_interval(p * effects.effective(), effects.effective())
+        kind = f"interval: Wilson's, with the number of images that {effects.groups} groups are worth"
     rarer = np.minimum(p, 1 - p)
     state = np.where(rarer == 0, "dead", np.where(rarer < RARE, "rare", "active"))
-    return BitUsage(source=counts.source, p=p, low=low, high=high, entropy=binary_entropy(p), state=state)
+    return BitUsage(
+        source=counts.source,
+        p=p,
+        low=low,
+        high=high,
+        entropy=binary_entropy(p),
+        state=state,
+        groups=None if units is None else int(units.max()) + 1,
+        estimator=kind,
+    )
 
 
 def judge_balance(title: str, usage: BitUsage, results: Mapping[str, Result]) -> Verdict:

@@ -14,14 +14,11 @@ from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number
 from codelab.core.result import PerBit, Source
-from codelab.statistics.contrasts import TOLD, Classes, class_intervals, one_class_each
+from codelab.statistics.contrasts import FEW_CLASSES, TOLD, Classes, class_intervals, class_weights, one_class_each
 from codelab.statistics.nulls import false_discovery, tail_p_value
 
 HYPERPLANES = 64
 """Random hyperplanes behind `random_directions`."""
-
-FLIPPED = 6
-"""Classes below which the test by flipped signs has too few patterns to reach 0.05."""
 
 ALL_PATTERNS = 1024
 """Patterns of signs up to which all are tried, and no random ones drawn."""
@@ -33,10 +30,10 @@ class ContrastConsistency(PerBit):
 
     A class's contrast is its mean feature where the bit is 1 minus that where it is 0. `consistency` W says how
     parallel the contrasts of two classes are (formula: `Contrasts.consistency`): 1, all classes that move do so in one
-    direction; 0, each in its own; below 0, some move against others. `low` to `high` is its 95 % interval by
-    deleting one class after the other. All three are NaN where nothing can be told: `contrast_z`, the sum of squared
-    contrasts in standard deviations of its null, is below 2, or fewer than 2 classes have both sides of the bit (the
-    interval: fewer than 4).
+    direction; 0, each in its own; below 0, some move against others. `low` to `high` is its 95 % interval over
+    classes. All three are NaN where nothing can be told: `contrast_z`, the sum of squared
+    contrasts in standard deviations of its null, is below 2, or fewer than 2 classes (the interval: 6) have both
+    sides of the bit.
 
     Beside it, in squared units of the features, `shared` is the mean product of two classes' contrasts and `own` the
     mean square of one, both without sampling noise: a direction that half of the classes share, where the others do
@@ -144,26 +141,27 @@ def contrast_consistency(
     classes = Classes.of(values[rows] / scale, edges, starts)
     bits = unpack_bits(codes.packed[rows], codes.bits).astype(np.float32)
     signs = _signs(len(edges) - 1, permutations, generator)
+    weights = class_weights(len(edges) - 1, generator)
     parts = [
-        (*found.consistency(), found.shared(), found.flipped(signs), found.own(), found.used)
+        (found.consistency(weights), found.shared(), found.flipped(signs), found.own(), found.used)
         for found in classes.contrasts(bits)
     ]
-    w, deleted, shared, flipped, own, used = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
+    w, shared, flipped, own, used = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
     number_used = used.sum(axis=0)
     drawn = [classes.totals(classes.shuffled(bits, generator), used) for _ in range(permutations)]
     null = [np.stack(statistic) for statistic in zip(*drawn, strict=True)]
     moved = classes.totals(bits, used)[0]
     z = _standardised(own * number_used, null[1])
-    told = (z >= TOLD) & ~np.isnan(w)
+    told = (z >= TOLD) & ~np.isnan(w[0])
     moves, shares, flips = (
         np.where(number_used > least, tail_p_value(*statistic)[0], 1.0)
         for least, statistic in ((0, (moved, null[0])), (1, (shared, null[2])), (1, (shared, flipped)))
     )
-    low, high = class_intervals(w, deleted, used, told)
+    low, high = class_intervals(w, used, told)
     return ContrastConsistency(
         source=Source.of(codes),
         seed=seed,
-        consistency=np.where(told, np.clip(w, -1, 1), np.nan),
+        consistency=np.where(told, np.clip(w[0], -1, 1), np.nan),
         low=low,
         high=high,
         shared=shared * scale**2,
@@ -172,7 +170,7 @@ def contrast_consistency(
         moves_q_value=false_discovery(moves),
         shared_p_value=shares,
         shared_q_value=false_discovery(shares),
-        flip_p_value=np.where(number_used < FLIPPED, np.nan, flips),
+        flip_p_value=np.where(number_used < FEW_CLASSES, np.nan, flips),
         contrast_z=z,
         classes_used=number_used,
         random_directions=_random_directions(codes, values, rows, classes, generator),
@@ -227,10 +225,11 @@ def _random_directions(
     codes: Codes, values: np.ndarray, rows: np.ndarray, classes: Classes, generator: np.random.Generator
 ) -> float:
     read = values if codes.features is None else codes.features
+    once = np.ones((1, len(classes.edges) - 1))
     centred = (read - read.mean(axis=0))[rows]
     directions = generator.normal(size=(read.shape[1], HYPERPLANES)).astype(np.float32)
     hyperplanes = (centred @ directions > 0).astype(np.float32)
-    found = np.clip(np.concatenate([part.consistency()[0] for part in classes.contrasts(hyperplanes)]), -1, 1)
+    found = np.concatenate([part.consistency(once)[0] for part in classes.contrasts(hyperplanes)]).clip(-1, 1)
     return float(found[~np.isnan(found)].mean()) if not np.isnan(found).all() else float("nan")
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
+from scipy import special
 
 from codelab.core.checks import need_items
 from codelab.core.codes import Codes
@@ -14,10 +15,17 @@ from codelab.core.formats import with_interval
 from codelab.core.result import Result, only
 from codelab.core.verdict import Level, Verdict, counted, level_from
 from codelab.measures.bit_usage import UNUSED, BitUsage
-from codelab.statistics.counts import PairCounts
+from codelab.statistics.clusters import DesignEffects, Groups, group_units
+from codelab.statistics.counts import GROUPS, PairCounts
+from codelab.statistics.jackknife import deal
+from codelab.statistics.pair_sums import PairSums
 
 FREEDOM = (0.15, 0.05)
 """Degrees of freedom as a share of B: good from the first, bad below the second."""
+LEAST = 8
+"""Items, or groups, below which there is no figure."""
+SEEN = 4
+"""Items, or groups, with the rarer value of a bit, on average over bits, below which there is no interval."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +34,8 @@ class DegreesOfFreedom(Result):
 
     `mean_distance` and `spread` are of the Hamming distance of two items divided by B. `participation_ratio` of the
     bits' correlation matrix says the same from another side; it is corrected for the number of items, and
-    `participation_plugin` is not.
+    `participation_plugin` is not. `groups` is their number, None without. Where bits change in too few items for an
+    interval, it is NaN and `note` says so.
 
     The line quotes `value` with its interval.
     """
@@ -38,13 +47,15 @@ class DegreesOfFreedom(Result):
     spread: float
     participation_ratio: float
     participation_plugin: float
+    groups: int | None = None
+    note: str = ""
     estimator: str = "moments of the distance over all pairs"
 
     def headline(self) -> str:
-        return with_interval(self.value, self.low, self.high)
+        return with_interval(self.value, self.low, self.high) + (f" ({self.note})" if self.note else "")
 
 
-def degrees_of_freedom(codes: Codes | PairCounts) -> DegreesOfFreedom:
+def degrees_of_freedom(codes: Codes | PairCounts, *, groups: Groups | None = None) -> DegreesOfFreedom:
     """The number of independent coins with the same spread of distances: m (1 - m) / s^2.
 
     m and s^2 are the mean and the variance, over *all* pairs of items, of the share of bits in which they differ.
@@ -52,101 +63,108 @@ def degrees_of_freedom(codes: Codes | PairCounts) -> DegreesOfFreedom:
 
     Args:
         codes: codes `[N, B]`, or their `PairCounts`.
+        groups: an item column, or one value an image: images of one group are near copies, and no pair of them counts.
 
     Returns:
         The value, its interval, and the participation ratio beside it. Identical codes are worth 0.
 
     Raises:
-        DataError: fewer than 8 items, or all pairs at one distance, from which nothing follows.
+        DataError: fewer than 8 items or groups, or all pairs at one distance, from which nothing follows.
+        UsageError: groups that are no column, or with counts.
 
-    Source: Daugman 2003; participation ratio: Gao et al. 2017; interval: the jackknife of a U-statistic over groups of
-        items, without the second-order term that it counts twice (Efron & Stein 1981).
+    Source: Daugman 2003; participation ratio: Gao et al. 2017; interval: see `_spread_of`.
 
     Example:
         >>> fair = np.random.default_rng(0).integers(0, 2, (4000, 32))
         >>> round(float(degrees_of_freedom(Codes.from_bits(np.repeat(fair, 4, axis=1)))))
         32
     """
-    counts = PairCounts.of(codes)
-    n = need_items("degrees_of_freedom", counts.n, least=8)
-    forms = _distance_forms(counts)
-    mean, spread, value = _distance_moments(forms, n, counts.bits)
-    if np.isinf(value):
+    units = group_units("degrees_of_freedom", codes, groups, least=LEAST)
+    part = None if units is None else deal(units, parts=GROUPS)
+    counts = PairCounts.of(codes, parts=part)
+    n = need_items("degrees_of_freedom", counts.n, least=LEAST)
+    pairs, effects = PairSums.of_counts(counts.group_n, counts.both), None
+    if units is not None and part is not None:
+        assert isinstance(codes, Codes)  # noqa: S101  counts with groups were refused
+        pairs, effects = pairs.without(codes, units, part), DesignEffects.of(codes.packed, codes.bits, units)
+    mean, variance = pairs.moments()
+    if mean > 0 and variance <= 1e-12:
         raise DataError(
             f"degrees_of_freedom: every two of the {n} codes differ in the same number of bits, "
             "expected codes at more than one distance"
         )
-    # on a logarithmic scale, because the value is a ratio and above 0
-    reach = float(np.exp(1.96 * _standard_error(forms, counts, mean, spread) / value)) if value > 0 else 1.0
-    corrected, plugin = _participation(counts.pairs, n)
+    value = mean * (1 - mean) / variance if mean > 0 else 0.0
+    low, high = _interval(value, pairs) if mean > 0 else (0.0, 0.0)
+    note, ones = "", np.diagonal(counts.pairs)
+    rarer = np.minimum(ones, n - ones)[(ones > 0) & (ones < n)] / (1 if effects is None else n / effects.groups)
+    if len(rarer) and rarer.mean() < SEEN:
+        low = high = float("nan")
+        note = f"no interval: a bit changes in {rarer.mean():.1f} {'images' if units is None else 'groups'} on average"
+    corrected, plugin = _participation(counts.pairs, n, effects)
+    among = "all pairs" if effects is None else f"all pairs of images of two of {effects.groups} groups"
     return DegreesOfFreedom(
         source=counts.source,
         value=value,
-        low=value / reach,
-        high=value * reach,
+        low=low,
+        high=high,
         mean_distance=mean,
-        spread=spread,
+        spread=max(variance, 0.0) ** 0.5,
         participation_ratio=corrected,
         participation_plugin=plugin,
+        groups=None if effects is None else effects.groups,
+        note=note,
+        estimator=f"moments of the distance over {among}",
     )
 
 
-def _distance_forms(counts: PairCounts) -> tuple[np.ndarray, np.ndarray]:
-    """Matrices `[G, G]` of the sums, over ordered pairs of items from two groups, of distance and squared distance.
+def _interval(value: float, pairs: PairSums) -> tuple[float, float]:
+    """95 % interval of the degrees of freedom: see `_spread_of`."""
+    error, bias, free = _spread_of(pairs)
+    centre, reach = value * np.exp(-bias), special.stdtrit(free, 0.975) * error
+    return float(centre * max(1 - reach, 0.0)), float(centre * (1 + reach))
 
-    Two items differ in bit i for 2 ones (n - ones) ordered pairs, and in both i and j for 2 (n11 n00 + n10 n01), where
-    n00 = n - ones_i - ones_j + n11 and so on. Counts add over groups; of two groups, each
-    comes first in half of the pairs.
+
+def _spread_of(pairs: PairSums) -> tuple[float, float, float]:
+    """Standard error and bias of the logarithm of dof, and the degrees of freedom of the error's own estimate.
+
+    With a and b the mean distance and the mean squared distance, and S their covariance, the delta method gives, for
+    f = log(a (1 - a) / (b - a^2)) with gradient g and second derivatives H,
+
+        error^2 = g' S g,    bias = trace(H S) / 2.
+
+    S is the jackknife's of a U-statistic over parts of items. What a part moves on its own holds the share of its
+    pairs twice, and for independent bits that is all there is; so it is taken off once. A few parts that move dof most
+    make the error itself uncertain: with x_p what part p moves, its degrees of freedom are
+
+        2 / (sum x_p^4 / (sum x_p^2)^2 - 1 / P),    at most P - 1.
+
+    Source: Efron & Stein 1981 (U-statistics); Satterthwaite 1946 (degrees of freedom of a variance).
     """
-    n = counts.group_n.astype(np.float64)
-    both = counts.both.astype(np.float64)
-    ones = np.diagonal(both, axis1=1, axis2=2)
-    flat, with_any, all_ones = both.reshape(len(n), -1), both.sum(axis=2), ones.sum(axis=1)
-    distance = 2 * (np.outer(n, all_ones) - ones @ ones.T)
-    pairs = np.outer(n, with_any.sum(axis=1)) + 2 * flat @ flat.T - 4 * ones @ with_any.T
-    squared = 2 * (pairs + np.outer(all_ones, all_ones))
-    return (distance + distance.T) / 2, (squared + squared.T) / 2
+    kept = pairs.number.sum(axis=0) > 0
+    number, sums = pairs.number[np.ix_(kept, kept)], pairs.sums[:, kept][:, :, kept]
+    whole, parts = number.sum(), len(number)
+    a, b = sums.sum(axis=(1, 2)) / whole
+    v = b - a**2
+    moved = sums - np.array([a, b])[:, None, None] * number
+    alone = moved.sum(axis=1)
+    left = moved - (alone[:, :, None] + alone[:, None, :]) / parts + alone.sum(axis=1)[:, None, None] / parts**2
+    left[:, range(parts), range(parts)] = 0.0
+    together = 2 * np.einsum("kpq,lpq->kl", left, left) / whole**2
+    singly = 4 * alone @ alone.T / whole**2 * parts / (parts - 1) - together
+    gradient = np.array([1 / a - 1 / (1 - a) + 2 * a / v, -1 / v])
+    curved = np.array([[2 / v + 4 * a**2 / v**2 - 1 / a**2 - 1 / (1 - a) ** 2, -2 * a / v**2], [-2 * a / v**2, v**-2]])
+    covariance = singly if gradient @ singly @ gradient > gradient @ together @ gradient else together
+    square = (gradient @ alone) ** 2
+    uneven = (square**2).sum() / square.sum() ** 2 - 1 / parts if square.any() else 0.0
+    free = min(2 / uneven, parts - 1) if uneven > 0 else parts - 1
+    return float(gradient @ covariance @ gradient) ** 0.5, float(np.trace(curved @ covariance)) / 2, float(free)
 
 
-def _distance_moments(forms: tuple[np.ndarray, np.ndarray], n: int, bits: int) -> tuple[float, float, float]:
-    """Mean, spread and dof of the normalised distance over pairs of different items."""
-    pairs = n * (n - 1)
-    mean = float(forms[0].sum()) / pairs / bits
-    if mean == 0:
-        return 0.0, 0.0, 0.0
-    variance = float(forms[1].sum()) / pairs / bits**2 - mean**2
-    if variance <= 1e-12:
-        return mean, 0.0, float("inf")
-    return mean, variance**0.5, mean * (1 - mean) / variance
-
-
-def _standard_error(forms: tuple[np.ndarray, np.ndarray], counts: PairCounts, mean: float, spread: float) -> float:
-    """Standard error of dof, from how the groups of items, and pairs of groups, move it.
-
-    What a group moves on its own holds the part of its pairs twice (Efron & Stein), and for independent bits that is
-    all there is; so it is taken off once.
-    """
-    n, bits, variance = counts.group_n[counts.group_n > 0].astype(np.float64), counts.bits, spread**2
-    kept = np.ix_(counts.group_n > 0, counts.group_n > 0)
-    whole = n.sum() * (n.sum() - 1)
-    pairs = np.outer(n, n) - np.diag(n)
-    by_mean = ((1 - 2 * mean) * variance + 2 * mean**2 * (1 - mean)) / variance**2
-    by_square = -mean * (1 - mean) / variance**2
-    moved = by_mean * (forms[0][kept] / bits - mean * pairs)
-    moved += by_square * (forms[1][kept] / bits**2 - (variance + mean**2) * pairs)
-    alone = moved.sum(axis=0)
-    groups = len(n)
-    left = moved - (alone[:, None] + alone[None, :]) / groups + alone.sum() / groups**2
-    np.fill_diagonal(left, 0.0)
-    together = 2 * (left**2).sum() / whole**2
-    jackknife = 4 * (alone**2).sum() / whole**2 * groups / (groups - 1)
-    return float(np.sqrt(max(jackknife - together, together)))
-
-
-def _participation(pairs: np.ndarray, n: int) -> tuple[float, float]:
+def _participation(pairs: np.ndarray, n: float, effects: DesignEffects | None) -> tuple[float, float]:
     """Participation ratio (sum l)^2 / sum l^2 of the correlation matrix of the bits that vary: corrected, plug-in.
 
-    Chance alone gives each squared correlation the mean 1 / (n - 1), which is taken off.
+    Chance alone gives each squared correlation the mean 1 / (n - 1), which is taken off; with near copies n is as many
+    independent images as the pairs of bits are worth.
     """
     p = np.diagonal(pairs) / n
     varies = (p > 0) & (p < 1)
@@ -157,6 +175,9 @@ def _participation(pairs: np.ndarray, n: int) -> tuple[float, float]:
     covariance = pairs[np.ix_(varies, varies)] / n - np.outer(p[varies], p[varies])
     squares = (covariance / np.outer(deviation, deviation)) ** 2
     plugin = float(squares.sum())
+    if effects is not None and active > 1:
+        a, b = (np.flatnonzero(varies)[side] for side in np.triu_indices(active, 1))
+        n = max(n / effects.of_products(effects, a, b).mean(), 3.0)
     off_diagonal = (plugin - active) * (n - 1) - active * (active - 1)
     corrected = active + max(off_diagonal, 0.0) / (n - 2)
     return active**2 / corrected, active**2 / plugin
@@ -166,17 +187,19 @@ def judge_freedom(title: str, freedom: DegreesOfFreedom, results: Mapping[str, R
     """Do the bits vary independently? Only bits in use can: the figure says nothing good of a code with dead ones."""
     bits = freedom.source.bits if freedom.source else 0
     level: Level = level_from(freedom.value / max(bits, 1), FREEDOM)
+    interval = freedom.note or f"95% interval {freedom.low:.1f} to {freedom.high:.1f}"
+    coins = f"{freedom.value:.1f} {{}} ({interval})"
     text = (
-        f"The {bits} bits vary like {freedom.value:.1f} independent coins (95% interval {freedom.low:.1f} to "
-        f"{freedom.high:.1f}); the participation ratio of their correlations is {freedom.participation_ratio:.1f}."
+        f"The {bits} bits vary like {coins.format('independent coins')}; the participation ratio of their correlations "
+        f"is {freedom.participation_ratio:.1f}."
     )
     usage = only(BitUsage, results)
     if usage is not None and (idle := usage.dead + usage.rare) > UNUSED[0] * bits:
         level = "bad" if level == "bad" or idle > UNUSED[1] * bits else "watch"
         text = (
             f"{counted(idle, 'bit')} of {bits} {'is' if idle == 1 else 'are'} dead or rare, so the spread of the "
-            f"distances is no measure of independence: {freedom.value:.1f} coins (95% interval {freedom.low:.1f} to "
-            f"{freedom.high:.1f}) would have the same, with all bits in use."
+            f"distances is no measure of independence: {coins.format('coins')} would have the same, with all bits in "
+            "use."
         )
     return Verdict(
         level,

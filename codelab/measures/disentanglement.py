@@ -192,7 +192,7 @@ def _names(codes: Codes, attributes: Sequence[str] | None, groups: object) -> li
         if len(names) < 2:
             raise UsageError(f"attributes: found {len(names)}, expected at least 2")
         return names
-    names = [name for name in attribute_names(codes) if name != groups]
+    names = [name for name in attribute_names(codes) if not (isinstance(groups, str) and name == groups)]
     if codes.labelled and not codes.multilabel and len(np.unique(codes.labels[codes.labels >= 0])) > 1:
         names = [CLASS, *(name for name in names if name != CLASS)]
     if len(names) < 2:
@@ -340,15 +340,21 @@ class _Counter:
 
     def _topographic(self, order: np.ndarray) -> float:
         """Spearman correlation of the codes' distances and the shares of factors that differ."""
-        differ, known = np.zeros((2, len(self.first)))
+        differ, known = np.zeros((2, len(self.first)), np.int64)
         for labels in self.labels:
-            a, b = labels[order[self.first]], labels[order[self.second]]
+            mixed = labels[order]
+            a, b = mixed[self.first], mixed[self.second]
             both = (a >= 0) & (b >= 0)
             known += both
             differ += both & (a != b)
+        # the shares are few, so that their ranks are counted, and nothing is sorted
+        most = len(self.labels) + 1
+        share = np.arange(most)[:, None] / np.maximum(np.arange(most), 1)
+        share = share.ravel()
+        pairs = np.bincount(differ * most + known, minlength=most**2) * (np.arange(most**2) % most > 0)
+        rank = (share < share[:, None]) @ pairs + ((share == share[:, None]) @ pairs + 1) / 2
         counted = known > 0
-        meaning = _ranks(differ[counted] / known[counted])
-        code = self.distance[counted]
+        meaning, code = rank[(differ * most + known)[counted]], self.distance[counted]
         if len(code) < 2 or np.ptp(meaning) == 0 or np.ptp(code) == 0:
             return 0.0
         return float(np.corrcoef(code, meaning)[0, 1])

@@ -14,7 +14,7 @@ from codelab.core.formats import number
 from codelab.core.result import Result, Source
 from codelab.neighbours.search import ranked
 from codelab.retrieval import ties as tie_orders
-from codelab.retrieval.deletion import averages_of_rankings, measure_counts
+from codelab.retrieval.deletion import averages_of_halves, averages_of_rankings, measure_counts
 from codelab.retrieval.options import Options, RankOptions, begin
 from codelab.retrieval.ranking import HammingRanking, Ranking
 from codelab.retrieval.summary import RetrievalResult, class_average, summarise
@@ -361,13 +361,14 @@ def knn_accuracy(
     def score(left: Ranking) -> np.ndarray:
         return _right_votes(left, places, temperature if weighted else None)
 
-    values, deleted = score(ranking), averages_of_rankings(ranking, averaging, score)
+    values = score(ranking)
+    deleted, halves = averages_of_halves(ranking, averaging, score, values)
     note = "tied neighbours share the places"
     if weighted:
         note += f"; votes weigh exp(cosine / {temperature:g})"
     measure = f"{'weighted ' if weighted else ''}{k}-NN accuracy"
     how = {"ties": "shared", "note": note, "lacking": "a label and a neighbour"}
-    return summarise(ranking, values, averaging, deleted, measure=measure, **how)
+    return summarise(ranking, values, averaging, deleted, measure=measure, halves=halves, **how)
 
 
 def _right_votes(ranking: Ranking, places: int, temperature: float | None) -> np.ndarray:

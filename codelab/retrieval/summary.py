@@ -29,7 +29,8 @@ class RetrievalResult(Result):
     `source` is the database, `queries` the query set. `per_query` is `[Q]`, NaN for the `skipped` queries, which have
     no relevant item and are not in the average. `per_class` is `[C]`, NaN where no query has the class.
     `small_classes` is how many classes have 1 to 4 counted queries. `interval`, at `confidence`, is that of a
-    jackknife, and `deleted` `[m]` the value without each part of the items. If `bootstrap` is a number, `deleted` is
+    jackknife, and `deleted` `[m]` the value without each part of the items (of k-NN: worked out from `halves` of the
+    items, see `codelab.retrieval.deletion.averages_of_halves`). If `bootstrap` is a number, `deleted` is
     None, and the interval has the percentiles of so many resamples of the queries.
 
     The line quotes the measure, `value` with its interval, and how many queries gave it.
@@ -58,6 +59,7 @@ class RetrievalResult(Result):
     average: str
     note: str = ""
     lacking: str = "a relevant item"
+    halves: bool = False
 
     def headline(self) -> str:
         low, high = self.interval
@@ -109,7 +111,8 @@ class RetrievalResult(Result):
         """Which interval it is, in words."""
         if self.deleted is None:
             return f"{self.bootstrap:,} bootstrap resamples of the queries"
-        return f"jackknife over {len(self.deleted)} parts of the items"
+        what = f"halves made of {len(self.deleted)}" if self.halves else f"jackknife over {len(self.deleted)}"
+        return f"{what} parts of the items"
 
     @property
     def what(self) -> str:
@@ -146,10 +149,11 @@ def summarise(
     normalise: str | None = None,
     note: str = "",
     lacking: str = "a relevant item",
+    halves: bool = False,
 ) -> RetrievalResult:
     """The result of a measure from one value a query; NaN: the query has not what `lacking` names.
 
-    `deleted` is the average without each part of the items; None: the interval is a bootstrap over queries.
+    `deleted` is the average without each part of the items, from `halves` or not; None: the interval is a bootstrap.
 
     Raises:
         DataError: all values are NaN.
@@ -194,6 +198,7 @@ def summarise(
         average=averaging.average,
         note=note,
         lacking=lacking,
+        halves=halves,
     )
 
 

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
+from scipy import special
 
+from codelab.statistics.intervals import CONFIDENCE
 from codelab.statistics.jackknife import jackknife_interval
 
 LEAST = 1.5
@@ -21,8 +23,11 @@ LEAST = 1.5
 TOLD = 2.0
 """Standard errors that a sum of squares must be above its noise, or nothing is told about products."""
 
-FEW_CLASSES = 4
-"""Classes below which to delete one of them says too little."""
+FEW_CLASSES = 6
+"""Classes below which there is neither an interval over classes nor a test by flipped signs: both would mislead."""
+
+RESAMPLES = 200
+"""Of the classes, behind each interval."""
 
 BLOCK = 32
 """Bits at a time: contrasts take C x B x d numbers."""
@@ -44,23 +49,35 @@ def one_class_each(groups: np.ndarray, labels: np.ndarray, generator: np.random.
     return kept
 
 
-def class_intervals(
-    value: np.ndarray, deleted: np.ndarray, used: np.ndarray, told: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """95 % intervals `[B]` of a ratio between -1 and 1, by deleting one class after the other; NaN where not told.
+def class_weights(classes: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each class counts, `[1 + C + R, C]`: each once, each left out in turn, and drawn with replacement."""
+    drawn = generator.multinomial(classes, np.full(classes, 1 / classes), size=RESAMPLES)
+    return np.concatenate([np.ones((1, classes)), 1.0 - np.eye(classes), drawn])
+
+
+def class_intervals(values: np.ndarray, used: np.ndarray, told: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95 % intervals `[B]` of a ratio between -1 and 1; NaN where not told, and below `FEW_CLASSES` classes.
+
+    From the jackknife or from percentiles of resampled classes, whichever reaches further: the first is too short
+    where effects of both signs nearly cancel, the second where the ratio is near 1. With C classes the percentiles are
+
+        Phi(+- sqrt(C / (C - 1)) t),    t the quantile of Student's law with C - 1 degrees of freedom
 
     Args:
-        value: `[B]`, not clipped.
-        deleted: `[C, B]`, the ratio without each class.
+        values: `[1 + C + R, B]`, the ratio for each row of `class_weights`; NaN where it has none.
         used: bool `[C, B]`, which classes count.
-        told: bool `[B]`; below 4 classes there is no interval either.
+        told: bool `[B]`.
 
-    Source: as in `jackknife_interval`.
+    Source: Efron & Tibshirani 1993; expanded percentiles: Hesterberg 2015.
     """
-    low, high = np.full((2, len(value)), np.nan)
+    low, high = np.full((2, len(told)), np.nan)
     for b in np.flatnonzero(told & (used.sum(axis=0) >= FEW_CLASSES)):
-        found = jackknife_interval(float(value[b]), deleted[used[:, b], b], (-1.0, 1.0))
-        low[b], high[b] = np.clip(found, -1, 1)
+        value, (deleted, draws) = float(values[0, b]), np.split(values[1:, b], [len(used)])
+        c = float(used[:, b].sum())
+        level = special.ndtr(-np.sqrt(c / (c - 1)) * special.stdtrit(c - 1, 0.5 + CONFIDENCE / 2))
+        found = jackknife_interval(value, deleted[used[:, b]], (-1.0, 1.0))
+        percentiles = np.nanquantile(np.append(draws, value), [level, 1 - level])
+        low[b], high[b] = np.clip([min(found[0], percentiles[0]), max(found[1], percentiles[1])], -1, 1)
     return low, high
 
 
@@ -83,33 +100,28 @@ class Contrasts:
 
     def flipped(self, signs: np.ndarray) -> np.ndarray:
         """`shared` with the classes' contrasts multiplied by `signs` `[R, C]`: `[R, B]`."""
-        together = np.stack([((signs @ d) ** 2).sum(axis=1) for d in self.delta.swapaxes(0, 1)], axis=1)
         number = self.used.sum(axis=0)
-        return (together - self.squares.sum(axis=0)) / np.maximum(number * (number - 1), 1)
+        return (self._together(signs) - self.squares.sum(axis=0)) / np.maximum(number * (number - 1), 1)
 
-    def consistency(self) -> tuple[np.ndarray, np.ndarray]:
-        """How parallel the contrasts of two classes are, `[B]`, and that without each class, `[C, B]`.
+    def consistency(self, times: np.ndarray) -> np.ndarray:
+        """How parallel the contrasts of two classes are, `[R, B]`, with class c counted t_c times, a row of `times`
+        `[R, C]`; a class counted several times is no pair with itself.
 
-            W = sum_{c != c'} d_c . d_c' / sum_{c != c'} r_c r_c',    r_c^2 = max(|d_c|^2 - v_c, 0)
+            W = sum_{c != c'} t_c t_c' d_c . d_c' / sum_{c != c'} t_c t_c' r_c r_c',    r_c^2 = max(|d_c|^2 - v_c, 0)
 
         Noise can bring it above 1. It is NaN where no two classes have a length.
 
         Source: unbiased products: Walther et al. 2016 (crossnobis).
         """
         r = np.sqrt(np.maximum(self.squares - self.variance, 0.0))
-        together = self.delta.sum(axis=0)
-        without = ((together - self.delta) ** 2).sum(axis=2)
-        whole = _parallel((together**2).sum(axis=1), self.squares.sum(axis=0), r.sum(axis=0), (r**2).sum(axis=0))
-        left = [x.sum(axis=0) - x for x in (self.squares, r, r**2)]
-        return whole, _parallel(without, *left)
+        products = self._together(times) - times**2 @ self.squares
+        pairs = (times @ r) ** 2 - times**2 @ r**2
+        known = pairs > 1e-9 * (times @ r) ** 2  # one class alone leaves rounding error
+        return np.divide(products, pairs, out=np.full(pairs.shape, np.nan), where=known)
 
-
-def _parallel(
-    together: np.ndarray, squares: np.ndarray, lengths: np.ndarray, square_lengths: np.ndarray
-) -> np.ndarray:
-    pairs = lengths**2 - square_lengths
-    known = pairs > 1e-9 * lengths**2  # one class alone leaves rounding error
-    return np.divide(together - squares, pairs, out=np.full(pairs.shape, np.nan), where=known)
+    def _together(self, weights: np.ndarray) -> np.ndarray:
+        """Square of the weighted sum of contrasts: `weights` `[R, C]` to `[R, B]`."""
+        return np.stack([((weights @ d) ** 2).sum(axis=1) for d in self.delta.swapaxes(0, 1)], axis=1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -174,16 +174,19 @@ class PairCounts(Counts):
     ADD = ("n", "group_n", "both")
 
     @classmethod
-    def of(cls, codes: Codes | PairCounts, first_row: int = 0) -> PairCounts:
-        """Counts of a part that starts at `first_row` of the whole: which group an item is in depends on its row."""
+    def of(cls, codes: Codes | PairCounts, first_row: int = 0, parts: np.ndarray | None = None) -> PairCounts:
+        """Counts of a part that starts at `first_row` of the whole: which group an item is in depends on its row.
+
+        With `parts` int `[N]`, 0 to `GROUPS` - 1, that is the group of each item.
+        """
         if isinstance(codes, PairCounts):
             return codes
         _need_codes(codes, cls)
-        groups = group_of(np.arange(first_row, first_row + len(codes)))
+        groups = group_of(np.arange(first_row, first_row + len(codes))) if parts is None else parts
         order = np.argsort(groups, kind="stable")
         sizes = np.bincount(groups, minlength=GROUPS)
-        parts = np.split(codes.packed[order], np.cumsum(sizes)[:-1])
-        both = np.stack([pair_counts(part, codes.bits) for part in parts])
+        dealt = np.split(codes.packed[order], np.cumsum(sizes)[:-1])
+        both = np.stack([pair_counts(part, codes.bits) for part in dealt])
         return cls(Source.of(codes), codes.bits, len(codes), sizes, both)
 
     @property

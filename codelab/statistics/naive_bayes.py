@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 MOST = 4.0
 """Largest weight of the evidence: on bits that separate the classes there is no best one."""
@@ -62,7 +61,8 @@ def _loss(evidence: np.ndarray, labels: np.ndarray, prior: np.ndarray, weight: f
         return -float(prior[labels].sum(dtype=np.float64))
     logits = prior + np.float32(weight) * evidence
     right = logits[np.arange(len(labels)), labels]
-    return float((special.logsumexp(logits, axis=1) - right).sum(dtype=np.float64))
+    most = logits.max(axis=1)
+    return float((np.log(np.exp(logits - most[:, None]).sum(axis=1)) + most - right).sum(dtype=np.float64))
 
 
 def _weight(evidence: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> float:
@@ -71,7 +71,9 @@ def _weight(evidence: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> floa
     weight, shares = 0.0, np.exp(prior)
     for _ in range(STEPS):
         if weight > 0:
-            shares = special.softmax(prior + np.float32(weight) * evidence, axis=1)
+            logits = prior + np.float32(weight) * evidence
+            shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+            shares /= shares.sum(axis=1, keepdims=True)
         mean = (shares * evidence).sum(axis=1)
         square = (shares * evidence * evidence).sum(dtype=np.float64)
         curvature = square - (mean.astype(np.float64) ** 2).sum()

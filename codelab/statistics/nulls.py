@@ -176,14 +176,16 @@ MANY = 100
 """Expected items in the rarest cell of a 2 x 2 table above which Williams' chi-square law is right to 3 digits."""
 
 
-def pair_null(ones_a: np.ndarray, ones_b: np.ndarray, both: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+def pair_null(
+    ones_a: np.ndarray, ones_b: np.ndarray, both: np.ndarray, n: np.ndarray | int
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and p-value of the information of two yes/no columns over all permutations of one of them.
 
     Args:
         ones_a: int array, ones of the first column.
         ones_b: ones of the second, of the same shape.
         both: items where both are 1.
-        n: items.
+        n: items, one number or one for each.
 
     Returns:
         Mean information in bits, and the mid p-value: the chance of more information than seen, and half that of as
@@ -195,19 +197,20 @@ def pair_null(ones_a: np.ndarray, ones_b: np.ndarray, both: np.ndarray, n: int) 
         >>> round(float(p_value[0]), 4)  # Fisher's exact test, not split at ties, says 0.0713
         0.0493
     """
-    ones_a, ones_b, both = np.broadcast_arrays(ones_a, ones_b, both)
+    ones_a, ones_b, both, n = np.broadcast_arrays(ones_a, ones_b, both, n)
     shape = both.shape
-    a, b, both = (x.ravel().astype(np.int64) for x in (ones_a, ones_b, both))
+    a, b, both, n = (x.ravel().astype(np.int64) for x in (ones_a, ones_b, both, n))
     rare_a, rare_b = np.minimum(a, n - a), np.minimum(b, n - b)
     many = rare_a * rare_b >= MANY * n
     mean, p_value = np.zeros(len(a)), np.ones(len(a))
     if many.any():
-        skew = [n * n / (x[many] * (n - x[many])) - 1.0 for x in (a, b)]
-        williams = 1 + skew[0] * skew[1] / (6 * n)
-        mean[many] = williams / (2 * n * np.log(2))
-        seen = two_by_two_information(both[many], a[many], b[many], n)
-        p_value[many] = special.chdtrc(1, 2 * n * np.log(2) * seen / williams)
+        size = n[many]
+        skew = [size**2 / (x[many] * (size - x[many])) - 1.0 for x in (a, b)]
+        williams = 1 + skew[0] * skew[1] / (6 * size)
+        mean[many] = williams / (2 * size * np.log(2))
+        seen = two_by_two_information(both[many], a[many], b[many], size)
+        p_value[many] = special.chdtrc(1, 2 * size * np.log(2) * seen / williams)
     few = ~many
     if few.any():
-        mean[few], p_value[few] = loops.hypergeometric.two_by_two(n, a[few], b[few], both[few])
+        mean[few], p_value[few] = loops.hypergeometric.two_by_two(n[few], a[few], b[few], both[few])
     return mean.reshape(shape), p_value.reshape(shape)

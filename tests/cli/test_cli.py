@@ -1,5 +1,6 @@
 """The command line as a new user meets it: real processes, exit codes, one exact line when something is wrong."""
 
+import ast
 import json
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import codelab
 from codelab import Codes
 from codelab.cli.main import main
 from codelab.images.encoder import Encoder, EncoderConfig
+from tests.conftest import ROOT
 
 COMMANDS = ("demo", "train", "export", "analyze", "search", "report", "explore")
 
@@ -297,6 +299,7 @@ def test_train_from_the_command_line(tmp_path, picture_folder, capsys):
     config = tmp_path / "tiny.yaml"
     config.write_text(
         "backbone: conv\nwidth: 4\nbits: 8\nhidden: 16\nimage_size: 16\nstore_size: 16\nlocal_views: 0\n"
+        "warmup_epochs: 1\n"
     )
     run = tmp_path / "run"
     call = ["train", str(config), "--data", str(picture_folder), "--run", str(run)]
@@ -306,6 +309,27 @@ def test_train_from_the_command_line(tmp_path, picture_folder, capsys):
     assert "already trained; --fresh to redo" in fails(capsys, 2, *call)
     assert main([*call, "--batch", "4", "--epochs", "2", "--reset-every", "0", "--resume"]) == 0
     assert capsys.readouterr().err == f"{run}: already trained, --fresh to redo\n"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [("train", "demo", "--epoch", "3"), ("demo", "--no-s"), ("analyze", "x.parquet", "--js"), ("--vers",)],
+)
+def test_flags_are_not_abbreviated(call, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*call])
+    assert stopped.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_no_parser_takes_abbreviations():
+    """Also those of scripts, which are not of our own kind."""
+    for path in (path for top in ("codelab", "training", "app", "benchmarks") for path in (ROOT / top).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("ArgumentParser", ".add_parser")):
+                ours = "commands.add_parser" in ast.unparse(node.func) and path.name == "command.py"
+                words = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                assert ours or words.get("allow_abbrev") == "False", f"{path}: line {node.lineno}"
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,11 @@ def short(monkeypatch, tmp_path):
     """The demo's recipe with the two epochs of `run`."""
     recipe = tmp_path / "demo.yaml"
     text = (ROOT / "configs" / "demo.yaml").read_text()
-    recipe.write_text(text.replace("epochs: 18", "epochs: 2").replace("reset_every: 0", "reset_every: 1"))
+    recipe.write_text(
+        text.replace("\nepochs: 18", "\nepochs: 2")
+        .replace("warmup_epochs: 3", "warmup_epochs: 1")
+        .replace("reset_every: 0", "reset_every: 1")
+    )
     monkeypatch.setattr("codelab.cli.train.shipped", lambda name: recipe)
 
 
@@ -116,7 +120,7 @@ def test_an_interrupted_run_is_continued_by_the_same_call(short, tmp_path, monke
 
     monkeypatch.setattr(Run, "train_step", stopping)
     call = ["demo", "--no-serve", "--out", str(tmp_path / "run")]
-    assert main(call) == 130
+    assert main(call) == 143
     last = capsys.readouterr().err.splitlines()[-1]
     assert re.fullmatch(r"codelab: interrupted: saved at step 2 of \d+; the same call goes on from there", last)
     assert main(call) == 0

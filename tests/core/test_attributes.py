@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from codelab import Codes, UsageError
-from codelab.core.attributes import group_column, group_numbers, groups_of
+from codelab.core.attributes import check_groups, group_column, group_numbers
 
 
 def test_equal_values_share_a_number_and_empty_ones_share_none():
@@ -33,7 +33,8 @@ def test_a_column_by_name_and_what_cannot_be():
 
 def test_no_groups_said_and_none_meant():
     codes = Codes.from_bits(np.eye(3), items={"kind": ["x", "y", "x"]})
-    assert groups_of(codes, "kind").tolist() == groups_of(codes, np.array([7, 1, 7])).tolist() == [0, 1, 0]
-    assert groups_of(codes, None) is groups_of(codes, "none") is None
+    assert check_groups(codes, "kind") == "kind"
+    assert check_groups(codes, np.array([7, 1, 7])).tolist() == [0, 1, 0]
+    assert check_groups(codes, None) is check_groups(codes, "none") is None
     with pytest.raises(UsageError, match="groups='sort': these codes have kind"):
-        groups_of(codes, "sort")
+        check_groups(codes, "sort")

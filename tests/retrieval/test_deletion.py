@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import linalg
 
 from codelab.core.codes import Codes
 from codelab.retrieval import ranking
@@ -19,7 +20,7 @@ from codelab.retrieval.measures import (
 )
 from codelab.retrieval.ranking import rank
 from codelab.retrieval.summary import Averaging
-from codelab.statistics.jackknife import PARTS
+from codelab.statistics.jackknife import PARTS, standard_error
 from tests.support.rank_oracles import noisy_codes
 
 CALLS = {
@@ -31,6 +32,8 @@ CALLS = {
     "radius": lambda *sets, **rest: precision_within_radius(*sets, radius=3, **rest),
     "radius beyond": lambda *sets, **rest: precision_within_radius(*sets, radius=99.5, **rest),
     "ndcg": lambda *sets, **rest: ndcg(*sets, k=9, **rest),
+}
+VOTES = {
     "knn": lambda *sets, **rest: knn_accuracy(*sets, k=5, **rest),
     "knn weighted": lambda *sets, **rest: knn_accuracy(*sets, k=5, weighted=True, **rest),
 }
@@ -50,12 +53,7 @@ def sample(n=90, seed=0, multilabel=False):
 @pytest.mark.parametrize("groups", [None, "group"])
 @pytest.mark.parametrize(
     ("name", "how"),
-    [
-        (name, how)
-        for name in CALLS
-        for how in ("codes", "features", "tags")
-        if how != "tags" or not name.startswith("knn")  # k-NN has one label an item
-    ],
+    [(name, how) for name in CALLS for how in ("codes", "features", "tags")],
 )
 def test_without_a_part_is_the_measure_of_what_is_left(name, how, groups, average):
     codes = sample(multilabel=how == "tags")
@@ -80,6 +78,51 @@ def test_of_two_sets_both_lose_a_part(name):
     assert result.deleted == pytest.approx(expected, abs=1e-12)
     assert np.bincount(parts.queries).tolist() == [3] * 10 + [2] * 10
     assert np.bincount(parts.database).tolist() == [6] * 20
+
+
+@pytest.mark.parametrize("average", ["query", "class"])
+@pytest.mark.parametrize("name", VOTES)
+@pytest.mark.parametrize("how", ["one set", "features", "two sets"])
+def test_the_variance_of_votes_is_that_of_halves(name, how, average):
+    queries, database = sample(90), sample(120, seed=2)
+    sets = (queries, database) if how == "two sets" else (queries,)
+    options = {"average": average, "groups": "group", "by": "features" if how == "features" else "codes"}
+    result = VOTES[name](*sets, seed=3, **options)
+    parts = Parts.of(rank(*sets, groups="group"), Averaging(average=average, seed=3), halved=True)
+    squares = []
+    for row in linalg.hadamard(16)[1:]:
+        halves = [
+            VOTES[name](*(codes[side[part]] for codes, part in zip(sets, dealt, strict=False)), bootstrap=1, **options)
+            for side in (row > 0, row < 0)
+            for dealt in [(parts.queries, parts.database)]
+        ]
+        squares.append(((halves[0].value - halves[1].value) / 2) ** 2)
+    assert standard_error(result.deleted) == pytest.approx(np.sqrt(np.mean(squares)), abs=1e-12)
+    assert result.deleted.mean() == pytest.approx(result.value, abs=1e-12)
+    assert result.interval_by == "halves made of 16 parts of the items"
+
+
+def test_a_class_average_of_small_classes_is_not_halved():
+    codes = sample(90)
+    small = Codes.from_bits(codes.to_bits(), np.arange(90) // 4)
+    result = knn_accuracy(small, k=5, average="class")
+    parts = Parts.of(rank(small), Averaging(average="class"))
+    expected = [knn_accuracy(small[parts.queries != i], k=5, average="class", bootstrap=1).value for i in range(20)]
+    assert result.deleted == pytest.approx(expected, abs=1e-12)
+    assert result.interval_by == "jackknife over 20 parts of the items"
+
+
+def test_intervals_of_votes_are_not_too_wide():
+    """The jackknife's interval of 10-NN accuracy is as wide as 2.3 times the spread between samples, and more."""
+    centres = np.random.default_rng(0).random((10, 32)) < 0.5
+    values, widths = [], []
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        labels = generator.integers(0, 10, 120)
+        found = knn_accuracy(Codes.from_bits(centres[labels] ^ (generator.random((120, 32)) < 0.3), labels), k=10)
+        values.append(found.value)
+        widths.append(standard_error(found.deleted))
+    assert 0.8 < np.sqrt(np.mean(np.square(widths))) / np.std(values) < 1.25
 
 
 def test_groups_that_both_sets_have_are_in_one_part():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codelab.statistics.exchange import Exchange
+from codelab.statistics.exchange import Exchange, shuffled_rows
 
 
 @given(
@@ -46,3 +46,26 @@ def test_whole_groups_come_in_every_order():
     generator = np.random.default_rng(0)
     assert exchange.units == 3
     assert len({tuple(exchange.draw(generator)) for _ in range(200)}) == 6
+
+
+def test_rows_of_equal_groups_change_places_as_a_whole():
+    groups = np.array([2, 0, 1, 0, 2, 1, 3, 3])
+    firsts = set()
+    for seed in range(100):
+        rows = shuffled_rows(groups, np.random.default_rng(seed))
+        assert sorted(rows) == list(range(8))
+        donors = groups[rows]
+        assert all(len(set(donors[groups == g])) == 1 for g in range(4))
+        firsts.add((donors[0], rows[0]))
+    assert len(firsts) == 8  # every group comes to every place, in either order
+
+
+def test_rows_of_unequal_groups_come_from_one_group_each():
+    groups = np.repeat([0, 1, 2], [5, 2, 1])
+    for seed in range(20):
+        rows = shuffled_rows(groups, np.random.default_rng(seed))
+        donors = [np.unique(groups[rows[groups == g]]) for g in range(3)]
+        assert sorted(int(one[0]) for one in donors) == [0, 1, 2]
+        assert {len(one) for one in donors} == {1}
+        if donors[0][0] == 1:  # two rows in five places: each two or three times
+            assert sorted(np.bincount(rows[:5])[5:7]) == [2, 3]

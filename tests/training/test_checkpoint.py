@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from codelab import DataError, UsageError
 from codelab.core.errors import first_line
 from codelab.images.encoder import Encoder
-from tests.support.training_runs import TINY, image_set, rows, same_tensors
+from tests.support.training_runs import TINY, drawing, image_set, rows, same_tensors
 from training import checkpoint
 from training.loop import fit
 from training.trainer import Run
@@ -44,9 +45,9 @@ def spoil(monkeypatch, *steps):
 
 
 class TestKept:
-    def test_the_last_n_and_the_best(self, tmp_path):
+    def test_the_last_n_and_the_best(self, tmp_path, capsys):
         config = dataclasses.replace(LABELLED, keep_last=2, run=str(tmp_path / "run"))
-        run = fit(config, images=labelled(40), show=False)
+        run = fit(config, images=labelled(40))
         names = sorted(path.name for path in run.glob("checkpoint*.safetensors"))
         assert names == [
             "checkpoint-00000006.safetensors",
@@ -57,6 +58,10 @@ class TestKept:
         same_tensors(run / "checkpoint.safetensors", run / "checkpoint-00000008.safetensors")
         scores = [json.loads(line) for line in (run / "evaluation.jsonl").read_text().splitlines()]
         assert [row["step"] for row in scores] == [2, 4, 6, 8]
+        printed = [line for line in capsys.readouterr().err.splitlines() if "code mAP" in line]
+        for i, (line, row) in enumerate(zip(printed, scores, strict=True)):
+            assert line.startswith(f"epoch {i + 1}/4  code mAP {row['code_map']:.3f}, feature mAP")
+            assert line.endswith(" on 40 images, the best so far" if row["best"] else " on 40 images")
         values = [row["code_map"] for row in scores]
         assert [row["best"] for row in scores] == [v > max(values[:i], default=-1) for i, v in enumerate(values)]
         best = max(range(4), key=values.__getitem__)
@@ -116,6 +121,35 @@ class TestForeign:
         fit(config, images=image_set(40), show=False)
         with pytest.raises(UsageError, match="width 4 to 6"):
             fit(dataclasses.replace(config, width=6), images=image_set(40), resume=True, show=False)
+
+    def test_images_that_were_moved_can_resume(self, tmp_path):
+        here, there = tmp_path / "here", tmp_path / "there"
+        here.mkdir()
+        for i in range(40):
+            (here / f"{i:02d}.png").write_bytes(drawing(i))
+        config = dataclasses.replace(TINY, data=str(here), epochs=2, reset_every=0, run=str(tmp_path / "run"))
+        whole = fit(dataclasses.replace(config, run=str(tmp_path / "whole")), show=False)
+        half = fit(dataclasses.replace(config, save_every=1), show=False)
+        here.rename(there)
+        moved = dataclasses.replace(config, data=str(there))
+        fit(moved, resume=True, show=False)  # it is trained already
+        (half / "encoder.safetensors").unlink()
+        fit(moved, resume=True, show=False)
+        same_tensors(whole / "encoder.safetensors", half / "encoder.safetensors")
+        assert Encoder.load(half).config.training["data"] == str(there)
+        for path in there.iterdir():  # the same names, other drawings
+            path.write_bytes(drawing(int(path.stem) + 100))
+        with pytest.raises(UsageError, match="the images have changed, so it cannot be resumed: 40 images"):
+            fit(moved, resume=True, show=False)
+
+    def test_parts_cannot_begin_where_there_is_a_batch_norm(self, tmp_path):
+        config = dataclasses.replace(
+            TINY, backbone="test_resnet", image_size=32, store_size=32, local_size=32, head_norm="none", drop_path=0,
+            epochs=1, reset_every=0, run=str(tmp_path / "run"),
+        )  # fmt: skip
+        (fit(config, images=image_set(40), show=False) / "encoder.safetensors").unlink()
+        with pytest.raises(UsageError, match="accumulate is 2, expected 1, as the backbone test_resnet has a"):
+            fit(dataclasses.replace(config, accumulate=2), images=image_set(40), resume=True, show=False)
 
     def test_other_images_cannot_resume(self, tmp_path):
         config = dataclasses.replace(TINY, epochs=1, reset_every=0, run=str(tmp_path / "run"))
@@ -211,7 +245,7 @@ class TestMemory:
             ("training.loop.Data", "for the images; lower store_size, or set store to stream"),
             ("training.loop.read_held", "for the images of the evaluation; lower evaluate_images or store_size"),
             ("training.loop.Run", "for the networks; take a smaller backbone (conv: lower width), or lower hidden or"),
-            ("training.trainer.Run.train_step", "for a step of 16 images in 1 parts; double accumulate"),
+            ("training.trainer.Run.train_step", "for a step of 16 images; lower local_views or batch"),
         ],
     )
     def test_that_runs_out_names_the_knobs(self, tmp_path, monkeypatch, where, said):
@@ -223,6 +257,16 @@ class TestMemory:
             fit(dataclasses.replace(TINY, run=str(tmp_path / "run")), images=image_set(40), show=False)
         assert said in str(error.value)
         assert "\n" not in str(error.value)
+
+    def test_in_a_step_names_parts_where_they_are_exact(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(Run, "train_step", lambda *_: torch.empty(1 << 60))
+        small = {"backbone": "test_vit", "image_size": 32, "store_size": 32, "local_size": 16, "epochs": 1}
+        exact = ("none", 2, "images in 2 parts; set checkpoint_activations, double accumulate (the gradient stays")
+        normed = ("batch", 1, "images; set checkpoint_activations, lower local_views or batch")
+        for norm, parts, said in (exact, normed):
+            config = dataclasses.replace(TINY, head_norm=norm, accumulate=parts, run=str(tmp_path / norm), **small)
+            with pytest.raises(DataError, match=re.escape(f"for a step of 16 {said}")):
+                fit(config, images=image_set(40), show=False)
 
     def test_a_full_disk_is_one_line(self, tmp_path):
         limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); {RUN}"

@@ -1,5 +1,6 @@
 """Many processes as one: with 1, 2 and 4 the same loss, terms, gradients and teacher; whole runs under torchrun."""
 
+import copy
 import dataclasses
 import json
 import os
@@ -12,18 +13,26 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
+import timm
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from codelab.core.errors import UsageError
 from codelab.images.encoder import Encoder
 from tests.support.training_runs import TINY, drawing, rows, values
+from training.distributed import GlobalBatchNorm, share_norms
 from training.folder import locked
 from training.loop import fit
 
 WORKER = Path(__file__).parents[2] / "tests" / "support" / "gradient_worker.py"
 SMALL_VIT = {"backbone": "test_vit", "image_size": 32, "store_size": 32, "local_size": 16, "drop_path": 0.3}
+NORMED = ("test_resnet", "regnety_002", "mobilenetv3_small_050")
+"""A network with plain BatchNorm, and two with timm's BatchNorm that ends in an activation."""
+# their weights stay as drawn, and no bit turns by rounding: what differs is the gradient alone
+STILL = {"image_size": 64, "store_size": 64, "local_views": 0, "drop_path": 0.0, "lr": 0.0, "objective": "simdino"}
 CASES = {
     "bits": {},
     "centred": {"centred": True, "rate_views": "all"},
@@ -32,6 +41,7 @@ CASES = {
     "hashcoder": {"objective": "hashcoder"},
     "vit": {**SMALL_VIT, "head_norm": "none", "clip_by": "global"},
     "vit in parts": {**SMALL_VIT, "head_norm": "none", "clip_by": "global", "accumulate": 2},
+    **{name: {**STILL, "backbone": name} for name in NORMED},
 }
 
 
@@ -61,11 +71,21 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory, pictures):
+def textures(tmp_path_factory):
+    """Pictures without flat areas: of a channel that hardly varies, BatchNorm makes rounding large."""
+    folder = tmp_path_factory.mktemp("textures")
+    for i in range(48):
+        coarse = np.random.default_rng(i).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((40, 40), Image.Resampling.BICUBIC).save(folder / f"{i:03d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory, textures):
     """What 1, 2 and 4 processes found."""
     folder = tmp_path_factory.mktemp("gradients")
     configs = {
-        name: dataclasses.replace(TINY, data=str(pictures), lr=1e-3, **changes).to_dict()
+        name: dataclasses.replace(TINY, **{"data": str(textures), "lr": 1e-3, **changes}).to_dict()
         for name, changes in CASES.items()
     }
     (folder / "configs.json").write_text(json.dumps(configs))
@@ -87,15 +107,56 @@ def apart(a, case_a, b, case_b, part):
     return ((one - two).norm() / one.norm().clamp(min=1e-12)).item()
 
 
+def gradients(network, images):
+    """Features in training mode, and what one backward pass leaves."""
+    features = network.train()(images)
+    features.square().mean().backward()
+    return features, torch.cat([p.grad.flatten() for p in network.parameters()]), dict(network.named_buffers())
+
+
+class TestNorms:
+    @pytest.mark.parametrize("name", NORMED)
+    def test_a_network_with_shared_norms_is_the_same_network(self, name, monkeypatch):
+        """Features, gradient and running statistics, of the batch that one process has alone."""
+        torch.manual_seed(0)
+        plain = timm.create_model(name, num_classes=0)
+        shared = copy.deepcopy(plain)
+        with monkeypatch.context() as patch:
+            patch.setattr("training.distributed.world", lambda: 2)
+            share_norms(shared)
+        assert any(isinstance(module, GlobalBatchNorm) for module in shared.modules())
+        assert plain.state_dict().keys() == shared.state_dict().keys()
+        images = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        (a, gradient_a, buffers_a), (b, gradient_b, buffers_b) = (gradients(n, images) for n in (plain, shared))
+        assert ((a - b).norm() / a.norm()).item() < 1e-4
+        assert ((gradient_a - gradient_b).norm() / gradient_a.norm()).item() < 1e-3
+        for key, buffer in buffers_a.items():
+            torch.testing.assert_close(buffers_b[key], buffer, rtol=1e-3, atol=1e-4)
+        with torch.no_grad():
+            torch.testing.assert_close(shared.eval()(images), plain.eval()(images), rtol=1e-3, atol=1e-4)
+
+    def test_a_norm_with_a_forward_pass_of_its_own_is_refused(self, monkeypatch):
+        class Odd(torch.nn.BatchNorm2d):
+            def forward(self, input):
+                return super().forward(input).relu()
+
+        monkeypatch.setattr("training.distributed.world", lambda: 2)
+        with pytest.raises(
+            UsageError, match="backbone: its Odd cannot be shared by several processes, expected Batch"
+        ):
+            share_norms(torch.nn.Sequential(Odd(3)))
+
+
 class TestOneBatch:
     @pytest.mark.parametrize("case", CASES)
     @pytest.mark.parametrize("processes", [2, 4])
     def test_is_the_same_for_any_number_of_processes(self, found, case, processes):
         alone, shared = found[1], found[processes]
         assert alone.keys() == shared.keys()
-        assert shared[f"{case}/terms"].tolist() == pytest.approx(alone[f"{case}/terms"].tolist(), rel=2e-5)
+        rounding = 1e-3 if case in NORMED else 1e-4  # each of some 40 norms adds to it
+        assert shared[f"{case}/terms"].tolist() == pytest.approx(alone[f"{case}/terms"].tolist(), rel=rounding / 5)
         for part in ("gradient", "teacher", "centre"):
-            assert apart(alone, case, shared, case, part) < 1e-4, part
+            assert apart(alone, case, shared, case, part) < rounding, part
 
     def test_is_the_same_in_parts(self, found):
         for part in ("terms", "gradient", "teacher"):
@@ -184,7 +245,8 @@ class TestWholeRun:
 
     def test_compiled_in_parts_with_flags_that_torchrun_has_too(self, tmp_path, pictures):
         path = tmp_path / "config.yaml"
-        path.write_text(json.dumps(whole_run(pictures, tmp_path / "other").to_dict()))
+        config = dataclasses.replace(whole_run(pictures, tmp_path / "other"), **SMALL_VIT, head_norm="none")
+        path.write_text(json.dumps(config.to_dict()))
         flags = ("--compile", "on", "--accumulate", "2", "--epochs", "4", "--run", tmp_path / "run")
         process = torchrun(2, "-m", "--", "training", path, *flags, stderr=subprocess.PIPE, text=True)
         _, errors = process.communicate(timeout=240)

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from codelab import DataError, UsageError
+from codelab.core.errors import Terminated
 from codelab.images.encoder import Encoder
 from tests.support.training_runs import TINY, data_of, drawing, image_set, rows, same_tensors, values
 from training.data import Data, batches, load_pixels
@@ -130,7 +131,7 @@ class TestResume:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         monkeypatch.setattr(Run, "train_step", stopping)
-        with pytest.raises(KeyboardInterrupt, match="saved at step 5 of 16"):
+        with pytest.raises(Terminated, match="saved at step 5 of 16"):
             fit(halves, images=image_set(40), show=False)
         stop_at = None
         fit(halves, images=image_set(40), resume=True, show=False)
@@ -179,6 +180,20 @@ class TestResume:
             rows(killed), "step", "loss", "agreement_loss"
         )
         same_tensors(whole / "checkpoint.safetensors", killed / "checkpoint.safetensors")
+
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+    def test_a_signal_saves_and_gives_its_exit_code(self, tmp_path, folder, number, code):
+        config = dataclasses.replace(TINY, data=str(folder), epochs=4000, log_every=1, run=str(tmp_path / "run"))
+        path = tmp_path / "config.yaml"
+        path.write_text(json.dumps(config.to_dict()))
+        process = subprocess.Popen([sys.executable, "-m", "training", str(path)], stderr=subprocess.PIPE, text=True)
+        while process.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists():
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == code
+        assert "training: interrupted: saved at step" in errors
+        assert load_file(tmp_path / "run" / "checkpoint.safetensors")
 
     def test_a_finished_run_resumes_to_itself(self, tmp_path, capsys):
         config = dataclasses.replace(TINY, epochs=2, reset_every=0, run=str(tmp_path / "run"))

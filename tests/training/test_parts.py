@@ -18,6 +18,8 @@ from training.parts import held_out_as, held_out_rows, parts
 
 AUTO = dataclasses.replace(TINY, split="auto")
 
+SHORT = ("--epochs", "1", "--warmup-epochs", "1")
+
 
 def images(n, **columns):
     found = image_set(n)
@@ -139,7 +141,7 @@ class TestRun:
         assert Encoder.load(run).config.training["evaluate_split"] == "auto"
 
     def test_the_recipe_of_the_demo_on_a_plain_folder(self, picture_folder, tmp_path, capsys):
-        small = ["--batch", "4", "--epochs", "1", "--device", "cpu", "--control", "false"]
+        small = ["--batch", "4", *SHORT, "--device", "cpu", "--control", "false"]
         call = ["train", "configs/demo.yaml", "--data", str(picture_folder), *small]
         assert main([*call, "--run", str(tmp_path / "a")]) == 0
         said = capsys.readouterr()
@@ -152,7 +154,20 @@ class TestRun:
             assert "no split 'nosuch'" in capsys.readouterr().err.splitlines()[-1]
 
     def test_a_probe_keeps_held_out_what_the_run_held_out(self, picture_folder, tmp_path, capsys):
-        small = ["--batch", "4", "--epochs", "1", "--device", "cpu", "--seed", "5", "--bits", "8"]
+        small = [
+            "--batch",
+            "4",
+            "--epochs",
+            "1",
+            "--warmup-epochs",
+            "1",
+            "--device",
+            "cpu",
+            "--seed",
+            "5",
+            "--bits",
+            "8",
+        ]
         call = ["train", "configs/demo.yaml", "--data", str(picture_folder), *small, "--run", str(tmp_path / "run")]
         assert main(call) == 0
         capsys.readouterr()

@@ -39,9 +39,9 @@ class TestSize:
     def test_is_that_of_the_encoder(self, small):
         written = load_config("configs/adapt.yaml", {"init": small})
         config = at_own_size(written, {"init"})
-        assert sizes(config) == (16, 18, 8)
+        assert sizes(config) == (16, 31, 8)
         assert size_words(written, config) == (
-            f"{small}: an encoder of 16 pixels: image_size 16, store_size 18, local_size 8 in place of 224, 256, 96"
+            f"{small}: an encoder of 16 pixels: image_size 16, store_size 31, local_size 8 in place of 224, 432, 96"
         )
         assert size_words(config, config) == ""
         assert starting_encoder(config).config.image_size == 16
@@ -50,7 +50,7 @@ class TestSize:
         path = tmp_path / "vit.safetensors"
         Encoder(EncoderConfig(backbone="vit_tiny_patch16_224", bits=8, image_size=160, hidden=8)).save(path)
         config = at_own_size(load_config("configs/adapt.yaml", {"init": str(path)}), {})
-        assert sizes(config) == (160, 183, 64)
+        assert sizes(config) == (160, 309, 64)
 
     def test_the_store_size_is_that_of_its_training(self, tmp_path):
         config = dataclasses.replace(TINY, epochs=1, store_size=24, image_size=24, run=str(tmp_path / "r"))

@@ -433,6 +433,7 @@ def test_near_copies_never_answer(tmp_path, capsys):
     files = (tmp_path / "train.parquet", tmp_path / "test.parquet")
     careless = told(capsys, "knn", "--codes", *files, "-k", 1)
     assert figure(careless, "features", "1-NN accuracy")["value"] == 1
+    assert told(capsys, "knn", "--codes", *files, "-k", 1, "--group", "none") == careless
     fair = told(capsys, "knn", "--codes", *files, "-k", 1, "--group", "twin")
     assert figure(fair, "features", "1-NN accuracy")["value"] < 0.45
     assert "same twin left out" in fair["how"]
