@@ -244,7 +244,10 @@ def _random_directions(features: np.ndarray, bits: int, seed: int) -> Iterator[n
 
 
 def _shuffled(codes: Codes, unit: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Packed codes, each bit permuted over the images on its own; near copies get the values of near copies."""
+    """Packed codes, each bit permuted over the images on its own; near copies get the values of near copies.
+
+    Groups change places whatever their sizes, which may depend on the class: so a bit's share of ones moves a little.
+    """
     bits, sizes = codes.to_bits(), np.bincount(unit)
     if len(sizes) == len(bits):
         return pack_bits(generator.permuted(bits, axis=0))

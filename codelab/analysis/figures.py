@@ -160,7 +160,6 @@ FIGURES = (
         "Class in single bits",
         _class_information,
         "class",
-        decimals=4,
     ),
     Figure(
         "class_in_distances",
