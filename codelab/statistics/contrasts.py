@@ -211,8 +211,8 @@ class Classes:
         products = np.einsum("bd,bd->b", together, together) - plain
         return scaled, plain, products / np.maximum(number * (number - 1), 1)
 
-    def shuffled(self, bits: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """`bits` `[n, B]` of which each class's change places, one order for all bits.
+    def shuffled(self, bits: np.ndarray, count: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+        """`bits` `[n, B]` that change places within each class, one order for all bits, `count` times.
 
         Groups change places as a whole, by their share of ones, so the result lies between 0 and 1 only on average;
         the rest, by which the images of a group differ, changes places within the group.
@@ -221,14 +221,16 @@ class Classes:
         """
         starts = np.arange(len(bits) + 1) if self.starts is None else self.starts
         limits = np.searchsorted(starts, self.edges)
-        order = np.concatenate([a + generator.permutation(b - a) for a, b in pairwise(limits)])
-        if self.starts is None:
-            return bits[order]
         sizes = np.diff(starts)
         unit = np.repeat(np.arange(len(sizes)), sizes)
         shares = np.add.reduceat(bits, starts[:-1], axis=0) / sizes[:, None].astype(np.float32)
-        inside = np.lexsort((generator.random(len(bits)), unit))
-        return bits[inside] - shares[unit] + shares[order][unit]
+        rest = bits - shares[unit]
+        for _ in range(count):
+            order = np.concatenate([a + generator.permutation(b - a) for a, b in pairwise(limits)])
+            drawn = shares[order[unit]]
+            if self.starts is not None:
+                drawn += rest[np.lexsort((generator.random(len(bits)), unit))]
+            yield drawn
 
 
 def _contrast(bits: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
