@@ -58,7 +58,7 @@ def _total_correlation(given: Given) -> Result:
 def _reuse(given: Given) -> Result:
     if given.parts:
         return bit_reuse(given.counted("classes"))  # contrasts need the features of each item
-    return bit_reuse(given.codes, given.features, permutations=given.permutations, seed=given.seed)
+    return bit_reuse(given.codes, given.features, **given.chance)
 
 
 def _log_odds(given: Given) -> Result:
@@ -274,7 +274,7 @@ SECTIONS = (
     Section(
         name="channel",
         words="what survives from one view of an image to another",
-        measure=lambda given: channel(given.codes, given.view, seed=given.seed),
+        measure=lambda given: channel(given.codes, given.view, groups=given.groups, seed=given.seed),
         needs=("view",),
     ),
     Section(
