@@ -187,7 +187,7 @@ def _design(ranking: Ranking, averaging: Averaging, kind: str) -> tuple[Parts, D
     if averaging.average == "class" and (kind == "quarters" or np.median(sizes) < FEW):
         kind = "jackknife"
     parts = Parts.of(ranking, averaging, halved=kind != "jackknife")
-    if kind == "quarters" and sizes.min(initial=0) < 2 * parts.number:  # a quarter has too few of the rarest class
+    if kind == "quarters" and (sizes < 2 * parts.number).any():  # a quarter has too few of the rarest class
         kind = "halves"
     return parts, Design(kind, parts.number)
 
