@@ -74,7 +74,8 @@ class Design:
 
           V = (3 V_2 - V_4) / 2,    V_2 / 2 <= V <= V_2,
 
-      and the t_i are drawn together to have this variance.
+      and the t_i are drawn together to have this variance. Where a class has fewer than 2 m queries, V is V_2, too
+      wide where the measure is chance alone.
 
     Source: McCarthy 1969 (balanced half-samples); Shao & Wu 1989 (a measure that jumps needs many items deleted).
     """
@@ -180,12 +181,14 @@ def delete(
 
 def _design(ranking: Ranking, averaging: Averaging, kind: str) -> tuple[Parts, Design]:
     """The jackknife for class averages, which lose classes in small subsets; halves for votes and classes of `FEW`."""
-    if averaging.average == "class" and kind != "jackknife":
-        labels = ranking.queries.labels
-        sizes = np.bincount(labels[labels >= 0]) if labels.ndim == 1 else labels.sum(axis=0)
-        if kind == "quarters" or np.median(sizes[sizes > 0]) < FEW:
-            kind = "jackknife"
+    labels = ranking.queries.labels
+    sizes = np.bincount(labels[labels >= 0]) if labels.ndim == 1 else labels.sum(axis=0)
+    sizes = sizes[sizes > 0]
+    if averaging.average == "class" and (kind == "quarters" or np.median(sizes) < FEW):
+        kind = "jackknife"
     parts = Parts.of(ranking, averaging, halved=kind != "jackknife")
+    if kind == "quarters" and (sizes < 2 * parts.number).any():  # a quarter has too few of the rarest class
+        kind = "halves"
     return parts, Design(kind, parts.number)
 
 

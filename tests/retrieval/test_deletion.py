@@ -108,7 +108,9 @@ def test_the_variance_of_votes_is_that_of_halves(name, how, average):
 @pytest.mark.parametrize("how", ["one set", "features", "two sets", "tags"])
 def test_the_variance_of_whole_rankings_is_that_of_halves_and_quarters(measure, how):
     tags = how == "tags"
-    sets = (sample(90, multilabel=tags), sample(120, seed=2)) if how == "two sets" else (sample(90, multilabel=tags),)
+    sets = (
+        (sample(200, multilabel=tags), sample(120, seed=2)) if how == "two sets" else (sample(200, multilabel=tags),)
+    )
     options = {"groups": "group", "by": "features" if how == "features" else "codes"}
     result = measure(*sets, seed=3, **options, **({"bootstrap": None} if how == "features" else {}))
     parts = Parts.of(rank(*sets, groups="group"), Averaging(seed=3), halved=True)
@@ -138,8 +140,8 @@ def test_the_paired_test_of_two_codes_without_meaning_is_not_too_rare():
     errors, values = [], []
     for seed in range(60):
         generator = np.random.default_rng(seed)
-        labels = generator.integers(0, 4, 120)
-        a, b = (Codes.from_bits(generator.random((120, 20)) < 0.5, labels) for _ in range(2))
+        labels = np.arange(160) % 4
+        a, b = (Codes.from_bits(generator.random((160, 20)) < 0.5, labels) for _ in range(2))
         found = compare_retrieval(a, b)
         errors.append((found.high - found.low) / (2 * special.stdtrit(15, 0.975)))
         values.append(found.value)
@@ -234,5 +236,7 @@ def test_many_features_are_not_ranked_again_unasked(monkeypatch):
     codes = Codes.from_bits(generator.random((40, 8)) < 0.5, labels, features=features)
     monkeypatch.setattr("codelab.retrieval.options.MOST_PAIRS", 40 * 40 - 1)
     assert retrieval_map(codes, by="features").interval_by == "1,000 bootstrap resamples of the queries"
-    assert "quarters" in retrieval_map(codes, by="features", bootstrap=None).interval_by
-    assert "quarters" in retrieval_map(codes).interval_by
+    assert "halves" in retrieval_map(codes, by="features", bootstrap=None).interval_by
+    assert (
+        retrieval_map(codes).interval_by == "halves made of 16 parts of the items"
+    )  # 10 queries a class: no quarters
