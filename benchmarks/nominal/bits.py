@@ -112,7 +112,7 @@ def _mean(what: str, kind: int, grouped: bool) -> float:
     return float(np.mean(found))
 
 
-RATES = {"bit dependence": dependence, "channel": survival}
+RATES = {"bit dependence": dependence, "channel p": survival}
 COVERAGES = {
     "usage": usage,
     "degrees of freedom": freedom,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -215,7 +215,7 @@ def controls(
         notes.append(NO_FEATURES)
     else:
         try:
-            random = list(_random_directions(chosen.features, codes.bits, seed))
+            random = _random_directions(chosen.features, codes.bits, seed)
         except CodelabError as error:  # features that are all alike have no directions
             notes.append(f"{error}: not compared with random directions")
     return Controls(
@@ -236,11 +236,10 @@ def _drawn(unit: np.ndarray, most: int, generator: np.random.Generator) -> np.nd
     return np.flatnonzero(np.isin(unit, order[fitting(np.bincount(unit)[order], most)]))
 
 
-def _random_directions(features: np.ndarray, bits: int, seed: int) -> Iterator[np.ndarray]:
-    """Packed codes `[N, ceil(B/8)]`: the signs of the centred features along `bits` random directions."""
-    for draw in range(DRAWS):
-        coder = binarize(features, bits, method="lsh", seed=seed + draw, progress=False)
-        yield coder.encode(features)
+def _random_directions(features: np.ndarray, bits: int, seed: int) -> list[np.ndarray]:
+    """Packed codes `[N, ceil(B/8)]`: the signs of the centred features along random directions, `bits` a code."""
+    coder = binarize(features, DRAWS * bits, method="lsh", seed=seed, progress=False)
+    return [pack_bits(part > 0) for part in np.split(coder.logits(features), DRAWS, axis=1)]
 
 
 def _shuffled(codes: Codes, unit: np.ndarray, generator: np.random.Generator) -> np.ndarray:

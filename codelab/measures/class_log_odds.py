@@ -237,7 +237,8 @@ def _group_p_values(
     observed = two_by_two_information(counts.ones, bit_ones, size, n)
     p_value, fitted = np.ones(observed.shape), np.zeros(observed.shape, bool)
     varies = np.flatnonzero((bit_ones > 0) & (bit_ones < n))
-    for bits in np.array_split(varies, max(1, -(-permutations * len(size) * len(varies) // MOST_DRAWN))):
+    blocks = -(-permutations * len(size) * len(varies) // MOST_DRAWN)
+    for bits in np.array_split(varies, blocks) if blocks else []:
         generator = np.random.default_rng(seed)
 
         def draw(which: np.ndarray, times: int) -> np.ndarray:

@@ -149,7 +149,7 @@ def contrast_consistency(
     ]
     w, shared, flipped, own, used = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
     number_used = used.sum(axis=0)
-    drawn = [classes.totals(classes.shuffled(bits, generator), used) for _ in range(permutations)]
+    drawn = [classes.totals(shuffled, used) for shuffled in classes.shuffled(bits, permutations, generator)]
     null = [np.stack(statistic) for statistic in zip(*drawn, strict=True)]
     moved = classes.totals(bits, used)[0]
     z = _standardised(own * number_used, null[1])

@@ -27,7 +27,10 @@ ENOUGH = 50
 """Permutations from which a tail is fitted to them."""
 
 EXPECTED = 5
-"""Expected ones a class, on average, from which the gamma law holds in the tail."""
+"""Expected ones a class, on average, from which the gamma law holds in the tail, tried to p = .001.
+
+Below it a fitted tail can make p-values several times too small.
+"""
 
 MANY_ONES = 1000
 """Ones from which a sum over many classes has a smooth null, however few a class has."""
@@ -121,13 +124,14 @@ def chance_by_counts(
         p_value = pair_null(ones[0], sizes[0, :1], tables[0, 0], int(totals[0]))[1]
         return Chance(mean, p_value, np.zeros(len(mean), bool))
     varies = (ones > 0) & (ones < totals[:, None])
-    generator = np.random.default_rng(seed)
+    p_value, fitted = np.ones(len(mean)), np.zeros(len(mean), bool)
     chosen = np.flatnonzero(varies.any(axis=0))
+    if not len(chosen):
+        return Chance(mean, p_value, fitted)
+    generator = np.random.default_rng(seed)
 
     def draw(which: np.ndarray, n: int) -> np.ndarray:
-        return np.stack(
-            [permuted_information(ones[:, bit], sizes, n, generator) for bit in chosen[which]] or [np.empty(n)], axis=1
-        )
+        return np.stack([permuted_information(ones[:, bit], sizes, n, generator) for bit in chosen[which]], axis=1)
 
     per_class, few = rarity(ones, totals, int(np.count_nonzero(sizes)))
     freedom = (np.maximum(np.count_nonzero(sizes, axis=1) - 1, 0)[:, None] * varies).sum(axis=0)
@@ -135,7 +139,6 @@ def chance_by_counts(
     found, reached = information_p_value(
         observed[chosen], draw, permutations, rare=few[chosen], mean=mean[chosen], shape=shape[chosen]
     )
-    p_value, fitted = np.ones(len(mean)), np.zeros(len(mean), bool)
     p_value[chosen], fitted[chosen] = found.p_value, found.fitted
     never = chosen[(reached == 0) & few[chosen]]
     if len(never):

@@ -7,7 +7,7 @@ import pytest
 
 from codelab.analysis.controls import DRAWS, controls
 from codelab.analysis.figures import FIGURES
-from codelab.core.bits import unpack_bits
+from codelab.core.bits import pack_bits, unpack_bits
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.features.binariser import binarize
@@ -64,9 +64,8 @@ def test_figures_of_these_codes_are_those_of_the_measures(codes, found):
 
 
 def test_random_directions_are_measured_as_codes_are(codes, found):
-    first = dataclasses.replace(
-        codes, packed=binarize(codes.features, 16, method="lsh", seed=0).encode(codes.features)
-    )
+    drawn = binarize(codes.features, 16 * DRAWS, method="lsh", seed=0).logits(codes.features)
+    first = dataclasses.replace(codes, packed=pack_bits(drawn[:, :16] > 0))
     for name, value in expected(first).items():
         assert found.random[name][0] == pytest.approx(value, abs=1e-12), name
     assert len(found.random["retrieval_map"]) == DRAWS

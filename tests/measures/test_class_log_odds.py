@@ -58,6 +58,16 @@ def test_classes_of_several_labels_have_wider_intervals_with_groups():
     assert np.array_equal(alone.p, grouped.p)
 
 
+@pytest.mark.parametrize("groups", [None, np.arange(30) // 2])
+def test_bits_that_never_change_say_nothing(groups):
+    codes = Codes.from_bits(np.repeat([[0, 1]], 30, axis=0), np.arange(30) % 3)
+    odds, information = class_log_odds(codes, groups=groups), class_information(codes, groups=groups)
+    assert (odds.p_value == 1).all()
+    assert (odds.log_odds == 0).all()
+    assert information.p_value.tolist() == [1, 1]
+    assert information.information.tolist() == [0, 0]
+
+
 @pytest.mark.parametrize("measure", [class_information, class_log_odds, joint_information])
 def test_one_group_is_refused(measure):
     with pytest.raises(DataError, match=f"{measure.__name__}: all images are in one group, expected two groups or"):

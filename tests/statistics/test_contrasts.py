@@ -68,11 +68,11 @@ def test_whole_groups_change_places():
     starts = np.arange(0, 25, 3)
     whole = np.repeat(bits[::3], 3, axis=0)
     classes = Classes.of(x, edges, starts)
-    drawn = classes.shuffled(whole, np.random.default_rng(1))
+    drawn = next(classes.shuffled(whole, 1, np.random.default_rng(1)))
     assert (drawn.reshape(8, 3, -1) == drawn[::3, None]).all()
     assert (np.sort(drawn[:12], axis=0) == np.sort(whole[:12], axis=0)).all()
     assert not (drawn == whole).all()
-    mixed = classes.shuffled(bits, np.random.default_rng(1))
+    mixed = next(classes.shuffled(bits, 1, np.random.default_rng(1)))
     assert mixed[:12].sum(axis=0) == pytest.approx(bits[:12].sum(axis=0), rel=1e-5)
 
 
