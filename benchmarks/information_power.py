@@ -7,7 +7,7 @@
 Rows are tests (share of p-values below .05) and intervals (share that hold the truth), columns are kinds of data: see
 `benchmarks/nominal/scenarios.py`. Where images are near copies, the column that names them is passed as `groups`; with
 `--ignore-groups` it is not, which shows what an analysis without it would say. `refused`: the measure says in one line
-that the data do not allow a figure; `*`: outside the band.
+that the data do not allow a figure; `no interval`: it has none in most samples (NaN); `*`: outside the band.
 """
 
 from __future__ import annotations
@@ -70,6 +70,10 @@ def cell(kind: str, row, scenario: Scenario, options: argparse.Namespace) -> str
         except CodelabError:
             return "refused"
     values = np.concatenate(found)
+    given = ~np.isnan(values)
+    if given.mean() < 0.5:
+        return "no interval"
+    values = values[given]
     if kind == "rate":
         values = values < 0.05
     low, high = BANDS[kind]

@@ -19,7 +19,9 @@ def of_kind(sample: Sample, given: str = "") -> np.ndarray:
 
 
 def jointly(sample: Sample) -> np.ndarray:
-    return np.array(joint_information(sample.codes, groups=sample.groups, seed=sample.seed).p_value)
+    """Of three kinds of labels and two ways to halve the data: one p-value a sample would say little."""
+    ways = [(of, 2 * sample.seed + half) for of in ("class", "kind", "size") for half in range(2)]
+    return np.array([joint_information(sample.codes, of=of, groups=sample.groups, seed=s).p_value for of, s in ways])
 
 
 def of_log_odds(sample: Sample) -> np.ndarray:

@@ -93,8 +93,8 @@ def analyze(
         Section name -> result, a dictionary that shows itself as a table of headlines; `Skipped` with its reason
         where labels, features, attributes, views or items are missing. `codelab.analysis.SECTIONS` lists the sections
         in order; those of attributes are named `attribute_information:NAME` and `attribute_reuse:NAME`. The class
-        log-odds are left out above 2**15 classes times bits; `smaller_code` compares half of the bits with 5 random
-        halves.
+        log-odds are left out above 2**15 classes times bits; `smaller_code` compares half of the bits with 20
+        random halves.
 
     Raises:
         DataError: there are no codes at all.
@@ -104,7 +104,7 @@ def analyze(
         >>> import numpy as np
         >>> results = analyze(Codes.from_bits(np.random.default_rng(0).integers(0, 2, (500, 16))))
         >>> [name for name, result in results.items() if isinstance(result, Skipped)][:3]
-        ['class_information', 'joint_information', 'bit_reuse']
+        ['class_information', 'retrieval', 'joint_information']
         >>> results["geometry"].reason
         'geometry: these codes have no features; export them with --features'
         >>> list(analyze(Codes.from_bits([[1, 0], [0, 1]]), sections=["collisions", "bit_usage"]))

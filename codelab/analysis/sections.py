@@ -50,10 +50,15 @@ def _blocks(given: Given, blocks: Blocks) -> Result:
     return block_entropy(given.codes, block_width(given.codes), blocks=blocks, seed=given.seed, pairs=pairs)
 
 
+def _total_correlation(given: Given) -> Result:
+    pairs = given.pairs if given.groups is None else None
+    return total_correlation(given.codes, pairs=pairs, groups=given.groups)
+
+
 def _reuse(given: Given) -> Result:
     if given.parts:
         return bit_reuse(given.counted("classes"))  # contrasts need the features of each item
-    return bit_reuse(given.codes, given.features, permutations=given.permutations, seed=given.seed)
+    return bit_reuse(given.codes, given.features, **given.chance)
 
 
 def _log_odds(given: Given) -> Result:
@@ -78,7 +83,7 @@ SECTIONS = (
     Section(
         name="bit_usage",
         words="how often each bit is 1",
-        measure=lambda given: bit_usage(given.counted("bits")),
+        measure=lambda given: bit_usage(given.grouped("bits"), groups=given.groups),
         streams=True,
         columns=(
             Column("p", "ones", "Share of images with bit = 1", "percent"),
@@ -97,7 +102,7 @@ SECTIONS = (
     Section(
         name="degrees_of_freedom",
         words="independent fair coins the code is worth",
-        measure=lambda given: degrees_of_freedom(given.pairs),
+        measure=lambda given: degrees_of_freedom(given.grouped("pairs"), groups=given.groups),
         streams=True,
         verdicts=(("Independent bits", judge_freedom),),
     ),
@@ -125,13 +130,13 @@ SECTIONS = (
     Section(
         name="code_length",
         words="bits to write a held-out code down (Chow-Liu tree)",
-        measure=lambda given: code_length(given.pairs),
+        measure=lambda given: code_length(given.grouped("pairs"), groups=given.groups),
         streams=True,
     ),
     Section(
         name="total_correlation",
         words="entropies of the single bits less the length of the whole code",
-        measure=lambda given: total_correlation(given.codes, pairs=given.pairs),
+        measure=_total_correlation,
     ),
     Section(
         name="collisions",
@@ -215,7 +220,7 @@ SECTIONS = (
     Section(
         name="bit_dependence",
         words="information that pairs of bits share, corrected for chance",
-        measure=lambda given: bit_dependence(given.pairs, within=given.within),
+        measure=lambda given: bit_dependence(given.grouped("pairs"), within=given.within, groups=given.groups),
         streams=True,
     ),
     Section(
@@ -227,7 +232,7 @@ SECTIONS = (
         columns=(Column("split", "splits", "Classes in which the bit is 1 in 20% to 80% of the images"),),
         listing=Listing(
             "the {most} bits whose contrast within a class is most alike across classes (1: the same)",
-            ("bit", "consistency", "low", "high", "null", "q_value", "split", "within_entropy"),
+            ("bit", "consistency", "low", "high", "shared", "own", "shared_q_value", "split"),
             by="consistency",
         ),
     ),
@@ -241,7 +246,7 @@ SECTIONS = (
         name="smaller_code",
         words="retrieval with half of the bits, on unseen queries",
         measure=lambda given: smaller_code(
-            given.codes, max(1, given.codes.bits // 2), draws=5, queries=200, groups=given.groups, seed=given.seed
+            given.codes, max(1, given.codes.bits // 2), draws=20, queries=200, groups=given.groups, seed=given.seed
         ),
         needs=("labels",),
     ),
@@ -269,7 +274,7 @@ SECTIONS = (
     Section(
         name="channel",
         words="what survives from one view of an image to another",
-        measure=lambda given: channel(given.codes, given.view, seed=given.seed),
+        measure=lambda given: channel(given.codes, given.view, groups=given.groups, seed=given.seed),
         needs=("view",),
     ),
     Section(

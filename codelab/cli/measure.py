@@ -79,19 +79,23 @@ def _in_blocks(options: argparse.Namespace) -> tuple[str, Analysis]:
 def _in_memory(options: argparse.Namespace) -> tuple[str, Analysis]:
     """What was measured, in words, and the results."""
     from codelab.analysis import analyze
+    from codelab.core.attributes import check_groups, group_column
     from codelab.measures.channel import channel_of_views, view_channels
 
     given = {"groups": options.group, "permutations": options.permutations, "seed": options.seed}
     codes = open_codes(options)
+    named = check_groups(codes, options.group)
+    about = str(codes) if named is None else f"{codes}, near copies share one {named}"
     if not options.views:
-        return str(codes), analyze(codes, **given)
+        return about, analyze(codes, **given)
     if options.views == 1 or not options.data:
         raise UsageError("analyze: --views takes 2 or more, and the images the codes were made from as --data")
     views, changed = _views(options, codes)
     results = analyze(codes, features=views[0].features, **given)
-    results["channel"] = channel_of_views(views, seed=options.seed)
-    results["view_channels"] = view_channels(codes, changed)
-    return str(codes), results
+    groups = None if named is None else group_column(codes, named)  # the images need not have the column
+    results["channel"] = channel_of_views(views, groups=groups, seed=options.seed)
+    results["view_channels"] = view_channels(codes, changed, groups=groups)
+    return about, results
 
 
 def _views(options: argparse.Namespace, codes: Codes) -> tuple[list[Codes], dict[str, Codes]]:

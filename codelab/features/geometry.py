@@ -18,6 +18,10 @@ from codelab.features.moments import block_moments
 if TYPE_CHECKING:
     import pandas as pd
 
+LEAST = 4
+"""Items below which the number of items cannot be corrected for."""
+ENOUGH = 10
+"""Items for each dimension below which figures without a correction are too low."""
 ROWS = 1 << 15
 """Rows in memory at a time in float64: 200 MB at 768 dimensions."""
 
@@ -26,22 +30,28 @@ ROWS = 1 << 15
 class Geometry(Result):
     """`d_eff` and `r_eff` of the covariance spectrum, RankMe `rank_me`, and `explained_variance` `[d]`, cumulative.
 
-    `eigenvalues` `[d]` are those of the covariance, largest first; `n` items of `dimensions` dimensions.
+    `d_eff` is corrected for the number of items, `d_eff_plugin` is not; `r_eff` and `rank_me` are not either, and
+    `note` says so where they are too low because of it. `eigenvalues` `[d]` are those of the covariance, largest
+    first; `n` items of `dimensions` dimensions.
 
     The line quotes the three effective dimensions.
     """
 
     d_eff: float
+    d_eff_plugin: float
     r_eff: float
     rank_me: float
     explained_variance: np.ndarray
     eigenvalues: np.ndarray
     n: int
     dimensions: int
+    note: str = ""
+    estimator: str = "d_eff: corrected for the number of items; r_eff, RankMe: plug-in"
 
     def headline(self) -> str:
         d_eff, r_eff, rank_me = map(number, (self.d_eff, self.r_eff, self.rank_me))
-        return f"d_eff {d_eff}, r_eff {r_eff}, RankMe {rank_me} of {self.dimensions} dimensions"
+        note = f" ({self.note})" if self.note else ""
+        return f"d_eff {d_eff}, r_eff {r_eff}, RankMe {rank_me} of {self.dimensions} dimensions{note}"
 
     def size(self) -> str:
         """As of every result; for bare features, which have no bits, their dimensions: `N=1716, d=384`."""
@@ -68,12 +78,12 @@ def geometry(features: np.ndarray | Codes, *, device: str = "cpu") -> Geometry:
         See `Geometry`. With l the eigenvalues of the covariance and s the singular values of the uncentred features,
 
             explained_variance_i = sum_{j <= i} l_j / sum_j l_j
-            d_eff   = (sum_j l_j)^2 / sum_j l_j^2
-            r_eff   = exp(-sum_j p_j ln p_j),    p_j = l_j / sum l
+            d_eff_plugin = (sum_j l_j)^2 / sum_j l_j^2,    d_eff: see `corrected_dimension`
+            r_eff = exp(-sum_j p_j ln p_j),    p_j = l_j / sum l
             rank_me = exp(-sum_j q_j ln q_j),    q_j = s_j / sum s
 
     Raises:
-        DataError: no features, fewer than 2 items, NaN or infinite values, or all items alike.
+        DataError: no features, fewer than 4 items, NaN or infinite values, or all items alike.
 
     Source: the paper's section 4.3 (d_eff, r_eff); Roy & Vetterli 2007; RankMe: Garrido et al. 2023.
 
@@ -97,8 +107,8 @@ def geometry(features: np.ndarray | Codes, *, device: str = "cpu") -> Geometry:
     if features.ndim != 2 or features.shape[1] == 0 or features.dtype.kind not in "fiu":
         raise DataError(f"geometry: expected numbers [N, d], found {features.dtype} {list(features.shape)}")
     n, dimensions = features.shape
-    if n < 2:
-        raise DataError(f"geometry: found {n} items, expected at least 2")
+    if n < LEAST:
+        raise DataError(f"geometry: found {n} items, expected at least {LEAST}")
     blocks = (features[start : start + ROWS] for start in range(0, n, ROWS))
     found = block_moments(blocks, covariance=True, device=device)
     mean, second = found.mean, found.covariance
@@ -113,16 +123,65 @@ def geometry(features: np.ndarray | Codes, *, device: str = "cpu") -> Geometry:
         raise DataError(f"geometry: all {n} items have the same features, expected at least two different ones")
     share = eigenvalues / whole
     singular = np.sqrt(_spectrum(second + np.outer(mean, mean)))
+    fourth = sum(float((_squares(features[start : start + ROWS], mean) ** 2).sum()) for start in range(0, n, ROWS))
+    varied = int((np.diagonal(second) > 0).sum())
     return Geometry(
         source=source,
-        d_eff=float(whole**2 / (eigenvalues**2).sum()),
+        d_eff=corrected_dimension(whole, float((eigenvalues**2).sum()), fourth, n, varied),
+        d_eff_plugin=float(whole**2 / (eigenvalues**2).sum()),
         r_eff=float(np.exp(special.entr(share).sum())),
         rank_me=float(np.exp(special.entr(singular / singular.sum()).sum())),
         explained_variance=np.cumsum(share),
         eigenvalues=eigenvalues,
         n=n,
         dimensions=dimensions,
+        note=""
+        if n >= ENOUGH * dimensions
+        else f"fewer than {ENOUGH} items a dimension: r_eff and RankMe are too low",
     )
+
+
+def corrected_dimension(trace: float, square: float, fourth: float, n: int, dimensions: int) -> float:
+    """(trace C)^2 / trace C^2 of the covariance C that n items were drawn with: quotient of two unbiased estimates.
+
+    With S the covariance of the items (divided by n - 1) and Q = sum_i |x_i - mean|^4 / (n - 1),
+
+        trace C^2:    k ((n - 1) (n - 2) trace S^2 + (trace S)^2 - n Q),    k = (n - 1) / (n (n - 2) (n - 3))
+        (trace C)^2:  k (2 trace S^2 + (n^2 - 3 n + 1) (trace S)^2 - n Q)
+
+    for any distribution with fourth moments. The quotient is kept between 1 and the number of dimensions that vary.
+
+    Args:
+        trace, square: of the covariance divided by n, and of its square.
+        fourth: sum over items of the fourth power of the distance to the mean.
+        n: items, at least 4.
+        dimensions: those that vary.
+
+    Source: Himeno & Yamada 2014.
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=(50, 256))
+        >>> x -= x.mean(axis=0)
+        >>> c = x.T @ x / 50
+        >>> round(np.trace(c) ** 2 / np.trace(c @ c))  # the plug-in value
+        41
+        >>> corrected = corrected_dimension(np.trace(c), np.trace(c @ c), ((x**2).sum(axis=1) ** 2).sum(), 50, 256)
+        >>> 240 < corrected <= 256
+        True
+    """
+    scale = n / (n - 1)
+    trace, square, q = trace * scale, square * scale**2, fourth / (n - 1)
+    k = (n - 1) / (n * (n - 2) * (n - 3))
+    of_square = k * ((n - 1) * (n - 2) * square + trace**2 - n * q)
+    squared = k * (2 * square + (n**2 - 3 * n + 1) * trace**2 - n * q)
+    if of_square <= 0:
+        return float(dimensions)
+    return float(np.clip(squared / of_square, 1.0, dimensions))
+
+
+def _squares(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Squared distances of rows to the mean, `[n]`."""
+    return ((rows - mean) ** 2).sum(axis=1)
 
 
 def _spectrum(matrix: np.ndarray) -> np.ndarray:

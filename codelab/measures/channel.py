@@ -3,65 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import special
 
 from codelab.core.checks import check_codes, check_seed, need_items
 from codelab.core.codes import Codes
-from codelab.core.errors import DataError, UsageError
+from codelab.core.errors import UsageError
 from codelab.core.formats import number, with_interval
 from codelab.core.result import PerBit, Result, Source
-from codelab.kernels.counting import column_counts
+from codelab.measures.code_length import LEAST as SHORTEST
 from codelab.measures.code_length import code_length
-from codelab.statistics.counts import Counts, total
-from codelab.statistics.estimators import binary_entropy, table_information
-from codelab.statistics.intervals import normal_half_width, wilson_interval
-from codelab.statistics.nulls import false_discovery, pair_null
+from codelab.measures.info_nce import info_nce
+from codelab.measures.view_bits import ViewCounts, mean_rate_interval, per_bit_figures
+from codelab.statistics.clusters import Groups, group_units, one_of_each
 from codelab.statistics.splits import half
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ViewCounts(Counts):
-    """Per bit, int64 `[B]`: `ones_a` and `ones_b` in the two views, `both` where it is 1 in both, of `n` images."""
-
-    ones_a: np.ndarray
-    ones_b: np.ndarray
-    both: np.ndarray
-
-    ADD = ("n", "ones_a", "ones_b", "both")
-
-    @classmethod
-    def of(cls, a: Codes, b: Codes) -> ViewCounts:
-        """Counts of two sets of codes whose rows are views of the same images.
-
-        Raises:
-            DataError: the sets have different bits, numbers of rows, or ids.
-        """
-        if a.bits != b.bits or len(a) != len(b):
-            raise DataError(
-                f"channel: found {len(a)} codes of {a.bits} bits and {len(b)} of {b.bits}, "
-                "expected views of the same images by the same encoder"
-            )
-        differ = np.flatnonzero(a.items["id"].to_numpy() != b.items["id"].to_numpy())
-        if len(differ):
-            row = int(differ[0])
-            ids = a.items["id"][row].as_py(), b.items["id"][row].as_py()
-            raise DataError(f"channel: row {row} is {ids[0]!r} in one view and {ids[1]!r} in the other")
-        ones = [column_counts(part, a.bits) for part in (a.packed, b.packed, a.packed & b.packed)]
-        return cls(_of_both(a, b), a.bits, len(a), *ones)
-
-
-def _of_both(a: Codes, b: Codes) -> Source:
-    """A source whose hash names the codes of either view."""
-    both = hashlib.sha256(f"{a.sha256}{b.sha256}".encode()).hexdigest()
-    return dataclasses.replace(Source.of(a), sha256=both)
+LEAST = 8
+"""Images, or groups, below which nothing is measured."""
+ENOUGH = 100
+"""Images, or groups, below which the bound of the whole code has no interval."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,8 +41,10 @@ class Channel(PerBit):
 
     `value` is a lower bound of I(Z1; Z2) of the whole code in bits, with the 95 % interval `value_low` to
     `value_high`; it cannot exceed `ceiling`, log2 of the number of images compared, so near the ceiling the truth
-    may be far above. `upper` bounds it from above: the held-out length of the code (None below 64 images).
-    `information_sum` adds up the bits; it is neither bound unless the bits are independent.
+    may be far above. The interval holds the mean of `value` over samples of as many
+    images. `upper` bounds it from above: the held-out length of the code (None below 64 images).
+    `information_sum` adds up the bits; it is neither bound unless the bits are independent. `groups` is their number,
+    None without.
 
     The line quotes `value` with its interval, and the mean flip rate beside chance.
     """
@@ -99,6 +66,8 @@ class Channel(PerBit):
     ceiling: float
     upper: float | None
     n: int
+    groups: int | None = None
+    note: str = ""
     estimator: str = "bits: plug-in less its exact permutation mean; whole code: InfoNCE on held-out images"
 
     COLUMNS = (
@@ -117,10 +86,13 @@ class Channel(PerBit):
     def headline(self) -> str:
         shared = with_interval(self.value, self.value_low, self.value_high)
         flips, chance = number(float(self.flip_rate.mean())), number(float(self.chance.mean()))
-        return f"{shared} bits shared at least; mean flip rate {flips} (by chance {chance})"
+        note = f" ({self.note})" if self.note else ""
+        return f"{shared} bits shared at least{note}; mean flip rate {flips} (by chance {chance})"
 
 
-def channel(codes_a: Codes, codes_b: Codes, *, items: int = 4096, seed: int = 0) -> Channel:
+def channel(
+    codes_a: Codes, codes_b: Codes, *, items: int = 4096, seed: int = 0, groups: Groups | None = None
+) -> Channel:
     """Information that the codes of two views of the same images share: the paper's Eq. 4.
 
     Args:
@@ -128,14 +100,17 @@ def channel(codes_a: Codes, codes_b: Codes, *, items: int = 4096, seed: int = 0)
         codes_b: codes of another view, row by row the same images.
         items: at most this many images stand in the bound of the whole code, which compares each with all.
         seed: of their choice.
+        groups: an item column of `codes_a`, or one value an image: images of one group are near copies. They are in
+            one half, and the bound compares one image of each; bits have intervals and tests of as many independent
+            images as the groups are worth.
 
     Returns:
         See `Channel`. The bound of the whole code is InfoNCE with a critic fitted on the other half of the images: the
         sum over bits of log P(z2 | z1) / P(z2), times a temperature, because bits that depend count evidence twice.
 
     Raises:
-        DataError: the views are not of the same images, or fewer than 8 images.
-        UsageError: `items` below 2.
+        DataError: the views are not of the same images, or fewer than 8 images or groups.
+        UsageError: `items` below 2, or groups that are no column.
 
     Source: Eq. 4 of the paper; van den Oord et al. 2018 and Poole et al. 2019 for the bound; kappa: Cohen 1960.
 
@@ -152,111 +127,48 @@ def channel(codes_a: Codes, codes_b: Codes, *, items: int = 4096, seed: int = 0)
     if items < 2:
         raise UsageError(f"items {items}: expected at least 2")
     check_seed(seed)
+    units = group_units("channel", codes_a, groups, LEAST)
     counts = ViewCounts.of(codes_a, codes_b)
-    need_items("channel", counts.n, least=8)
-    per_bit = _per_bit(counts)
-    generator = np.random.default_rng(seed)
-    order = generator.permutation(len(codes_a))
-    fit, held_out = np.flatnonzero(half(order)), np.sort(order[len(order) // 2 :][:items])
-    scores = _bound(codes_a, codes_b, fit, held_out, items)
-    error = normal_half_width(scores)
+    need_items("channel", counts.n, least=LEAST)
+    per_bit = per_bit_figures([(codes_a, codes_b)], units)
+    fit, held_out = _halves(counts.n, units, items, np.random.default_rng(seed))
+    value, reach = info_nce(codes_a, codes_b, fit, held_out, items, units)
+    number, what = (counts.n, "images") if units is None else (int(units.max()) + 1, "groups")
+    note = ""
+    if number < ENOUGH:
+        reach, note = float("nan"), f"no interval below {ENOUGH} {what}"
     return Channel(
         source=counts.source,
         seed=seed,
         **per_bit,
         information_sum=float(per_bit["information"].sum()),
-        value=max(float(scores.mean()), 0.0),
-        value_low=max(float(scores.mean()) - error, 0.0),
-        value_high=max(float(scores.mean()) + error, 0.0),
+        value=max(value, 0.0),
+        value_low=float(np.maximum(value - reach, 0.0)),  # NaN stays
+        value_high=float(np.maximum(value + reach, 0.0)),
         ceiling=float(np.log2(len(held_out))),
-        upper=code_length(codes_a).value if len(codes_a) >= 64 else None,
+        upper=code_length(codes_a, groups=groups).value if number >= SHORTEST else None,
         n=counts.n,
+        groups=None if units is None else number,
+        note=note,
     )
 
 
-def _per_bit(counts: ViewCounts) -> dict[str, Any]:
-    n, a, b, both = counts.n, counts.ones_a, counts.ones_b, counts.both
-    flips = a + b - 2 * both
-    low, high = wilson_interval(flips, n)
-    p, q = a / n, b / n
-    chance = p * (1 - q) + q * (1 - p)
-    rate = flips / n
-    tables = np.stack([both, b - both], axis=-1)  # ones of view b where view a is 1, and where it is 0
-    plugin = np.array([table_information(t, np.array([k, n - k])) for t, k in zip(tables, a, strict=True)])
-    mean, p_value = pair_null(a, b, both, n)
-    varies = (a > 0) & (a < n) & (b > 0) & (b < n)
-    return {
-        "flip_rate": rate,
-        "low": low,
-        "high": high,
-        "chance": chance,
-        "kappa": np.where(varies, 1 - np.divide(rate, chance, out=np.ones_like(rate), where=chance > 0), 0.0),
-        "plugin": plugin,
-        "information": np.where(varies, plugin - mean, 0.0),
-        "p_value": p_value,
-        "q_value": false_discovery(p_value),
-        "capacity": np.where(
-            varies,
-            capacity(
-                np.divide(b - both, n - a, out=np.zeros_like(p), where=a < n),
-                np.divide(a - both, a, out=np.zeros_like(p), where=a > 0),
-            ),
-            0.0,
-        ),
-    }
-
-
-def capacity(one_from_zero: np.ndarray, zero_from_one: np.ndarray) -> np.ndarray:
-    """Capacity in bits of a binary channel that turns 0 into 1 and 1 into 0 with these probabilities.
-
-    Source: Silverman 1955.
-
-    Example:
-        >>> capacity(np.array([0.0, 0.11, 0.5]), np.array([0.0, 0.11, 0.5])).round(2).tolist()
-        [1.0, 0.5, 0.0]
-    """
-    e0, e1 = np.asarray(one_from_zero, dtype=np.float64), np.asarray(zero_from_one, dtype=np.float64)
-    gap = 1 - e0 - e1
-    dead = np.abs(gap) < 1e-9
-    gap = np.where(dead, 1.0, gap)
-    h0, h1 = binary_entropy(e0), binary_entropy(e1)
-    value = (e0 * h1 - (1 - e1) * h0) / gap + np.logaddexp(0, (h0 - h1) / gap * np.log(2)) / np.log(2)
-    return np.where(dead, 0.0, np.clip(value, 0.0, 1.0))
-
-
-def _bound(a: Codes, b: Codes, fit: np.ndarray, held_out: np.ndarray, items: int) -> np.ndarray:
-    """InfoNCE terms in bits of the held-out images: each pair of views against all others."""
-    counts = ViewCounts.of(a[fit], b[fit])
-    n, ones, both = counts.n, counts.ones_a, counts.both
-    p_one = (counts.ones_b + 0.5) / (n + 1)
-    from_one = (both + 0.5) / (ones + 1)
-    from_zero = (counts.ones_b - both + 0.5) / (n - ones + 1)
-    # log P(z2 | z1) / P(z2) of a bit is one of four numbers, so that of a pair of codes is a product of matrices
-    weights = np.stack([np.log(from_zero / p_one), np.log(from_one / p_one)])
-    weights_zero = np.stack([np.log((1 - from_zero) / (1 - p_one)), np.log((1 - from_one) / (1 - p_one))])
-
-    def critic(rows: np.ndarray) -> np.ndarray:
-        x, y = a[rows].to_bits().astype(np.float64), b[rows].to_bits().astype(np.float64)
-        one = weights[0] + x * (weights[1] - weights[0])
-        zero = weights_zero[0] + x * (weights_zero[1] - weights_zero[0])
-        return one @ y.T + zero @ (1 - y).T
-
-    def terms(scores: np.ndarray) -> np.ndarray:
-        chance = special.logsumexp(scores, axis=1) - np.log(len(scores))
-        return (np.diagonal(scores) - chance) / np.log(2)
-
-    tried = critic(fit[: min(items, 1024)])
-    temperatures = 2.0 ** np.arange(-5, 1.5, 0.5)
-    best = max(temperatures, key=lambda t: float(terms(t * tried).mean()))
-    return terms(best * critic(held_out))
+def _halves(n: int, units: np.ndarray | None, items: int, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Rows of the half to fit on, and those held out: one image of each group, at most `items`."""
+    if units is None:
+        order = generator.permutation(n)
+        return np.flatnonzero(half(order)), np.sort(order[n // 2 :][:items])
+    first = half(generator.permutation(int(units.max()) + 1), units)
+    return np.flatnonzero(first), np.sort(one_of_each(generator.permutation(np.flatnonzero(~first)), units)[:items])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ViewChannels(Result):
     """Channels from one view to each of several, by name: arrays `[V, B]`, and the mean over bits in the table.
 
-    `low` to `high` is the 95 % Wilson interval of the `flip_rate` over images, and `chance` its null: the rate of two
-    views that have nothing in common.
+    `low` to `high` is the 95 % interval of the `flip_rate` over images or groups, Wilson's, and `chance` its null: the
+    rate of two views that have nothing in common. `mean_low` to `mean_high` `[V]` is that of the mean over bits,
+    Student's. `groups` is their number, None without.
 
     The line quotes the views with the lowest and the highest mean flip rate.
     """
@@ -268,6 +180,9 @@ class ViewChannels(Result):
     chance: np.ndarray
     kappa: np.ndarray
     information: np.ndarray
+    mean_low: np.ndarray
+    mean_high: np.ndarray
+    groups: int | None = None
 
     def headline(self) -> str:
         rates = self.flip_rate.mean(axis=1)
@@ -282,8 +197,8 @@ class ViewChannels(Result):
             {
                 "view": self.names,
                 "flip_rate": self.flip_rate.mean(axis=1),
-                "low": self.low.mean(axis=1),
-                "high": self.high.mean(axis=1),
+                "low": self.mean_low,
+                "high": self.mean_high,
                 "chance": self.chance.mean(axis=1),
                 "kappa": self.kappa.mean(axis=1),
                 "information_sum": self.information.sum(axis=1),
@@ -291,20 +206,21 @@ class ViewChannels(Result):
         )
 
 
-def view_channels(reference: Codes, views: Mapping[str, Codes]) -> ViewChannels:
+def view_channels(reference: Codes, views: Mapping[str, Codes], *, groups: Groups | None = None) -> ViewChannels:
     """Flip rates by augmentation: from the plain images to each kind of view of them.
 
     Args:
         reference: codes of the plain images, `[N, B]`.
         views: name of an augmentation -> codes of the same images seen through it. A name may stand for several draws:
             `{"blur": Codes.concat([...])}` needs the reference as often.
+        groups: an item column of `reference`, or one value an image: images of one group are near copies.
 
     Returns:
         See `ViewChannels`.
 
     Raises:
-        UsageError: no view.
-        DataError: the views are not of the same images.
+        UsageError: no view, or groups that are no column.
+        DataError: the views are not of the same images, or fewer than 2 groups.
 
     Example:
         >>> plain = Codes.from_bits(np.random.default_rng(0).integers(0, 2, (100, 4)))
@@ -318,21 +234,31 @@ def view_channels(reference: Codes, views: Mapping[str, Codes]) -> ViewChannels:
         check_codes(f"views[{name!r}]", view)
     if not views:
         raise UsageError("view_channels: no view given")
-    found = [_per_bit(ViewCounts.of(reference, view)) for view in views.values()]
+    units = group_units("view_channels", reference, groups)
+    found = [per_bit_figures([(reference, view)], units) for view in views.values()]
     arrays: dict[str, Any] = {
         name: np.stack([f[name] for f in found])
         for name in ("flip_rate", "low", "high", "chance", "kappa", "information")
     }
-    return ViewChannels(source=Source.of(reference), names=tuple(views), **arrays)
+    ends = np.array([mean_rate_interval(reference, view, units) for view in views.values()])
+    return ViewChannels(
+        source=Source.of(reference),
+        names=tuple(views),
+        **arrays,
+        mean_low=ends[:, 0],
+        mean_high=ends[:, 1],
+        groups=None if units is None else int(units.max()) + 1,
+    )
 
 
-def channel_of_views(views: list[Codes], *, items: int = 4096, seed: int = 0) -> Channel:
+def channel_of_views(views: list[Codes], *, items: int = 4096, seed: int = 0, groups: Groups | None = None) -> Channel:
     """`channel` over K views of the same images: bits counted over all pairs of views, the bound from the first two.
 
     Args:
         views: codes of K >= 2 views, row by row the same images.
         items: as in `channel`.
         seed: as in `channel`.
+        groups: as in `channel`, of the first view.
 
     Raises:
         UsageError: fewer than 2 views.
@@ -342,11 +268,9 @@ def channel_of_views(views: list[Codes], *, items: int = 4096, seed: int = 0) ->
         check_codes(f"views[{place}]", view)
     if len(views) < 2:
         raise UsageError(f"views: found {len(views)}, expected at least 2")
-    whole = channel(views[0], views[1], items=items, seed=seed)
+    whole = channel(views[0], views[1], items=items, seed=seed, groups=groups)
     pairs = [(a, b) for i, a in enumerate(views) for b in views[i + 1 :]]
-    together = total(ViewCounts.of(a, b) for a, b in pairs)
-    per_bit = _per_bit(together)
+    per_bit = per_bit_figures(pairs, group_units("channel", views[0], groups))
     # the pairs of one image are not independent: the tests stay those of the first pair
     per_bit |= {name: getattr(whole, name) for name in ("p_value", "q_value")}
-    per_bit["low"], per_bit["high"] = wilson_interval(per_bit["flip_rate"] * whole.n, whole.n)
     return dataclasses.replace(whole, **per_bit, information_sum=float(per_bit["information"].sum()))

@@ -51,7 +51,7 @@ class ClassInformation(PerBit):
     `p_value` is from label permutations, `permutations` of them, or up to 20 times as many for rare bits, and exact
     with two classes. Below 1 / (1 + permutations) it is exact, from more permutations, or, where `fitted_tail`
     `[B]` says so, from the fitted tail of a gamma. `q_value` is after Benjamini-Hochberg, whose share of false finds
-    holds for bits that are independent or depend positively; `q_value_dependent` is after Benjamini-Yekutieli, whose
+    holds for bits that are independent or depend positively; `dependent_q_value` is after Benjamini-Yekutieli, whose
     share holds however the bits depend on each other.
 
     `note` is not empty where a class has so few images that `information` is a low estimate: the correction takes off
@@ -65,7 +65,7 @@ class ClassInformation(PerBit):
     information: np.ndarray
     p_value: np.ndarray
     q_value: np.ndarray
-    q_value_dependent: np.ndarray
+    dependent_q_value: np.ndarray
     fitted_tail: np.ndarray
     entropy: np.ndarray
     uncertainty: np.ndarray
@@ -80,7 +80,7 @@ class ClassInformation(PerBit):
     estimator: str = EXACT_MEAN
 
     COLUMNS = (
-        *("plugin", "expectation", "information", "p_value", "q_value", "q_value_dependent", "fitted_tail"),
+        *("plugin", "expectation", "information", "p_value", "q_value", "dependent_q_value", "fitted_tail"),
         *("entropy", "uncertainty"),
     )
 
@@ -245,7 +245,7 @@ def assembled(
         information=information,
         p_value=chance.p_value,
         q_value=false_discovery(chance.p_value),
-        q_value_dependent=false_discovery(chance.p_value, dependent=True),
+        dependent_q_value=false_discovery(chance.p_value, dependent=True),
         fitted_tail=chance.fitted,
         entropy=entropy,
         uncertainty=np.divide(information, entropy, out=np.zeros_like(entropy), where=varies),

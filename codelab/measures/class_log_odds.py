@@ -37,7 +37,7 @@ class ClassLogOdds(Result):
     """Arrays `[C, B]`: `log_odds` (natural logarithm of the odds ratio, class against the rest), its 95 % interval
     `low` to `high`, `p` the share of ones in the class, `p_value` (exact; with `groups` groups of near copies from
     permutations of whole groups, or where `fitted_tail` is true from a fitted tail) and, over all entries, `q_value`
-    (Benjamini-Hochberg) and `q_value_dependent` (Benjamini-Yekutieli, which holds however the entries depend on each
+    (Benjamini-Hochberg) and `dependent_q_value` (Benjamini-Yekutieli, which holds however the entries depend on each
     other). `estimator` says how the interval is made.
 
     The line quotes how many pairs of class and bit stand out at q < 0.05.
@@ -49,7 +49,7 @@ class ClassLogOdds(Result):
     p: np.ndarray
     p_value: np.ndarray
     q_value: np.ndarray
-    q_value_dependent: np.ndarray
+    dependent_q_value: np.ndarray
     fitted_tail: np.ndarray
     classes: tuple[str, ...]
     groups: int | None = None
@@ -64,7 +64,7 @@ class ClassLogOdds(Result):
         import pandas as pd
 
         shape = self.log_odds.shape
-        names = ("log_odds", "low", "high", "p", "p_value", "q_value", "q_value_dependent", "fitted_tail")
+        names = ("log_odds", "low", "high", "p", "p_value", "q_value", "dependent_q_value", "fitted_tail")
         return pd.DataFrame(
             {
                 "class": np.repeat(np.array(self.classes, dtype=object), shape[1]),
@@ -141,7 +141,7 @@ def class_log_odds(
         p=one / size,
         p_value=p_value,
         q_value=false_discovery(p_value),
-        q_value_dependent=false_discovery(p_value, dependent=True),
+        dependent_q_value=false_discovery(p_value, dependent=True),
         fitted_tail=fitted,
         classes=counts.classes,
         groups=None if labelled is None else len(np.unique(labelled.groups)),
@@ -237,7 +237,8 @@ def _group_p_values(
     observed = two_by_two_information(counts.ones, bit_ones, size, n)
     p_value, fitted = np.ones(observed.shape), np.zeros(observed.shape, bool)
     varies = np.flatnonzero((bit_ones > 0) & (bit_ones < n))
-    for bits in np.array_split(varies, max(1, -(-permutations * len(size) * len(varies) // MOST_DRAWN))):
+    blocks = -(-permutations * len(size) * len(varies) // MOST_DRAWN)
+    for bits in np.array_split(varies, blocks) if blocks else []:
         generator = np.random.default_rng(seed)
 
         def draw(which: np.ndarray, times: int) -> np.ndarray:

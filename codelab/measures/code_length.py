@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from codelab.core.checks import check_seed, need_items
+from codelab.core.checks import check_codes, check_seed, need_items
 from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
 from codelab.core.formats import decimals, number, with_interval
@@ -345,6 +345,7 @@ def total_correlation(
         >>> round(found.low, 1), round(found.high, 1)
         (4.0, 4.0)
     """
+    check_codes("codes", codes)
     n = need_items("total_correlation", len(codes), least=LEAST)
     length = code_length(pairs or codes, groups=groups)
     marginal = float(binary_entropy(column_counts(codes.packed, codes.bits) / n).sum())

@@ -31,13 +31,14 @@ class ContrastConsistency(PerBit):
     A class's contrast is its mean feature where the bit is 1 minus that where it is 0. `consistency` W says how
     parallel the contrasts of two classes are (formula: `Contrasts.consistency`): 1, all classes that move do so in one
     direction; 0, each in its own; below 0, some move against others. `low` to `high` is its 95 % interval over
-    classes. All three are NaN where nothing can be told: `contrast_z`, the sum of squared
-    contrasts in standard deviations of its null, is below 2, or fewer than 2 classes (the interval: 6) have both
-    sides of the bit.
+    classes; -1 to 1 where only one class moves. All three are NaN where nothing can be told: `contrast_z`, the sum of
+    squared contrasts in standard deviations of its null, is below 2, or fewer than 2 classes (the interval: 6) have
+    both sides of the bit.
 
     Beside it, in squared units of the features, `shared` is the mean product of two classes' contrasts and `own` the
     mean square of one, both without sampling noise: a direction that half of the classes share, where the others do
-    not move, has W = 1 and shared nearly half of own. `classes_used` classes have both sides of the bit.
+    not move, has W = 1, less what the noise of the others takes off, and shared nearly half of own.
+    `classes_used` classes have both sides of the bit.
 
     Three tests: `moves_p_value` and `moves_q_value`, that the bit moves anything, in any direction, against bits
     permuted within each class; `shared_p_value` and `shared_q_value`, that `shared` is above 0, against the same
@@ -148,7 +149,7 @@ def contrast_consistency(
     ]
     w, shared, flipped, own, used = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
     number_used = used.sum(axis=0)
-    drawn = [classes.totals(classes.shuffled(bits, generator), used) for _ in range(permutations)]
+    drawn = [classes.totals(shuffled, used) for shuffled in classes.shuffled(bits, permutations, generator)]
     null = [np.stack(statistic) for statistic in zip(*drawn, strict=True)]
     moved = classes.totals(bits, used)[0]
     z = _standardised(own * number_used, null[1])

@@ -190,8 +190,8 @@ def judge_freedom(title: str, freedom: DegreesOfFreedom, results: Mapping[str, R
     interval = freedom.note or f"95% interval {freedom.low:.1f} to {freedom.high:.1f}"
     coins = f"{freedom.value:.1f} {{}} ({interval})"
     text = (
-        f"The {bits} bits vary like {coins.format('independent coins')}; the participation ratio of their correlations "
-        f"is {freedom.participation_ratio:.1f}."
+        f"The {bits} bits vary like {coins.format('independent coins')}; the participation ratio of their "
+        f"correlations is {freedom.participation_ratio:.1f}."
     )
     usage = only(BitUsage, results)
     if usage is not None and (idle := usage.dead + usage.rare) > UNUSED[0] * bits:

@@ -17,7 +17,7 @@ from codelab.kernels.counting import class_counts
 from codelab.measures.class_information import EXACT_MEAN, FITTED, GROUP_MEAN
 from codelab.statistics.estimators import expected_joint_information, xlog2x
 from codelab.statistics.exchange import Exchange, Groups, need_groups
-from codelab.statistics.information_nulls import information_p_value
+from codelab.statistics.information_nulls import BATCH, Chance, information_p_value
 from codelab.statistics.splits import half
 
 if TYPE_CHECKING:
@@ -136,18 +136,7 @@ def joint_information(
     cells = np.zeros(len(labels), dtype=np.int64)
     for bit in chosen:
         cells = 2 * cells + _column(held_out, bit)
-    table = _table(cells, labels, 1 << size)
-    plugin = _prefixes(table)
-    exchange = Exchange.of(labels, own)
-
-    def draw(which: np.ndarray, n: int) -> np.ndarray:
-        return np.stack([_prefixes(_table(cells, exchange.draw(generator), 1 << size)) for _ in range(n)])[:, which]
-
-    mean = None if units is not None else _exact_means(table)
-    n_units = len(labels) if own is None else len(np.unique(own))
-    filled = np.count_nonzero(table.sum(axis=1)) * np.count_nonzero(table.sum(axis=0))
-    rare = np.full(size, n_units < filled)
-    chance, _ = information_p_value(plugin, draw, permutations, rare=rare, mean=mean)
+    plugin, chance = _score(cells, labels, own, size, permutations, generator)
     shares = np.bincount(labels) / len(labels)
     return JointInformation(
         source=Source.of(codes),
@@ -176,16 +165,40 @@ def _halves(n: int, units: np.ndarray | None, generator: np.random.Generator) ->
     return first, units[~first]
 
 
-def _prefixes(table: np.ndarray) -> np.ndarray:
-    """Plug-in information `[k]` of the first 1, 2, ... k bits, from the table `[2**k, C]` of all of them."""
-    size = len(table).bit_length() - 1
-    return np.array([_information(table.reshape(2 << i, -1, table.shape[1]).sum(axis=1)) for i in range(size)])
+def _score(
+    cells: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray | None,
+    size: int,
+    permutations: int,
+    generator: np.random.Generator,
+) -> tuple[np.ndarray, Chance]:
+    """Plug-in information `[k]` of the first 1, 2, ... k bits, which `cells` `[N]` number, and its chance."""
+    exchange, batch = Exchange.of(labels, groups), max(1, BATCH // len(labels))
+    table = _tables(cells, labels[None], 1 << size)
+    plugin = _prefixes(table)[0]
+
+    def draw(which: np.ndarray, n: int) -> np.ndarray:
+        starts = range(0, n, batch)
+        drawn = ([exchange.draw(generator) for _ in range(min(batch, n - start))] for start in starts)
+        return np.concatenate([_prefixes(_tables(cells, np.stack(part), 1 << size)) for part in drawn])[:, which]
+
+    of_cell, of_class = table[0].sum(axis=1), table[0].sum(axis=0)
+    mean = None
+    if groups is None:
+        rows = [of_cell.reshape(2 << i, -1).sum(axis=1) for i in range(size)]
+        mean = np.array([expected_joint_information(row, of_class) for row in rows])
+    observations = len(labels) if groups is None else len(np.unique(groups))
+    few = observations < np.count_nonzero(of_cell) * np.count_nonzero(of_class)
+    rare = np.arange(size) == (size - 1 if few else -1)  # the p-value is that of all bits
+    return plugin, information_p_value(plugin, draw, permutations, rare=rare, mean=mean)[0]
 
 
-def _exact_means(table: np.ndarray) -> np.ndarray:
-    size = len(table).bit_length() - 1
-    rows = [table.sum(axis=1).reshape(2 << i, -1).sum(axis=1) for i in range(size)]
-    return np.array([expected_joint_information(of_rows, table.sum(axis=0)) for of_rows in rows])
+def _prefixes(tables: np.ndarray) -> np.ndarray:
+    """Plug-in information `[n, k]` of the first 1, 2, ... k bits, from n tables `[n, 2**k, C]` of all of them."""
+    n, cells, classes = tables.shape
+    parts = [tables.reshape(n, 2 << i, -1, classes).sum(axis=2) for i in range(cells.bit_length() - 1)]
+    return np.stack([_information(part) for part in parts], axis=1)
 
 
 def _grow(packed: np.ndarray, bits: int, labels: np.ndarray, size: int) -> tuple[list[int], np.ndarray]:
@@ -216,12 +229,14 @@ def _column(packed: np.ndarray, bit: int) -> np.ndarray:
     return (packed[:, bit // 8] >> (7 - bit % 8)) & 1
 
 
-def _table(cells: np.ndarray, labels: np.ndarray, n_cells: int) -> np.ndarray:
-    n_classes = int(labels.max()) + 1  # a permutation has the same labels
-    return np.bincount(cells * n_classes + labels, minlength=n_cells * n_classes).reshape(n_cells, n_classes)
+def _tables(cells: np.ndarray, labels: np.ndarray, n_cells: int) -> np.ndarray:
+    """Items `[n, cells, C]` of each cell and class, for n rows of labels `[n, N]`."""
+    shape = (len(labels), n_cells, int(labels.max()) + 1)
+    joint = (np.arange(shape[0])[:, None] * n_cells + cells) * shape[2] + labels
+    return np.bincount(joint.ravel(), minlength=shape[0] * n_cells * shape[2]).reshape(shape)
 
 
-def _information(table: np.ndarray) -> float:
-    n = table.sum()
-    rows, columns = xlog2x(table.sum(axis=1)).sum(), xlog2x(table.sum(axis=0)).sum()
-    return max(float(xlog2x(table).sum() - rows - columns + xlog2x(n)), 0.0) / n
+def _information(tables: np.ndarray) -> np.ndarray:
+    n = tables[0].sum()
+    rows, columns = (xlog2x(tables.sum(axis=axis)).sum(axis=1) for axis in (2, 1))
+    return np.maximum(xlog2x(tables).sum(axis=(1, 2)) - rows - columns + xlog2x(n), 0.0) / n

@@ -101,7 +101,7 @@ def write_report(
         "report.html",
         path,
         title=title,
-        subtitle=_subtitle(codes),
+        subtitle=_subtitle(codes, groups),
         answer=overall(lines),
         lines=lines,
         controls=_controls(sections),
@@ -119,12 +119,14 @@ def write_report(
     )
 
 
-def _subtitle(codes: Codes) -> str:
+def _subtitle(codes: Codes, groups: str | None) -> str:
     parts = [counted(len(codes), "image"), counted(codes.bits, "bit")]
     if codes.labelled:
         parts.append(f"{len(codes.classes)} classes{', several an image' if codes.multilabel else ''}")
     if codes.splits:
         parts.append(f"{' + '.join(codes.splits)} split")
+    if groups not in (None, NO_GROUPS):
+        parts.append(f"near copies share one {groups}")
     return " · ".join(parts)
 
 

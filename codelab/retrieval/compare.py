@@ -14,6 +14,7 @@ from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number, p_phrase
 from codelab.core.result import Result, Source
 from codelab.retrieval import measures
+from codelab.retrieval.deletion import Design
 from codelab.retrieval.ranking import Groups
 from codelab.retrieval.summary import RetrievalResult
 from codelab.statistics.jackknife import jackknife_interval, jackknife_p_value
@@ -65,9 +66,9 @@ def compare_retrieval(
 ) -> RetrievalComparison:
     """The difference of a retrieval measure between two codes of the same images, each image left out of its ranking.
 
-    Both codes are measured without the same 20 parts of the images; the jackknife of the differences is paired, so
-    what makes an image hard to both codes cancels. With equal expectations, a p-value below 0.05 comes in about 5 % of
-    samples.
+    Both codes are measured on the same subsets of the images, as for the interval of one; the variance is that of the
+    differences, so what makes an image hard to both codes cancels. With equal expectations, a p-value below 0.05
+    comes in about 5 % of samples.
 
     Args:
         a, b: labelled Codes of the same items in the same order, by `id`; the bits may differ in number.
@@ -97,8 +98,9 @@ def compare_retrieval(
     _check_same(a, b, groups)
     given: dict[str, Any] = {"groups": groups, "average": average, "seed": seed, "bootstrap": None, **options}
     first, second = (cast(RetrievalResult, getattr(measures, name)(codes, **given)) for codes in (a, b))
-    difference = cast(np.ndarray, first.deleted) - cast(np.ndarray, second.deleted)
     value = first.value - second.value
+    subsets = cast(np.ndarray, first.of_subsets) - cast(np.ndarray, second.of_subsets)
+    difference = Design(first.design, len(cast(np.ndarray, first.deleted))).deleted(subsets, value).averages
     low, high = jackknife_interval(value, difference, (-1.0, 1.0), first.confidence)
     return RetrievalComparison(
         source=first.source,

@@ -14,7 +14,7 @@ from codelab.core.formats import number
 from codelab.core.result import Result, Source
 from codelab.neighbours.search import ranked
 from codelab.retrieval import ties as tie_orders
-from codelab.retrieval.deletion import averages_of_halves, averages_of_rankings, measure_counts
+from codelab.retrieval.deletion import delete, measure_counts
 from codelab.retrieval.options import Options, RankOptions, begin
 from codelab.retrieval.ranking import HammingRanking, Ranking
 from codelab.retrieval.summary import RetrievalResult, class_average, summarise
@@ -75,7 +75,7 @@ def retrieval_map(
     def score(counts: np.ndarray) -> np.ndarray:
         return tie_orders.average_precision(counts, places, ties, normalise)
 
-    values, deleted = measure_counts(ranking, averaging, score)
+    values, deleted = measure_counts(ranking, averaging, score, kind="jackknife" if k else "quarters")
     measure = f"mAP@{'ALL' if k is None else k}"
     return summarise(ranking, values, averaging, deleted, measure=measure, ties=ties, normalise=normalise)
 
@@ -164,7 +164,7 @@ def precision_within_radius(
         near = int(min(radius, ranking.bits)) + 1
         deleted = measure_counts(ranking, averaging, lambda counts: tie_orders.lookup(counts, near))[1]
     else:
-        deleted = averages_of_rankings(ranking, averaging, lambda left: _within(left, radius)[0])
+        deleted = delete(ranking, averaging, lambda left: _within(left, radius)[0], values)
     nothing = int(((found == 0) & ~np.isnan(values)).sum())
     note = f"{nothing:,} queries found nothing and count as 0" if nothing else ""
     measure = f"precision within {radius:g}"
@@ -310,7 +310,7 @@ def ndcg(
     def score(counts: np.ndarray) -> np.ndarray:
         return tie_orders.normalised_gain(counts, worth, places, ties)
 
-    values, deleted = measure_counts(ranking, averaging, score, top)
+    values, deleted = measure_counts(ranking, averaging, score, top, "jackknife" if k else "quarters")
     measure = f"nDCG@{'ALL' if k is None else k} ({gain} gain)"
     return summarise(ranking, values, averaging, deleted, measure=measure, ties=ties)
 
@@ -362,13 +362,13 @@ def knn_accuracy(
         return _right_votes(left, places, temperature if weighted else None)
 
     values = score(ranking)
-    deleted, halves = averages_of_halves(ranking, averaging, score, values)
+    deleted = delete(ranking, averaging, score, values, "halves")
     note = "tied neighbours share the places"
     if weighted:
         note += f"; votes weigh exp(cosine / {temperature:g})"
     measure = f"{'weighted ' if weighted else ''}{k}-NN accuracy"
     how = {"ties": "shared", "note": note, "lacking": "a label and a neighbour"}
-    return summarise(ranking, values, averaging, deleted, measure=measure, halves=halves, **how)
+    return summarise(ranking, values, averaging, deleted, measure=measure, **how)
 
 
 def _right_votes(ranking: Ranking, places: int, temperature: float | None) -> np.ndarray:

@@ -29,6 +29,9 @@ from codelab.statistics.splits import half
 if TYPE_CHECKING:
     import pandas as pd
 
+TELLING = 19
+"""Random subsets from which a p-value of 0.05 can be reached."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetCurve(Result):
@@ -183,7 +186,7 @@ def bit_budget_curve(
 class SmallerCode(Result):
     """`bits` proposed on the database half, and mAP on held-out queries: `value` with them, `full` with all bits,
     `random` `[draws]` with random subsets of the same size. `rank` is how many random subsets do at least as well,
-    `p_value` (1 + rank) / (1 + draws).
+    `p_value` (1 + rank) / (1 + draws), NaN with fewer than 19 draws, which cannot show 0.05.
 
     The line quotes `value`, `full`, the mean of `random` and the p-value.
     """
@@ -198,7 +201,8 @@ class SmallerCode(Result):
     database: int
 
     def headline(self) -> str:
-        null = f"random {number(float(self.random.mean()))}, {p_phrase('p', self.p_value)}" if len(self.random) else ""
+        null = f"random {number(float(self.random.mean()))}" if len(self.random) else ""
+        null += "" if np.isnan(self.p_value) else f", {p_phrase('p', self.p_value)}"
         best = f"mAP {number(self.value)} with {len(self.bits)} bits, {number(self.full)} with all"
         return f"{best} ({null})" if null else best
 
@@ -228,7 +232,7 @@ def smaller_code(
         codes: labelled codes `[N, B]`.
         size: bits of the smaller code.
         bits: another proposal, `size` bit numbers; default: `propose_bits` of the database half.
-        draws: random subsets of the same size to compare with.
+        draws: random subsets of the same size to compare with; 19 or more for a p-value.
         queries: most queries drawn from the held-out half.
         groups: item column, or one value an item: near copies, which stay in one half.
         average: over queries (`query`), or the mean of the class means (`class`).
@@ -282,7 +286,7 @@ def smaller_code(
         random=random,
         bits=np.array(chosen),
         rank=at_least,
-        p_value=float(permutation_p_value(value, random)),
+        p_value=float(permutation_p_value(value, random)) if draws >= TELLING else float("nan"),
         queries=len(query_set),
         database=len(database),
     )

@@ -29,9 +29,9 @@ class RetrievalResult(Result):
     `source` is the database, `queries` the query set. `per_query` is `[Q]`, NaN for the `skipped` queries, which have
     no relevant item and are not in the average. `per_class` is `[C]`, NaN where no query has the class.
     `small_classes` is how many classes have 1 to 4 counted queries. `interval`, at `confidence`, is that of a
-    jackknife, and `deleted` `[m]` the value without each part of the items (of k-NN: worked out from `halves` of the
-    items, see `codelab.retrieval.deletion.averages_of_halves`). If `bootstrap` is a number, `deleted` is
-    None, and the interval has the percentiles of so many resamples of the queries.
+    jackknife, and `deleted` `[m]` the value without each part of the items, worked out from the averages `of_subsets`
+    of a `design` (see `codelab.retrieval.deletion.Design`). If `bootstrap` is a number, both are None, and the
+    interval has the percentiles of so many resamples of the queries.
 
     The line quotes the measure, `value` with its interval, and how many queries gave it.
     """
@@ -59,7 +59,9 @@ class RetrievalResult(Result):
     average: str
     note: str = ""
     lacking: str = "a relevant item"
-    halves: bool = False
+    interval_by: str = ""
+    design: str = ""
+    of_subsets: np.ndarray | None = field(default=None, repr=False)
 
     def headline(self) -> str:
         low, high = self.interval
@@ -107,14 +109,6 @@ class RetrievalResult(Result):
         return f"{self.measure} = {self.value:.4f} [{low:.4f}, {high:.4f}] ({'; '.join(p for p in parts if p)})"
 
     @property
-    def interval_by(self) -> str:
-        """Which interval it is, in words."""
-        if self.deleted is None:
-            return f"{self.bootstrap:,} bootstrap resamples of the queries"
-        what = f"halves made of {len(self.deleted)}" if self.halves else f"jackknife over {len(self.deleted)}"
-        return f"{what} parts of the items"
-
-    @property
     def what(self) -> str:
         """The codes or features that were ranked, and the distance, in words."""
         return f"{ranked(self.source, self.bits)}, {_DISTANCE[self.by]}"
@@ -138,22 +132,31 @@ class Averaging:
             raise UsageError(f"confidence={self.confidence}: expected a share between 0 and 1")
 
 
+@dataclass(frozen=True, eq=False)
+class Deleted:
+    """The average without each part, `[m]`, and what it was worked out from: the averages of subsets, and in words."""
+
+    averages: np.ndarray
+    of_subsets: np.ndarray
+    kind: str
+    how: str
+
+
 def summarise(
     ranking: Ranking,
     values: np.ndarray,
     averaging: Averaging,
-    deleted: np.ndarray | None,
+    deleted: Deleted | None,
     *,
     measure: str,
     ties: str | None,
     normalise: str | None = None,
     note: str = "",
     lacking: str = "a relevant item",
-    halves: bool = False,
 ) -> RetrievalResult:
     """The result of a measure from one value a query; NaN: the query has not what `lacking` names.
 
-    `deleted` is the average without each part of the items, from `halves` or not; None: the interval is a bootstrap.
+    `deleted` is the average without each part of the items; None: the interval is a bootstrap over queries.
 
     Raises:
         DataError: all values are NaN.
@@ -168,9 +171,11 @@ def summarise(
     if deleted is None:
         resamples = cast(int, averaging.bootstrap)
         draws = cluster_bootstrap(kept, members, average=averaging.average, resamples=resamples, seed=averaging.seed)
+        interval_by = f"{resamples:,} bootstrap resamples of the queries"
         interval = percentiles(draws[:, int(averaging.average == "class")], averaging.confidence)
     else:
-        interval = jackknife_interval(float(value), deleted, (0.0, 1.0), averaging.confidence)
+        interval_by = deleted.how
+        interval = jackknife_interval(float(value), deleted.averages, (0.0, 1.0), averaging.confidence)
     sizes = np.bincount(members.classes)
     return RetrievalResult(
         source=ranking.source(ranking.database),
@@ -180,7 +185,7 @@ def summarise(
         interval=interval,
         confidence=averaging.confidence,
         bootstrap=averaging.bootstrap,
-        deleted=deleted,
+        deleted=None if deleted is None else deleted.averages,
         small_classes=int(((sizes > 0) & (sizes < 5)).sum()),
         per_query=values,
         per_class=per_class,
@@ -198,7 +203,9 @@ def summarise(
         average=averaging.average,
         note=note,
         lacking=lacking,
-        halves=halves,
+        interval_by=interval_by,
+        design="" if deleted is None else deleted.kind,
+        of_subsets=None if deleted is None else deleted.of_subsets,
     )
 
 

@@ -62,6 +62,16 @@ def group_sums(packed: np.ndarray, bits: int, units: np.ndarray) -> Iterator[tup
         yield sizes, class_counts(packed[order[a:b]], bits, number[a:b] - first, len(sizes))
 
 
+def one_of_each(rows: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """The first row of each group among `rows`, in their order.
+
+    Example:
+        >>> one_of_each(np.array([3, 0, 2]), np.array([5, 6, 6, 5])).tolist()
+        [3, 2]
+    """
+    return rows[np.sort(np.unique(units[rows], return_index=True)[1])]
+
+
 @dataclass(frozen=True, eq=False)
 class DesignEffects:
     """By what factor near copies raise the variance of each bit's share of ones.

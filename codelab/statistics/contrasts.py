@@ -180,19 +180,19 @@ class Classes:
                 around = np.maximum(whole @ side - size * square * ((n - size) / n) ** 2, 0.0)
                 variance += np.where(size > LEAST, around / (size * np.maximum(size - 1, 1)), np.inf)
             return variance
-        means = [delta * ((n - size) / n * sign)[:, None] for size, sign in zip(sizes, (1, -1), strict=True)]
         starts = self.starts[np.searchsorted(self.starts, a) : np.searchsorted(self.starts, b, side="right")] - a
         counts = [np.add.reduceat(side, starts[:-1], axis=0, dtype=np.float64) for side in sides]
         effective = [size**2 / np.maximum((k**2).sum(axis=0), 1) for size, k in zip(sizes, counts, strict=True)]
-        correction = [np.sqrt(m / np.maximum(m - 1, 1e-9)) / size for m, size in zip(effective, sizes, strict=True)]
-        variance = np.zeros(bits.shape[1])
+        one, zero = (np.sqrt(m / np.maximum(m - 1, 1e-9)) / size for m, size in zip(effective, sizes, strict=True))
+        # the means of the sides are delta n_0 / n and -delta n_1 / n: what a group has of them
+        expected = (one * counts[0] * sizes[1] + zero * counts[1] * sizes[0]) / n
+        variance, both = np.zeros(bits.shape[1]), (one + zero).astype(np.float32)
         for g, (first, last) in enumerate(pairwise(starts)):
             x = self.x[a + first : a + last]
-            noise = [
-                (side[first:last].T @ x - k[g][:, None] * mean) * factor[:, None]
-                for side, k, mean, factor in zip(sides, counts, means, correction, strict=True)
-            ]
-            variance += ((noise[0] - noise[1]) ** 2).sum(axis=1)
+            noise = (bits[a + first : a + last] * both).T @ x
+            noise -= np.outer(zero, x.sum(axis=0)).astype(np.float32)
+            noise -= expected[g].astype(np.float32)[:, None] * delta
+            variance += np.einsum("bd,bd->b", noise, noise)
         return np.where((effective[0] > LEAST) & (effective[1] > LEAST), variance, np.inf)
 
     def totals(self, bits: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -211,8 +211,8 @@ class Classes:
         products = np.einsum("bd,bd->b", together, together) - plain
         return scaled, plain, products / np.maximum(number * (number - 1), 1)
 
-    def shuffled(self, bits: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """`bits` `[n, B]` of which each class's change places, one order for all bits.
+    def shuffled(self, bits: np.ndarray, count: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+        """`bits` `[n, B]` that change places within each class, one order for all bits, `count` times, in one array.
 
         Groups change places as a whole, by their share of ones, so the result lies between 0 and 1 only on average;
         the rest, by which the images of a group differ, changes places within the group.
@@ -221,14 +221,18 @@ class Classes:
         """
         starts = np.arange(len(bits) + 1) if self.starts is None else self.starts
         limits = np.searchsorted(starts, self.edges)
-        order = np.concatenate([a + generator.permutation(b - a) for a, b in pairwise(limits)])
-        if self.starts is None:
-            return bits[order]
         sizes = np.diff(starts)
         unit = np.repeat(np.arange(len(sizes)), sizes)
         shares = np.add.reduceat(bits, starts[:-1], axis=0) / sizes[:, None].astype(np.float32)
-        inside = np.lexsort((generator.random(len(bits)), unit))
-        return bits[inside] - shares[unit] + shares[order][unit]
+        rest = bits - shares[unit]
+        drawn, inside = np.empty_like(bits), np.empty_like(bits)  # new memory for each would take most of the time
+        for _ in range(count):
+            order = np.concatenate([a + generator.permutation(b - a) for a, b in pairwise(limits)])
+            np.take(shares, order[unit], axis=0, out=drawn, mode="clip")
+            if self.starts is not None:
+                within = np.lexsort((generator.random(len(bits)), unit))
+                drawn += np.take(rest, within, axis=0, out=inside, mode="clip")
+            yield drawn
 
 
 def _contrast(bits: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -185,8 +185,8 @@ class PairCounts(Counts):
         groups = group_of(np.arange(first_row, first_row + len(codes))) if parts is None else parts
         order = np.argsort(groups, kind="stable")
         sizes = np.bincount(groups, minlength=GROUPS)
-        dealt = np.split(codes.packed[order], np.cumsum(sizes)[:-1])
-        both = np.stack([pair_counts(part, codes.bits) for part in dealt])
+        packed = np.split(codes.packed[order], np.cumsum(sizes)[:-1])
+        both = np.stack([pair_counts(part, codes.bits) for part in packed])
         return cls(Source.of(codes), codes.bits, len(codes), sizes, both)
 
     @property

@@ -12,13 +12,25 @@ from codelab.core.bits import select_bits
 from codelab.kernels.counting import class_counts
 from codelab.statistics.estimators import expected_information
 from codelab.statistics.exchange import Exchange
-from codelab.statistics.nulls import REACHED, mid_p_value, pair_null, permuted_information
+from codelab.statistics.nulls import EQUAL, mid_p_value, pair_null, permuted_information
+
+FAR = 20
+"""Draws at or above the observed value from which their share is the p-value: of 200, p = .1, well above .05.
+
+Below it more draws, or a fitted tail, decide. At p = .05 itself those that chance puts on one side would do so alone.
+"""
 
 MORE = 20
-"""Times as many permutations for what is rare, where fewer than `REACHED` of the first reach the observed value."""
+"""Times as many permutations for what is rare, where fewer than `FAR` of the first reach the observed value."""
+
+ENOUGH = 50
+"""Permutations from which a tail is fitted to them."""
 
 EXPECTED = 5
-"""Expected ones a class, on average, from which the gamma law holds in the tail."""
+"""Expected ones a class, on average, from which the gamma law holds in the tail, tried to p = .001.
+
+Below it a fitted tail can make p-values several times too small.
+"""
 
 MANY_ONES = 1000
 """Ones from which a sum over many classes has a smooth null, however few a class has."""
@@ -50,7 +62,7 @@ def information_p_value(
 ) -> tuple[Chance, np.ndarray]:
     """The chance of information, and how many draws reach each observed value.
 
-    The p-value is the mid p-value of the draws. Where fewer than `REACHED` of them reach the observed value it is
+    The p-value is the mid p-value of the draws. Where fewer than `FAR` of them reach the observed value it is
 
     * for rare statistics, whose null takes few values, the mid p-value of `MORE` times as many draws;
     * for the others the tail of a gamma: information is about a scaled chi-square, so its law has the mean m and
@@ -70,19 +82,24 @@ def information_p_value(
     """
     null = draw(np.arange(len(observed)), permutations)
     average = null.mean(axis=0) if mean is None else mean
-    p_value, reached = mid_p_value(observed, null)
-    far = reached < REACHED
+    p_value, reached = mid_p_value(observed, null), _reached(observed, null)
+    far = reached < FAR
     again = np.flatnonzero(far & rare)
     if len(again):
         both = np.concatenate([null[:, again], draw(again, (MORE - 1) * permutations)])
-        p_value[again], reached[again] = mid_p_value(observed[again], both)
+        p_value[again], reached[again] = mid_p_value(observed[again], both), _reached(observed[again], both)
     variance = np.mean((null - average) ** 2, axis=0)
-    fitted = far & ~rare & (permutations >= 5 * REACHED) & (variance > 1e-20) & (average > 0)
+    fitted = far & ~rare & (permutations >= ENOUGH) & (variance > 1e-20) & (average > 0)
     moments = np.divide(average**2, variance, out=np.ones(len(average)), where=fitted)
     a = moments if shape is None else np.where(np.isnan(shape), moments, shape)
     tail = special.gammaincc(a, a * np.divide(observed, average, out=np.zeros(len(average)), where=fitted))
-    p_value = np.where(fitted, np.clip(tail, 1e-16, (REACHED + 1) / (1 + permutations)), p_value)
+    p_value = np.where(fitted, np.clip(tail, 1e-16, (FAR + 1) / (1 + permutations)), p_value)
     return Chance(average, p_value, fitted), reached
+
+
+def _reached(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """How many draws `[n, K]` reach each observed value `[K]`."""
+    return np.count_nonzero(null > observed - EQUAL, axis=0)
 
 
 def chance_by_counts(
@@ -107,13 +124,14 @@ def chance_by_counts(
         p_value = pair_null(ones[0], sizes[0, :1], tables[0, 0], int(totals[0]))[1]
         return Chance(mean, p_value, np.zeros(len(mean), bool))
     varies = (ones > 0) & (ones < totals[:, None])
-    generator = np.random.default_rng(seed)
+    p_value, fitted = np.ones(len(mean)), np.zeros(len(mean), bool)
     chosen = np.flatnonzero(varies.any(axis=0))
+    if not len(chosen):
+        return Chance(mean, p_value, fitted)
+    generator = np.random.default_rng(seed)
 
     def draw(which: np.ndarray, n: int) -> np.ndarray:
-        return np.stack(
-            [permuted_information(ones[:, bit], sizes, n, generator) for bit in chosen[which]] or [np.empty(n)], axis=1
-        )
+        return np.stack([permuted_information(ones[:, bit], sizes, n, generator) for bit in chosen[which]], axis=1)
 
     per_class, few = rarity(ones, totals, int(np.count_nonzero(sizes)))
     freedom = (np.maximum(np.count_nonzero(sizes, axis=1) - 1, 0)[:, None] * varies).sum(axis=0)
@@ -121,7 +139,6 @@ def chance_by_counts(
     found, reached = information_p_value(
         observed[chosen], draw, permutations, rare=few[chosen], mean=mean[chosen], shape=shape[chosen]
     )
-    p_value, fitted = np.ones(len(mean)), np.zeros(len(mean), bool)
     p_value[chosen], fitted[chosen] = found.p_value, found.fitted
     never = chosen[(reached == 0) & few[chosen]]
     if len(never):

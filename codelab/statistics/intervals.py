@@ -1,4 +1,4 @@
-"""Intervals: Wilson's for a share, the normal one for a mean, the cluster bootstrap for averages over classes too."""
+"""Intervals: Wilson's for a share, the cluster bootstrap for averages over classes too."""
 
 from __future__ import annotations
 
@@ -34,16 +34,6 @@ def wilson_interval(
     low = np.where(ones == 0, 0.0, middle - half)  # exact at the ends, where rounding leaves 1e-17
     high = np.where(ones == n, 1.0, middle + half)
     return low, high
-
-
-def normal_half_width(values: np.ndarray) -> float:
-    """Half the width of the 95 % interval of the mean of independent values: 1.96 standard errors.
-
-    Example:
-        >>> round(normal_half_width(np.array([1.0, 2.0, 3.0, 4.0])), 3)
-        1.265
-    """
-    return 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
 
 
 @dataclass(frozen=True, eq=False)

@@ -127,7 +127,11 @@ def test_groups_of_near_copies_are_named_by_one_option(copied, tmp_path, capsys)
     assert json.loads(said.out) == json.loads(json.dumps({name: r.to_dict() for name, r in grouped.items()}))
     assert main(["report", str(copied), "--group", "object", "--out", str(tmp_path / "r.html")]) == 0
     assert capsys.readouterr().err == ""
-    assert "at most one for each object" in (tmp_path / "r.html").read_text()
+    page = (tmp_path / "r.html").read_text()
+    assert "near copies share one object" in page
+    assert "at most one for each object" in page
+    assert main([*call[:-1], "--group", "object"]) == 0
+    assert "near copies share one object" in capsys.readouterr().out.splitlines()[0]
     assert "these codes have object" in fails(capsys, 2, "analyze", copied, "--group", "objects")
 
 

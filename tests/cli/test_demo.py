@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -24,16 +25,17 @@ from training.trainer import Run
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "demo"
-    config = load_config(
-        ROOT / "configs" / "demo.yaml", {"run": str(folder), "epochs": 2, "reset_every": 1, "seed": 5}
-    )
+    short = {"epochs": 2, "warmup_epochs": 1, "reset_every": 1}
+    config = load_config(ROOT / "configs" / "demo.yaml", {"run": str(folder), "seed": 5, **short})
     fit(config, show=False)
     return folder
 
 
 @pytest.fixture(scope="module")
 def comparison(run):
-    return demo.measure(run, seed=5)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "near copies")  # the demo says which they are
+        return demo.measure(run, seed=5)
 
 
 def test_the_run_folder_holds_everything(run, comparison):
@@ -64,6 +66,10 @@ def test_the_comparison_is_what_the_measures_say(run, comparison):
     assert pixels["code_map"] is None  # pixels have no bits
     assert 0.2 < pixels["feature_map"] < 0.4
     assert results["analysis"]["bit_usage"]["source"]["sha256"] == codes.sha256
+    emoji = len(set(codes.items["emoji"].to_pylist()))
+    for section in ("bit_usage", "class_information", "bit_reuse"):
+        assert results["analysis"][section]["groups"] == emoji
+    assert "near copies share one emoji" in (run / "report.html").read_text()
     assert [row[0] for row in comparison.rows()] == ["trained", "untrained", "16x16 pixels"]
 
 

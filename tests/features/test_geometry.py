@@ -1,5 +1,7 @@
 """Dimensions of features against closed forms and NumPy."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,9 @@ def test_known_spectrum():
     found = geometry(white * np.sqrt(spectrum) @ rotation + 3.0)
     q = spectrum / spectrum.sum()
     assert found.eigenvalues == pytest.approx(spectrum, rel=1e-6)
-    assert found.d_eff == pytest.approx(spectrum.sum() ** 2 / (spectrum**2).sum())
+    truth = spectrum.sum() ** 2 / (spectrum**2).sum()
+    assert found.d_eff_plugin == pytest.approx(truth)
+    assert found.d_eff == pytest.approx(truth, rel=0.02)
     assert found.r_eff == pytest.approx(np.exp(-(q * np.log(q)).sum()))
     assert found.explained_variance == pytest.approx(np.cumsum(q))
     assert list(found.to_frame()["component"]) == [1, 2, 3, 4, 5]
@@ -35,7 +39,8 @@ def test_fewer_items_than_dimensions_and_constant_dimensions():
     features = np.random.default_rng(2).normal(size=(5, 50))
     features[:, 10:] = 7.0
     found = geometry(features)
-    assert found.d_eff <= 4
+    assert found.d_eff_plugin <= 4
+    assert 4 < found.d_eff <= 10
     assert found.explained_variance[-1] == pytest.approx(1)
     assert np.isfinite(found.r_eff)
 
@@ -84,9 +89,9 @@ def test_an_unknown_device_is_refused_in_a_line(device):
     [
         (np.ones((9, 3)), "all 9 items have the same features"),
         (np.zeros((9, 3)), "all 9 items have the same features"),
-        (np.ones((1, 3)), "found 1 items, expected at least 2"),
+        (np.ones((1, 3)), "found 1 items, expected at least 4"),
         (np.ones(3), r"expected numbers \[N, d\], found float64 \[3\]"),
-        (np.array([[1.0, 2.0], [np.nan, 1.0]]), "row 1, column 0 is nan"),
+        (np.array([[1.0, 2.0], [np.nan, 1.0], [0.0, 1.0], [1.0, 1.0]]), "row 1, column 0 is nan"),
         (np.array([["a", "b"]]), "expected numbers"),
         (Codes.from_bits(np.eye(3)), "no features; export them with --features"),
     ],
@@ -94,3 +99,31 @@ def test_an_unknown_device_is_refused_in_a_line(device):
 def test_bad_features_are_refused(features, message):
     with pytest.raises(DataError, match=message):
         geometry(features)
+
+
+@pytest.mark.parametrize("n", [20, 50, 400, 4000])
+@pytest.mark.parametrize("heavy", [False, True])
+def test_the_effective_dimension_does_not_depend_on_the_number_of_items(n, heavy):
+    generator = np.random.default_rng(n)
+    scales = np.concatenate([np.full(40, 1.0), np.full(40, 0.2)])
+    found = []
+    for _ in range(30 if n < 400 else 4):
+        x = generator.laplace(size=(n, 80)) if heavy else generator.normal(size=(n, 80))
+        found.append(geometry(x * scales))
+    truth = (scales**2).sum() ** 2 / (scales**4).sum()
+    assert np.mean([f.d_eff for f in found]) == pytest.approx(truth, rel=0.06)
+    assert np.mean([f.d_eff_plugin for f in found]) < truth * n / (n + 20)
+    assert ("too low" in found[0].headline()) == (n < 800)
+
+
+def test_two_unbiased_estimates_are_those_of_sums_over_different_items():
+    """Both are means over all choices of four different items of products of two differences."""
+    x = np.random.default_rng(0).normal(size=(6, 3)) ** 3
+    square, trace = [], []
+    for i, j, k, m in permutations(range(6), 4):
+        a, b = x[i] - x[j], x[k] - x[m]
+        square.append((a @ b) ** 2 / 4)
+        trace.append((a @ a) * (b @ b) / 4)
+    expected = np.mean(trace) / np.mean(square)
+    assert 1 < expected < 3
+    assert geometry(x).d_eff == pytest.approx(expected)

@@ -1,9 +1,11 @@
 """Augmented views: each draw is its own and repeatable, and the command measures the channel with them."""
 
+import dataclasses
 import json
 import re
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import codelab
@@ -76,7 +78,16 @@ def test_analyze_with_views(tmp_path, capsys):
     assert main(call) == 0
     text = capsys.readouterr().out
     assert "what one change of the image does" in text
-    assert re.search(r"│ channel +│ \d\.\d{3} \(95 % ", text)  # at least so many bits are shared
+    assert re.search(r"│ channel +│ \d\.\d{3}", text)  # at least so many bits are shared
+
+    twins = codes.items.append_column(
+        "twin", pa.array([f"{i // 2}" for i in range(40)])
+    )  # the images have no such column
+    dataclasses.replace(codes, items=twins).save(path)
+    assert main([*call, "--json", "--group", "twin"]) == 0
+    grouped = json.loads(capsys.readouterr().out)
+    assert grouped["channel"]["groups"] == grouped["view_channels"]["groups"] == 20
+    assert results["channel"]["groups"] is None
 
 
 def test_views_need_the_images_and_the_encoder(picture_folder, tmp_path, capsys):

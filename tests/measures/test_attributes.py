@@ -8,7 +8,7 @@ from codelab.core.attributes import attribute_names, labelling
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.measures.attribute_information import attribute_information
-from codelab.measures.bit_reuse import attribute_reuse
+from codelab.measures.attribute_reuse import attribute_reuse
 from codelab.measures.class_information import class_information
 from codelab.measures.joint_information import joint_information
 from codelab.statistics.counts import StrataCounts, total

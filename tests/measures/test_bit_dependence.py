@@ -188,6 +188,15 @@ def test_a_smaller_code_of_copied_bits_loses_nothing():
     assert len(found.to_frame()) == 22
 
 
+def test_too_few_random_subsets_give_no_p_value():
+    codes = synthetic.prototypes(120, bits=16, classes=4)
+    few, enough = smaller_code(codes, 8, draws=18), smaller_code(codes, 8, draws=19)
+    assert np.isnan(few.p_value)
+    assert "p " not in few.headline()
+    assert enough.p_value >= 0.05
+    assert "p " in enough.headline()
+
+
 def test_groups_stay_in_one_half_and_bad_calls_are_refused():
     codes = synthetic.prototypes(120, bits=16, classes=4)
     twins = np.repeat(np.arange(60), 2)
@@ -232,3 +241,43 @@ def test_small_pairs_have_the_mid_p_of_the_hypergeometric_law(n, a, b, both):
     expected = law.pmf(values[more]).sum() + law.pmf(values[equal]).sum() / 2
     _, p_value = pair_null(np.array([a]), np.array([b]), np.array([both]), n)
     assert p_value[0] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("p", [np.linspace(0.3, 0.7, 12), np.linspace(0.04, 0.1, 12)])
+def test_independent_bits_of_near_copies_do_not_depend(p):
+    pairs, rate, information = np.triu_indices(12, 1), np.zeros(2), np.zeros(2)
+    for seed in range(40):
+        codes = synthetic.near_copies(60, 5, p, seed=seed)
+        for row, groups in enumerate((None, "object")):
+            found = bit_dependence(codes, groups=groups)
+            rate[row] += (found.p_value[pairs] < 0.05).mean() / 40
+            information[row] += found.value / 40
+    assert rate[0] > 0.1
+    assert (0.03 if p.min() > 0.2 else 0.01) <= rate[1] <= 0.07
+    assert abs(information[1]) < information[0] / 4
+
+
+def test_near_copies_do_not_hide_bits_that_depend():
+    codes = synthetic.near_copies(60, 5, np.full(4, 0.5))
+    bits = codes.to_bits()
+    bits[:, 1] = bits[:, 0]
+    found = bit_dependence(Codes.from_bits(bits), groups=np.repeat(np.arange(60), 5))
+    assert found.q_value[0, 1] < 1e-6
+    assert found.q_value[2, 3] > 0.05
+    assert (found.duplicates, found.groups) == (((0, 1),), 60)
+    with pytest.raises(UsageError, match="groups need the codes themselves"):
+        bit_dependence(PairCounts.of(codes), groups="object")
+
+
+def test_a_group_for_each_image_changes_no_pair():
+    codes = synthetic.prototypes(200, bits=8, flip=0.3)
+    assert bit_dependence(codes, groups=np.arange(200)).p_value == pytest.approx(bit_dependence(codes).p_value)
+
+
+def test_what_near_copies_share_given_the_class():
+    codes = synthetic.near_copies(200, 5, np.full(10, 0.5))
+    labelled = Codes.from_bits(codes.to_bits(), np.repeat(np.arange(200) % 4, 5), items=codes.items)
+    pairs = np.triu_indices(10, 1)
+    plain, grouped = (bit_dependence(labelled, groups=groups).conditional[pairs].mean() for groups in (None, "object"))
+    assert plain > 0.006
+    assert abs(grouped) < plain / 4

@@ -8,7 +8,8 @@ from sklearn.metrics import cohen_kappa_score, mutual_info_score
 
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
-from codelab.measures.channel import ViewCounts, capacity, channel, channel_of_views, view_channels
+from codelab.measures.channel import channel, channel_of_views, view_channels
+from codelab.measures.view_bits import ViewCounts, capacity
 from codelab.statistics.counts import total
 from codelab.statistics.intervals import wilson_interval
 from tests.support import synthetic
@@ -130,3 +131,63 @@ def test_a_channel_names_both_views_and_flip_rates_have_an_interval():
     assert found.low == pytest.approx(low)
     assert found.high == pytest.approx(high)
     assert {"low", "high", "chance"} <= set(found.to_frame().columns)
+
+
+def test_near_copies_are_not_counted_as_so_many_images():
+    p, groups, rate, cover = np.full(10, 0.4), np.repeat(np.arange(60), 5), np.zeros(2), np.zeros((2, 2))
+    for seed in range(40):
+        sent, other = (synthetic.near_copies(60, 5, p, seed=2 * seed + i) for i in (0, 1))
+        # a bit flips in all images of an object or in none
+        flips = np.repeat(np.random.default_rng(seed).random((60, 10)) < 0.1, 5, axis=0)
+        got = Codes.from_bits(sent.to_bits() ^ flips)
+        for row, column in enumerate((None, groups)):
+            found = channel(sent, got, items=2, groups=column)
+            rate[row] += (channel(sent, other, items=2, groups=column).p_value < 0.05).mean() / 40
+            cover[row, 0] += ((found.low <= 0.1) & (found.high >= 0.1)).mean() / 40
+            view = view_channels(sent, {"again": got}, groups=column)
+            cover[row, 1] += ((view.mean_low <= 0.1) & (view.mean_high >= 0.1)).mean() / 40
+    assert rate[0] > 0.2
+    assert 0.02 <= rate[1] <= 0.07
+    assert (cover[0] < 0.8).all()
+    assert (cover[1] > 0.88).all()
+
+
+def test_near_copies_are_no_negatives_of_each_other():
+    sent = synthetic.near_copies(120, 5, np.full(30, 0.5))
+    plain, grouped = channel(sent, noisy(sent, 0.05)), channel(sent, noisy(sent, 0.05), groups="object")
+    assert grouped.ceiling == pytest.approx(np.log2(60))
+    assert grouped.value > 0.95 * grouped.ceiling
+    assert plain.value < 0.85 * plain.ceiling  # five images of one object cannot be told apart
+    assert grouped.groups == 120
+
+
+def test_the_bound_has_an_interval_from_a_hundred_images():
+    sent = synthetic.fair_bits(120, 8)
+    found = channel(sent[:99], noisy(sent[:99], 0.1))
+    assert np.isnan(found.value_low)
+    assert "no interval below 100 images" in repr(found)
+    assert not np.isnan(channel(sent, noisy(sent, 0.1)).value_low)
+    with pytest.raises(DataError, match="channel: found 7 groups of images, expected at least 8"):
+        channel(sent, sent, groups=np.arange(120) % 7)
+
+
+def test_the_interval_of_the_bound_holds_its_mean_over_samples():
+    found = []
+    for seed in range(60):
+        sent = synthetic.fair_bits(300, 6, seed=seed)
+        found.append(channel(sent, noisy(sent, 0.15, seed=seed + 1000)))
+    mean = np.mean([one.value for one in found])
+    assert np.mean([one.value_low <= mean <= one.value_high for one in found]) >= 0.88
+
+
+def test_several_views_of_an_image_are_one_observation():
+    """Flip rates of all pairs of four views: their interval is narrower than that of one pair, and covers."""
+    cover, narrower = 0.0, 0.0
+    for seed in range(40):
+        sent = synthetic.fair_bits(150, 8, seed=seed)
+        views = [noisy(sent, 0.1, seed=10 * seed + k) for k in range(4)]
+        found, pair = channel_of_views(views, items=2), channel(views[0], views[1], items=2)
+        cover += ((found.low <= 0.18) & (found.high >= 0.18)).mean() / 40
+        narrower += ((found.high - found.low) / (pair.high - pair.low)).mean() / 40
+    assert 0.9 <= cover <= 0.98
+    assert narrower < 0.8

@@ -142,3 +142,33 @@ def test_total_correlation_bounds_are_in_order(share):
             rare = np.random.default_rng(seed).random((n, 1)) < share
             found = total_correlation(Codes.from_bits(np.repeat(rare, 64, axis=1)))
             assert 0 <= found.low <= found.high
+
+
+@pytest.mark.parametrize(("n", "p"), [(64, 0.5), (300, 0.5), (300, 0.05)])
+def test_the_interval_of_a_length_holds_its_mean_over_samples(n, p):
+    found = [code_length(synthetic.biased_bits(n, np.full(16, p), seed=seed)) for seed in range(80)]
+    mean = np.mean([length.value for length in found])
+    assert 0.9 <= np.mean([length.low <= mean <= length.high for length in found]) <= 0.99
+
+
+@pytest.mark.parametrize("model", ["chow-liu", "logistic"])
+def test_near_copies_are_in_one_half(model):
+    """Copies in both halves are learned by heart: the length falls below what new objects cost."""
+    codes = synthetic.near_copies(80, 8, np.full(8, 0.5), renewed=0.0)
+    other = synthetic.near_copies(4000, 1, np.full(8, 0.5), seed=1)
+    grouped, plain = code_length(codes, model, groups="object"), code_length(codes, model)
+    assert code_length(other, model).value == pytest.approx(8, abs=0.05)
+    assert grouped.value > 8
+    assert grouped.groups == 80
+    assert plain.value < grouped.value - 0.1
+    with pytest.raises(DataError, match="found 63 groups of images, expected at least 64"):
+        code_length(codes[: 63 * 8], model, groups="object")
+
+
+def test_total_correlation_by_groups():
+    codes = synthetic.near_copies(100, 5, np.full(8, 0.5))
+    plain, grouped = total_correlation(codes), total_correlation(codes, groups="object")
+    assert grouped.low < plain.low
+    assert grouped.groups == 100
+    with pytest.raises(UsageError, match="groups need the codes themselves"):
+        total_correlation(codes, pairs=PairCounts.of(codes), groups="object")

@@ -12,6 +12,7 @@ from codelab.core.errors import DataError, UsageError
 from codelab.measures.bit_usage import bit_usage
 from codelab.measures.block_entropy import arrange_blocks, block_entropy
 from codelab.measures.degrees_of_freedom import degrees_of_freedom
+from codelab.statistics.counts import BitCounts
 from codelab.statistics.estimators import ESTIMATORS, entropy_of_counts, pair_information
 from codelab.statistics.intervals import wilson_interval
 from tests.support import synthetic
@@ -217,3 +218,63 @@ def test_wilson_interval_solves_the_score_equation_at_its_confidence(confidence)
     expected = stats.binomtest(30, 100).proportion_ci(confidence, method="wilson")
     low, high = wilson_interval(np.array([30]), 100, confidence)
     assert (low[0], high[0]) == pytest.approx((expected.low, expected.high))
+
+
+def test_near_copies_are_not_counted_as_so_many_images():
+    """With `groups` intervals cover the truth, also of rare bits; without, two thirds or fewer do."""
+    p = np.linspace(0.03, 0.6, 20)
+    cover = np.zeros((2, 20))
+    freedom = np.zeros(2)
+    for seed in range(60):
+        codes = synthetic.near_copies(60, 5, p, seed=seed)
+        for row, groups in enumerate((None, "object")):
+            usage = bit_usage(codes, groups=groups)
+            cover[row] += ((usage.low <= p) & (p <= usage.high)) / 60
+            dof = degrees_of_freedom(codes, groups=groups)
+            freedom[row] += (dof.low <= _independent_freedom(p) <= dof.high) / 60
+    assert cover[0].mean() < 0.75
+    assert 0.92 <= cover[1].mean() <= 0.98
+    assert cover[1, :5].mean() >= 0.9
+    assert freedom[0] < 0.3
+    assert freedom[1] >= 0.88
+
+
+def _independent_freedom(p):
+    q = 2 * p * (1 - p)
+    return q.mean() * (1 - q.mean()) / ((q * (1 - q)).sum() / len(p) ** 2)
+
+
+def test_a_group_for_each_image_is_no_groups():
+    codes = synthetic.biased_bits(400, np.linspace(0.1, 0.9, 12))
+    alone = np.arange(400)
+    usage, by_group = bit_usage(codes), bit_usage(codes, groups=alone)
+    assert by_group.groups == 400
+    assert by_group.low == pytest.approx(usage.low, abs=2e-3)
+    dof, by_group = degrees_of_freedom(codes), degrees_of_freedom(codes, groups=alone)
+    assert by_group.value == pytest.approx(dof.value)
+    assert by_group.participation_ratio == pytest.approx(dof.participation_ratio)
+
+
+def test_degrees_of_freedom_with_groups_is_over_pairs_of_different_groups():
+    codes = synthetic.near_copies(30, 4, np.full(10, 0.4))
+    x, thing = codes.to_bits(), np.repeat(np.arange(30), 4)
+    distances = (x[:, None] != x).mean(axis=2)[thing[:, None] != thing]
+    found = degrees_of_freedom(codes, groups="object")
+    assert (found.mean_distance, found.spread) == pytest.approx((distances.mean(), distances.std()))
+    assert "two of 30 groups" in found.estimator
+
+
+def test_rare_bits_of_few_images_have_no_interval():
+    codes = synthetic.biased_bits(30, np.full(20, 0.03))
+    found = degrees_of_freedom(codes)
+    assert np.isnan(found.low)
+    assert "no interval: a bit changes in 1." in found.headline()
+    assert not np.isnan(degrees_of_freedom(synthetic.biased_bits(30, np.full(20, 0.4))).low)
+
+
+def test_groups_are_refused_where_they_cannot_help():
+    codes = synthetic.near_copies(5, 4, np.full(10, 0.4))
+    with pytest.raises(DataError, match="degrees_of_freedom: found 5 groups of images, expected at least 8"):
+        degrees_of_freedom(codes, groups="object")
+    with pytest.raises(UsageError, match="bit_usage: groups need the codes themselves"):
+        bit_usage(BitCounts.of(codes), groups="object")

@@ -5,11 +5,12 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy import linalg
+from scipy import linalg, special
 
 from codelab.core.codes import Codes
 from codelab.retrieval import ranking
-from codelab.retrieval.deletion import Parts
+from codelab.retrieval.compare import compare_retrieval
+from codelab.retrieval.deletion import QUARTERS, Parts
 from codelab.retrieval.measures import (
     knn_accuracy,
     ndcg,
@@ -24,9 +25,8 @@ from codelab.statistics.jackknife import PARTS, standard_error
 from tests.support.rank_oracles import noisy_codes
 
 CALLS = {
-    "map": retrieval_map,
     "map found": lambda *sets, **rest: retrieval_map(*sets, k=7, normalise="found", **rest),
-    "map pessimistic": lambda *sets, **rest: retrieval_map(*sets, ties="pessimistic", **rest),
+    "map pessimistic": lambda *sets, **rest: retrieval_map(*sets, k=7, ties="pessimistic", **rest),
     "precision": lambda *sets, **rest: precision_at_k(*sets, k=5, **rest),
     "recall": lambda *sets, **rest: recall_at_k(*sets, k=5, **rest),
     "radius": lambda *sets, **rest: precision_within_radius(*sets, radius=3, **rest),
@@ -80,26 +80,72 @@ def test_of_two_sets_both_lose_a_part(name):
     assert np.bincount(parts.database).tolist() == [6] * 20
 
 
+def of_subset(measure, sets, dealt, kept, options):
+    """The measure of the items in some parts."""
+    left = (codes[np.isin(part, kept)] for codes, part in zip(sets, dealt, strict=False))
+    return measure(*left, bootstrap=1, **options).value
+
+
 @pytest.mark.parametrize("average", ["query", "class"])
 @pytest.mark.parametrize("name", VOTES)
 @pytest.mark.parametrize("how", ["one set", "features", "two sets"])
 def test_the_variance_of_votes_is_that_of_halves(name, how, average):
-    queries, database = sample(90), sample(120, seed=2)
-    sets = (queries, database) if how == "two sets" else (queries,)
+    sets = (sample(90), sample(120, seed=2)) if how == "two sets" else (sample(90),)
     options = {"average": average, "groups": "group", "by": "features" if how == "features" else "codes"}
     result = VOTES[name](*sets, seed=3, **options)
     parts = Parts.of(rank(*sets, groups="group"), Averaging(average=average, seed=3), halved=True)
     squares = []
     for row in linalg.hadamard(16)[1:]:
-        halves = [
-            VOTES[name](*(codes[side[part]] for codes, part in zip(sets, dealt, strict=False)), bootstrap=1, **options)
-            for side in (row > 0, row < 0)
-            for dealt in [(parts.queries, parts.database)]
-        ]
-        squares.append(((halves[0].value - halves[1].value) / 2) ** 2)
+        sides = (np.flatnonzero(row == sign) for sign in (1, -1))
+        first, second = (of_subset(VOTES[name], sets, (parts.queries, parts.database), s, options) for s in sides)
+        squares.append(((first - second) / 2) ** 2)
     assert standard_error(result.deleted) == pytest.approx(np.sqrt(np.mean(squares)), abs=1e-12)
     assert result.deleted.mean() == pytest.approx(result.value, abs=1e-12)
     assert result.interval_by == "halves made of 16 parts of the items"
+
+
+@pytest.mark.parametrize("measure", [retrieval_map, ndcg])
+@pytest.mark.parametrize("how", ["one set", "features", "two sets", "tags"])
+def test_the_variance_of_whole_rankings_is_that_of_halves_and_quarters(measure, how):
+    tags = how == "tags"
+    sets = (
+        (sample(200, multilabel=tags), sample(120, seed=2)) if how == "two sets" else (sample(200, multilabel=tags),)
+    )
+    options = {"groups": "group", "by": "features" if how == "features" else "codes"}
+    result = measure(*sets, seed=3, **options, **({"bootstrap": None} if how == "features" else {}))
+    parts = Parts.of(rank(*sets, groups="group"), Averaging(seed=3), halved=True)
+    dealt, signs = (parts.queries, parts.database), linalg.hadamard(16)
+    between = {2: [], 4: []}
+    for number, choices in ((2, [(i,) for i in range(1, 16)]), (4, [(1, 2), (4, 8), (5, 10), (6, 11), (7, 9)])):
+        for rows in choices:
+            side = (signs[list(rows)] > 0).astype(int).T @ [2, 1][-len(rows) :]
+            values = [of_subset(measure, sets, dealt, np.flatnonzero(side == s), options) for s in np.unique(side)]
+            between[number].append(np.var(values, ddof=1) / number)
+    half, quarter = np.mean(between[2]), np.mean(between[4])
+    variance = np.clip((3 * half - quarter) / 2, half / 2, half)
+    assert standard_error(result.deleted) == pytest.approx(np.sqrt(variance), abs=1e-12)
+    assert result.interval_by == "halves and quarters made of 16 parts of the items"
+
+
+def test_quarters_share_no_contrast():
+    for parts, pairs in QUARTERS.items():
+        signs = linalg.hadamard(parts)
+        rows = [row for i, j in pairs for row in (signs[i], signs[j], signs[i] * signs[j])]
+        assert len({tuple(row) for row in rows}) == parts - 1
+        assert all(row.sum() == 0 for row in rows)
+
+
+def test_the_paired_test_of_two_codes_without_meaning_is_not_too_rare():
+    """Their difference has no term of single images: the jackknife's variance is twice the true one."""
+    errors, values = [], []
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        labels = np.arange(160) % 4
+        a, b = (Codes.from_bits(generator.random((160, 20)) < 0.5, labels) for _ in range(2))
+        found = compare_retrieval(a, b)
+        errors.append((found.high - found.low) / (2 * special.stdtrit(15, 0.975)))
+        values.append(found.value)
+    assert 0.8 < np.sqrt(np.mean(np.square(errors))) / np.std(values) < 1.25
 
 
 def test_a_class_average_of_small_classes_is_not_halved():
@@ -190,5 +236,7 @@ def test_many_features_are_not_ranked_again_unasked(monkeypatch):
     codes = Codes.from_bits(generator.random((40, 8)) < 0.5, labels, features=features)
     monkeypatch.setattr("codelab.retrieval.options.MOST_PAIRS", 40 * 40 - 1)
     assert retrieval_map(codes, by="features").interval_by == "1,000 bootstrap resamples of the queries"
-    assert "jackknife" in retrieval_map(codes, by="features", bootstrap=None).interval_by
-    assert "jackknife" in retrieval_map(codes).interval_by
+    assert "halves" in retrieval_map(codes, by="features", bootstrap=None).interval_by
+    assert (
+        retrieval_map(codes).interval_by == "halves made of 16 parts of the items"
+    )  # 10 queries a class: no quarters

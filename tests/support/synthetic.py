@@ -19,6 +19,19 @@ def biased_bits(n: int, p: np.ndarray, *, classes: int = 0, seed: int = 0) -> Co
     return Codes.from_bits(generator.random((n, len(p))) < p, labels)
 
 
+def near_copies(objects: int, copies: int, p: np.ndarray, *, renewed: float = 0.06, seed: int = 0) -> Codes:
+    """Independent bits of each object, `copies` images of it, a share `renewed` of their bits drawn anew.
+
+    The item column `object` says which images show one object.
+    """
+    generator = np.random.default_rng(seed)
+    thing = np.repeat(np.arange(objects), copies)
+    bits = (generator.random((objects, len(p))) < p)[thing]
+    anew = generator.random(bits.shape) < renewed
+    bits = np.where(anew, generator.random(bits.shape) < p, bits)
+    return Codes.from_bits(bits, items={"object": [f"object {t}" for t in thing]})
+
+
 def copied_bits(n: int, independent: int, copies: int, *, seed: int = 0) -> Codes:
     """`independent` fair bits, each written `copies` times, the copies far apart."""
     fair = np.random.default_rng(seed).integers(0, 2, (n, independent))

@@ -59,7 +59,7 @@ class TestSize:
 
     def test_a_flag_rules(self, small):
         flags = {"init": small, "image_size": "64", "local_views": "0"}
-        assert sizes(at_own_size(load_config("configs/adapt.yaml", flags), flags)) == (64, 256, 96)
+        assert sizes(at_own_size(load_config("configs/adapt.yaml", flags), flags)) == (64, 432, 96)
         flags = {"init": small, "local_size": "12"}
         assert sizes(at_own_size(load_config("configs/adapt.yaml", flags), flags)) == (16, 18, 12)
 
