@@ -164,5 +164,6 @@ def judge_retrieval(title: str, found: SampledRetrieval, results: Mapping[str, R
     ):
         beside = "" if np.isnan(features) else f", features {features:.3f}"
         parts.append(f"{name} {value:.3f} ({found.confidence:.0%} interval {low:.3f} to {high:.3f}{beside})")
-    text = f"{'; '.join(parts)}. {found.queries:,} queries, each against all other images."
+    others = "all other images" if found.left_out == "self" else "all images of other groups"
+    text = f"{'; '.join(parts)}. {found.queries:,} queries, each against {others}."
     return Verdict("note", title, f"{found.measures[0]} {found.values[0]:.3f}", text)
