@@ -61,7 +61,7 @@ class TestSize:
         flags = {"init": small, "image_size": "64", "local_views": "0"}
         assert sizes(at_own_size(load_config("configs/adapt.yaml", flags), flags)) == (64, 432, 96)
         flags = {"init": small, "local_size": "12"}
-        assert sizes(at_own_size(load_config("configs/adapt.yaml", flags), flags)) == (16, 18, 12)
+        assert sizes(at_own_size(load_config("configs/adapt.yaml", flags), flags)) == (16, 31, 12)
 
     def test_a_network_that_takes_no_other_size_is_refused(self, transformer):
         config = load_config("configs/adapt.yaml", {"init": transformer, "image_size": 96, "local_views": 0})
