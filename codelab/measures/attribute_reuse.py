@@ -117,7 +117,9 @@ def attribute_reuse(
     check_seed(seed)
     if attribute == CLASS:
         raise UsageError("attribute 'class': expected an item column other than the class")
-    within = attribute_information(codes, attribute, given=CLASS, bins=bins, permutations=permutations, seed=seed)
+    within = attribute_information(
+        codes, attribute, given=CLASS, groups=groups, bins=bins, permutations=permutations, seed=seed
+    )
     generator = np.random.default_rng(seed)
     target, classes = labelling(codes, attribute, bins=bins), labelling(codes)
     unit = None if groups is None else group_column(codes, groups)

@@ -115,30 +115,6 @@ def mid_p_value(observed: np.ndarray | float, null: np.ndarray) -> np.ndarray:
     return np.maximum((above + (reached - above + 1) / 2) / (1 + len(null)), 1 / (1 + len(null)))
 
 
-def skewed_p_value(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
-    """`permutation_p_value`, and where fewer than 10 of 50 draws or more reach the observed value, a fitted tail.
-
-    The tail is Pearson's type III: a gamma with the mean, the variance and the skewness g of the draws,
-
-        p = Q(4 / g^2, 4 / g^2 + 2 z / g),    z the observed value in standard deviations above the mean.
-
-    Args:
-        observed: `[B]`.
-        null: `[n, B]` draws under the null.
-
-    Source: Winkler et al. 2016 (tail approximation by moments).
-    """
-    mean, deviation = null.mean(axis=0), null.std(axis=0)
-    z = np.divide(observed - mean, deviation, out=np.zeros_like(mean), where=deviation > 0)
-    centred = np.divide(null - mean, deviation, out=np.zeros_like(null), where=deviation > 0)
-    skew = np.clip((centred**3).mean(axis=0), 0.1, 4.0)
-    shape = 4 / skew**2
-    tail = special.gammaincc(shape, np.maximum(shape + z * np.sqrt(shape), 0.0))
-    reached = np.count_nonzero(null >= observed - EQUAL, axis=0)
-    fitted = np.clip(tail, 1e-16, 11 / (1 + len(null)))
-    return np.where((reached < 10) & (len(null) >= 50), fitted, permutation_p_value(observed, null))
-
-
 def tail_p_value(observed: np.ndarray, null: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """P-values `[B]` of `observed` `[B]` against draws `[n, B]` from the null, and which have a fitted tail.
 
