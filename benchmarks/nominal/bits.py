@@ -6,14 +6,15 @@ over `MANY` other samples of the same kind. A figure without an interval is NaN 
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 
 import numpy as np
 
 from codelab.core.codes import Codes
 from codelab.measures.bit_dependence import bit_dependence
 from codelab.measures.bit_usage import bit_usage
-from codelab.measures.channel import channel, view_channels
+from codelab.measures.channel import Channel, channel, view_channels
 from codelab.measures.code_length import code_length
 from codelab.measures.degrees_of_freedom import degrees_of_freedom
 from nominal.scenarios import RENEWED, SCENARIOS, Sample, draw
@@ -21,11 +22,27 @@ from nominal.scenarios import RENEWED, SCENARIOS, Sample, draw
 MANY = 200
 
 
+def once(measured: Callable) -> Callable:
+    """Keeps what was measured: kinds of data that differ in their classes alone have the same bits."""
+    kept: dict[tuple, object] = {}
+
+    @wraps(measured)
+    def row(sample: Sample) -> object:
+        key = sample.codes.packed.tobytes(), sample.groups
+        if key not in kept:
+            kept[key] = measured(sample)
+        return kept[key]
+
+    return row
+
+
+@once
 def usage(sample: Sample) -> np.ndarray:
     found = bit_usage(sample.codes, groups=sample.groups)
     return _holds(found.low, found.high, sample.share)[sample.alive]
 
 
+@once
 def freedom(sample: Sample) -> np.ndarray:
     """Bits are independent: the mean and the variance of the distance follow from their shares."""
     differs = 2 * sample.share * (1 - sample.share)
@@ -34,22 +51,30 @@ def freedom(sample: Sample) -> np.ndarray:
     return _holds(found.low, found.high, mean * (1 - mean) / variance)
 
 
+@once
 def length(sample: Sample) -> np.ndarray:
     found = code_length(sample.codes, groups=sample.groups)
     return _holds(found.low, found.high, _mean("length", _kind(sample), sample.groups is not None))
 
 
+@once
 def dependence(sample: Sample) -> np.ndarray:
     bits = np.flatnonzero(sample.alive)
     a, b = np.triu_indices(len(bits), 1)
     return bit_dependence(sample.codes, groups=sample.groups).p_value[bits[a], bits[b]]
 
 
+@once
+def seen_again(sample: Sample) -> Channel:
+    return channel(sample.codes, second_view(sample), groups=sample.groups)
+
+
 def flip_rate(sample: Sample) -> np.ndarray:
-    found = channel(sample.codes, second_view(sample), groups=sample.groups)
+    found = seen_again(sample)
     return _holds(found.low, found.high, _flips(sample))[sample.alive]
 
 
+@once
 def survival(sample: Sample) -> np.ndarray:
     """The other view is that of other images."""
     other = draw(SCENARIOS[_kind(sample)], sample.seed + 1_000_000).codes
@@ -57,10 +82,11 @@ def survival(sample: Sample) -> np.ndarray:
 
 
 def bound(sample: Sample) -> np.ndarray:
-    found = channel(sample.codes, second_view(sample), groups=sample.groups)
+    found = seen_again(sample)
     return _holds(found.value_low, found.value_high, _mean("bound", _kind(sample), sample.groups is not None))
 
 
+@once
 def views(sample: Sample) -> np.ndarray:
     found = view_channels(sample.codes, {"again": second_view(sample)}, groups=sample.groups)
     return _holds(found.mean_low, found.mean_high, _flips(sample).mean())
