@@ -102,7 +102,8 @@ def compare_colours(n: int, strength: tuple[float, ...]) -> None:
     change = v2.ColorJitter(*strength)
     theirs = torch.stack([change(image) for _ in range(n)])
     names = [f"{colour} of pixel {i}" for colour in ("red", "green", "blue") for i in (1, 2)]
-    figures = [dict(zip(names, made.flatten(1).T.numpy().round(4), strict=True))  # a clamped value is 1 but for rounding for made in (ours, theirs)]
+    rounded = [made.flatten(1).T.numpy().round(4) for made in (ours, theirs)]  # a clamped value is 1 but for rounding
+    figures = [dict(zip(names, values, strict=True)) for values in rounded]
     compare(f"{n:,} jitters {strength}", *figures)
 
 
@@ -167,7 +168,8 @@ def sampled(image: Tensor, boxes: Tensor, flipped: Tensor, size: int, samples: i
             1,
         )
         shape = [len(image), 3, size * samples, size * samples]
-        made = functional.grid_sample(image, functional.affine_grid(grid, shape, align_corners=False), padding_mode="border", align_corners=False)
+        points = functional.affine_grid(grid, shape, align_corners=False)
+        made = functional.grid_sample(image, points, padding_mode="border", align_corners=False)
         out.append(functional.avg_pool2d(made, samples) if samples > 1 else made)
     return torch.stack(out)
 
