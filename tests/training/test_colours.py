@@ -81,7 +81,7 @@ class TestJitter:
         change = v2.ColorJitter(*strength)
         theirs = torch.stack([change(image) for _ in range(n)])
         for one, two in zip(ours.flatten(1).T, theirs.flatten(1).T, strict=True):
-            assert stats.ks_2samp(one, two).pvalue > 1e-4
+            assert stats.ks_2samp(one.numpy().round(4), two.numpy().round(4)).pvalue > 1e-4  # 1 but for rounding
 
 
 class TestHue:
