@@ -134,7 +134,8 @@ def _plan(given: Given, wanted: Collection[str] | None) -> list[tuple[str, Secti
     many = tuple(section.name for section in known if section.per_attribute)
     # finding the attributes reads every item column: left out where no section needs them
     needed = wanted is None or any(str(name).startswith(many) for name in wanted)
-    attributes = [name for name in attribute_names(given.codes) if name != given.groups] if needed else []
+    column = given.groups if isinstance(given.groups, str) else None
+    attributes = [name for name in attribute_names(given.codes) if name != column] if needed else []
     plan: list[tuple[str, Section, tuple[str, ...]]] = []
     for per_attribute, sections in groupby(known, key=lambda section: section.per_attribute):
         group = list(sections)

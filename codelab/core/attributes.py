@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -118,14 +118,35 @@ def group_numbers(values: Iterable[Any] | pa.ChunkedArray) -> np.ndarray:
     Example:
         >>> group_numbers(["a", None, "b", "a", None]).tolist()
         [0, 1, 2, 0, 3]
+
+    Raises:
+        UsageError: a single value, or several for an image.
     """
     import pandas as pd
 
-    rows = values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else list(values)
-    keys, known = pd.factorize(pd.Series(rows, dtype=object).to_numpy())
+    rows = group_values(values)
+    try:
+        keys, known = pd.factorize(pd.Series(rows, dtype=object).to_numpy())
+    except TypeError as error:  # lists, or rows of an array
+        kind = type(next((row for row in rows if not isinstance(row, Hashable)), rows[0])).__name__
+        raise UsageError(f"groups: found {kind} as the group of an image, expected one value") from error
     alone = (keys < 0) | np.isin(keys, [number for number, value in enumerate(known) if value == ""])
     keys[alone] = len(keys) + np.arange(alone.sum())
     return pd.factorize(keys)[0].astype(np.int64)
+
+
+def group_values(values: Any) -> list[Any]:
+    """The values as a list.
+
+    Raises:
+        UsageError: a single value.
+    """
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values.to_pylist()
+    try:
+        return list(values)
+    except TypeError as error:
+        raise UsageError(f"groups: found {values!r}, expected an item column or one value for each image") from error
 
 
 def group_column(codes: Codes, groups: str | Sequence[Any] | np.ndarray) -> np.ndarray:

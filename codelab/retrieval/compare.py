@@ -137,6 +137,7 @@ def _check_same(a: Codes, b: Codes, groups: Groups) -> None:
     if a.labels is None or b.labels is None or a.classes != b.classes or not np.array_equal(a.labels, b.labels):
         raise DataError("compare_retrieval: a and b have different labels, expected the same label for each image")
     if isinstance(groups, str) and groups in a.items.column_names and groups in b.items.column_names:
-        mine, theirs = (codes.items[groups].to_pylist() for codes in (a, b))
+        # a missing number is NaN, which differs from itself
+        mine, theirs = ([None if v != v else v for v in codes.items[groups].to_pylist()] for codes in (a, b))
         if mine != theirs:
             raise DataError(f"compare_retrieval: groups={groups!r} differs between a and b, expected the same values")

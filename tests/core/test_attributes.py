@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from codelab import Codes, UsageError
+from codelab import Codes, UsageError, bit_usage, retrieval_map
 from codelab.core.attributes import check_groups, group_column, group_numbers
 
 
@@ -29,6 +29,22 @@ def test_a_column_by_name_and_what_cannot_be():
         group_column(codes, "sort")
     with pytest.raises(UsageError, match="groups: found 2 values, expected one for each of 3 codes"):
         group_column(codes, ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (5, r"^groups: found 5, expected an item column or one value for each image$"),
+        (np.array(3.0), r"^groups: found array\(3\.\), expected an item column or one value for each image$"),
+        (np.zeros((3, 2)), "^groups: found ndarray as the group of an image, expected one value$"),
+        ([[1], [2], [1]], "^groups: found list as the group of an image, expected one value$"),
+    ],
+)
+def test_groups_that_are_no_values_of_images_are_one_line(groups, message):
+    codes = Codes.from_bits(np.eye(3), [0, 1, 0])
+    for measure in (bit_usage, retrieval_map):
+        with pytest.raises(UsageError, match=message):
+            measure(codes, groups=groups)
 
 
 def test_no_groups_said_and_none_meant():

@@ -116,3 +116,9 @@ def test_calls_that_cannot_be_answered(call, error, message):
         call()
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_groups_with_missing_values_are_the_same_where_they_are_equal():
+    missing = [float("nan") if i % 5 == 0 else float(i // 2) for i in range(20)]
+    found = compare_retrieval(grouped(A, missing), grouped(B, missing), groups="group")
+    assert found.value == compare_retrieval(A, B, groups=missing).value
