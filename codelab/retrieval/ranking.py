@@ -13,7 +13,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from codelab.core.attributes import group_numbers
+from codelab.core.attributes import group_numbers, group_values
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
@@ -381,9 +381,9 @@ def _owners(queries: Codes, base: Codes, itself: bool, groups: Any) -> tuple[np.
     if isinstance(groups, str):
         values = [_column(codes, name, groups) for name, codes in (("queries", queries), ("database", base))]
     elif isinstance(groups, tuple) and len(groups) == 2 and not (itself and len(base) == 2):
-        values = [list(part) for part in groups]
+        values = [group_values(part) for part in groups]
     elif itself:
-        values = [list(groups)] * 2
+        values = [group_values(groups)] * 2
     else:
         raise UsageError("groups: give an item column, or a pair of arrays: of the queries and of the database")
     for part, codes, name in zip(values, (queries, base), ("queries", "database"), strict=True):
