@@ -144,7 +144,7 @@ FIGURES = (
         "degrees_of_freedom",
         "independent bits",
         "Independent bits",
-        lambda s: degrees_of_freedom(s.codes).value,
+        lambda s: degrees_of_freedom(s.codes, groups=s.groups).value,
         decimals=1,
     ),
     Figure(

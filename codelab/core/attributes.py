@@ -115,6 +115,9 @@ def group_numbers(values: Iterable[Any] | pa.ChunkedArray) -> np.ndarray:
     Args:
         values: `[N]`, or an item column; None, NaN and the empty text are no value.
 
+    Raises:
+        UsageError: a single value, or values that are lists themselves.
+
     Example:
         >>> group_numbers(["a", None, "b", "a", None]).tolist()
         [0, 1, 2, 0, 3]
@@ -125,28 +128,29 @@ def group_numbers(values: Iterable[Any] | pa.ChunkedArray) -> np.ndarray:
     import pandas as pd
 
     rows = group_values(values)
-    try:
-        keys, known = pd.factorize(pd.Series(rows, dtype=object).to_numpy())
-    except TypeError as error:  # lists, or rows of an array
-        kind = type(next((row for row in rows if not isinstance(row, Hashable)), rows[0])).__name__
-        raise UsageError(f"groups: found {kind} as the group of an image, expected one value") from error
+    keys, known = pd.factorize(pd.Series(rows, dtype=object).to_numpy())
     alone = (keys < 0) | np.isin(keys, [number for number, value in enumerate(known) if value == ""])
     keys[alone] = len(keys) + np.arange(alone.sum())
     return pd.factorize(keys)[0].astype(np.int64)
 
 
-def group_values(values: Any) -> list[Any]:
-    """The values as a list.
+def group_values(values: Iterable[Any] | pa.ChunkedArray) -> list[Any]:
+    """The values `[N]` of groups as a list; those of a tensor as numbers, since no two tensors are one group.
 
     Raises:
-        UsageError: a single value.
+        UsageError: a single value, or values that are lists themselves.
     """
-    if isinstance(values, pa.Array | pa.ChunkedArray):
-        return values.to_pylist()
-    try:
-        return list(values)
-    except TypeError as error:
-        raise UsageError(f"groups: found {values!r}, expected an item column or one value for each image") from error
+    if hasattr(values, "detach"):  # a torch tensor: its elements are tensors, each of which would be a group
+        values = values.detach().cpu().numpy()
+    if isinstance(values, np.ndarray | np.generic) and values.ndim != 1:
+        raise UsageError(f"groups: found shape {list(values.shape)}, expected one value an image")
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise UsageError(f"groups={values!r}: expected an item column, or one value an image")
+    rows = values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else list(values)
+    several = next((row for row, value in enumerate(rows) if not isinstance(value, Hashable)), None)
+    if several is not None:
+        raise UsageError(f"groups: row {several} is a {type(rows[several]).__name__}, expected one value an image")
+    return rows
 
 
 def group_column(codes: Codes, groups: str | Sequence[Any] | np.ndarray) -> np.ndarray:
@@ -171,7 +175,7 @@ def check_groups(codes: Codes, groups: str | Sequence[Any] | np.ndarray | None) 
     """The name of an item column, or `group_numbers`; None where `groups` is None or `none` (all images differ).
 
     Raises:
-        UsageError: as `group_column`.
+        UsageError: as `group_column`; or all images are in one group, or the column is empty.
 
     Example:
         >>> codes = Codes.from_bits([[0], [1], [1]], items={"frame": ["a", "b", "a"]})
@@ -181,6 +185,12 @@ def check_groups(codes: Codes, groups: str | Sequence[Any] | np.ndarray | None) 
     if groups is None or (isinstance(groups, str) and groups == NO_GROUPS):
         return None
     numbers = group_column(codes, groups)
+    rows = group_values(codes.items[groups] if isinstance(groups, str) else groups)
+    named = f"groups={groups!r}" if isinstance(groups, str) else "groups"
+    if len(numbers) > 1 and not numbers.any():
+        raise UsageError(f"{named}: all {len(numbers)} images have one value, expected 2 groups or more")
+    if rows and all(value in (None, "") or value != value for value in rows):  # NaN is not equal to itself
+        raise UsageError(f"{named}: no image has a value there")
     return groups if isinstance(groups, str) else numbers
 
 

@@ -142,4 +142,8 @@ def as_table(items: Any) -> pa.Table | None:
         # copies, as Arrow shares the memory of NumPy arrays
         own = {name: column.copy() if isinstance(column, np.ndarray) else column for name, column in items.items()}
         return pa.table(own) if own else None
+    if not hasattr(items, "columns"):
+        raise DataError(
+            f"items: found {type(items).__name__}, expected a pyarrow Table, a pandas DataFrame or a mapping of columns"
+        )
     return pa.Table.from_pandas(items.copy(), preserve_index=False)

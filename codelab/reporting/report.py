@@ -40,7 +40,8 @@ ROWS = 64
 _TERMS = (
     "Low and high are the 95 % interval of the share of ones. Plug-in is the information as counted, before chance is "
     "taken off, and the share of its entropy is information / entropy; q is the share of false finds among the bits "
-    "with this q-value or less (Benjamini-Hochberg), its p-values from the fitted tail of label permutations."
+    "with this q-value or less (Benjamini-Hochberg). Its p-values count label permutations, and the smallest come from "
+    "a tail fitted to them where no exact value is known."
 )
 """Under the table of bits."""
 

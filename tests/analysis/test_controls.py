@@ -169,3 +169,11 @@ def test_tables_have_a_row_for_each_figure(found):
     words = table.set_index("figure").loc["mAP@ALL"]
     assert words["these codes"] == f"{found.codes['retrieval_map']:.3f}"
     assert words["shuffled codes"].startswith(f"{found.shuffled['retrieval_map'].mean():.3f} (")
+
+
+def test_independent_bits_of_near_copies_are_the_figure_of_the_section():
+    generator = np.random.default_rng(1)
+    bits = (generator.random((60, 16)) < 0.5).repeat(5, axis=0) ^ (generator.random((300, 16)) < 0.02)
+    codes, groups = Codes.from_bits(bits, features=generator.normal(size=(300, 8))), np.repeat(np.arange(60), 5)
+    expected = degrees_of_freedom(codes, groups=groups).value
+    assert controls(codes, groups=groups).codes["degrees_of_freedom"] == pytest.approx(expected)

@@ -34,10 +34,10 @@ def test_a_column_by_name_and_what_cannot_be():
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        (5, r"^groups: found 5, expected an item column or one value for each image$"),
-        (np.array(3.0), r"^groups: found array\(3\.\), expected an item column or one value for each image$"),
-        (np.zeros((3, 2)), "^groups: found ndarray as the group of an image, expected one value$"),
-        ([[1], [2], [1]], "^groups: found list as the group of an image, expected one value$"),
+        (5, "^groups=5: expected an item column, or one value an image$"),
+        (np.array(3.0), r"^groups: found shape \[\], expected one value an image$"),
+        (np.zeros((3, 2)), r"^groups: found shape \[3, 2\], expected one value an image$"),
+        ([[1], [2], [1]], "^groups: row 0 is a list, expected one value an image$"),
     ],
 )
 def test_groups_that_are_no_values_of_images_are_one_line(groups, message):
@@ -54,3 +54,31 @@ def test_no_groups_said_and_none_meant():
     assert check_groups(codes, None) is check_groups(codes, "none") is None
     with pytest.raises(UsageError, match="groups='sort': these codes have kind"):
         check_groups(codes, "sort")
+
+
+def test_groups_as_a_tensor_are_those_of_the_array():
+    torch = pytest.importorskip("torch")
+    numbers = np.repeat(np.arange(20), 3)
+    bits = np.random.default_rng(0).integers(0, 2, (20, 16)).repeat(3, axis=0)
+    codes = Codes.from_bits(bits, labels=np.arange(20).repeat(3) % 2)
+    assert group_numbers(torch.tensor(numbers)).tolist() == numbers.tolist()
+    tensor = torch.tensor(numbers)
+    np.testing.assert_array_equal(bit_usage(codes, groups=tensor).low, bit_usage(codes, groups=numbers).low)
+    assert retrieval_map(codes, groups=tensor).value == retrieval_map(codes, groups=numbers).value
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (3, "groups=3: expected an item column, or one value an image"),
+        (np.zeros((3, 2)), r"groups: found shape \[3, 2\], expected one value an image"),
+        ([[1], [1], [2]], "groups: row 0 is a list, expected one value an image"),
+        (["a", "a", "a"], "groups: all 3 images have one value, expected 2 groups or more"),
+        ("empty", "groups='empty': no image has a value there"),
+        ("nan", "groups='nan': no image has a value there"),
+    ],
+)
+def test_what_names_no_groups_is_refused_in_one_line(given, words):
+    items = {"empty": ["", None, ""], "nan": [float("nan")] * 3}
+    with pytest.raises(UsageError, match=f"^{words}$"):
+        check_groups(Codes.from_bits(np.eye(3), items=items), given)

@@ -206,3 +206,8 @@ def test_an_empty_set_of_codes_is_codes():
     assert empty.column(8) == bitarray()
     assert empty.where("~3") == bitarray()
     assert len(empty[np.array([], int)]) == 0
+
+
+def test_items_that_are_no_table_are_refused_in_one_line():
+    with pytest.raises(DataError, match="^items: found list, expected a pyarrow Table, a pandas DataFrame or a mapping"):
+        Codes.from_bits(np.eye(2), items=[])
