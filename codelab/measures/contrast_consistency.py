@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from codelab.core.attributes import group_column
-from codelab.core.checks import check_codes, check_seed
+from codelab.core.checks import check_codes
 from codelab.core.codes import Codes, unpack_bits
-from codelab.core.errors import DataError, UsageError
+from codelab.core.errors import DataError
 from codelab.core.formats import number
 from codelab.core.result import PerBit, Source
+from codelab.measures.class_information import check_permutations
 from codelab.statistics.contrasts import FEW_CLASSES, TOLD, Classes, class_intervals, class_weights, one_class_each
 from codelab.statistics.nulls import false_discovery, tail_p_value
 
@@ -132,9 +133,7 @@ def contrast_consistency(
         (1.0, [True, False])
     """
     check_codes("codes", codes)
-    if permutations < 1:
-        raise UsageError(f"permutations {permutations}: expected at least 1")
-    check_seed(seed)
+    check_permutations(permutations, seed)
     values = _checked_features(codes, features)
     generator = np.random.default_rng(seed)
     rows, edges, starts = _sorted_rows(codes, groups, items, generator)

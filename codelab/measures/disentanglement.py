@@ -10,11 +10,12 @@ import numpy as np
 from scipy import special
 
 from codelab.core.attributes import CLASS, Labelling, attribute_names, group_column, labelling
-from codelab.core.checks import check_codes, check_seed
+from codelab.core.checks import check_codes
 from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError, UsageError
 from codelab.core.result import Result, Source
 from codelab.kernels.counting import class_counts, column_counts
+from codelab.measures.class_information import check_permutations
 from codelab.statistics.estimators import binary_entropy, expected_information, table_information, xlog2x
 from codelab.statistics.exchange import shuffled_rows
 from codelab.statistics.naive_bayes import loss_saved
@@ -143,9 +144,7 @@ def factors(
         [1.0]
     """
     check_codes("codes", codes)
-    if permutations < 1:
-        raise UsageError(f"permutations {permutations}: expected at least 1")
-    check_seed(seed)
+    check_permutations(permutations, seed)
     source, names = Source.of(codes), _names(codes, attributes, groups)
     unit = np.arange(len(codes)) if groups is None else group_column(codes, groups)
     if len(codes) > items:
@@ -187,6 +186,8 @@ def factors(
 
 
 def _names(codes: Codes, attributes: Sequence[str] | None, groups: object) -> list[str]:
+    if isinstance(attributes, str):
+        raise UsageError(f"attributes={attributes!r}: expected a list of two or more item columns")
     if attributes is not None:
         names = list(dict.fromkeys(attributes))
         if len(names) < 2:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codelab.core.attributes import CLASS, labelling
-from codelab.core.checks import check_codes, check_seed
+from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number, p_phrase
 from codelab.core.result import Result, Source
 from codelab.kernels.counting import class_counts
-from codelab.measures.class_information import EXACT_MEAN, FITTED, GROUP_MEAN
+from codelab.measures.class_information import EXACT_MEAN, FITTED, GROUP_MEAN, check_permutations
 from codelab.statistics.estimators import expected_joint_information, xlog2x
 from codelab.statistics.exchange import Exchange, Groups, need_groups
 from codelab.statistics.information_nulls import BATCH, Chance, information_p_value
@@ -112,11 +112,9 @@ def joint_information(
         ([3, 4], [0.99, 1.99])
     """
     check_codes("codes", codes)
-    if not 1 <= size <= min(codes.bits, MOST):
+    if not isinstance(size, int | np.integer) or not 1 <= size <= min(codes.bits, MOST):
         raise UsageError(f"size {size}: expected 1 to {min(codes.bits, MOST)} for codes of {codes.bits} bits")
-    if permutations < 1:
-        raise UsageError(f"permutations {permutations}: expected at least 1")
-    check_seed(seed)
+    check_permutations(permutations, seed)
     target = labelling(codes, of, bins=bins)
     generator = np.random.default_rng(seed)
     rows = np.flatnonzero(target.labels >= 0)

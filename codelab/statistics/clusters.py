@@ -92,7 +92,14 @@ class DesignEffects:
     def of(cls, packed: np.ndarray, bits: int, units: np.ndarray) -> DesignEffects:
         """With m_g images and k_gb ones in group g, and p_b the share of ones of bit b,
 
-            own_b  = sum_g (k_gb - p_b m_g)^2 / (n p_b (1 - p_b)),    between 1 and most = sum_g m_g^2 / n.
+            raw_b = sum_g (k_gb - p_b m_g)^2 / (n p_b (1 - p_b)),    most = sum_g m_g^2 / n.
+
+        A large group draws p_b to itself, so where all images of a group are equal the mean of raw_b is not `most` but
+
+            alike = sum_g m_g^2 (1 - 2 m_g / n + most / n) / (n - most),
+            own_b = 1 + (most - 1) (raw_b - 1) / (alike - 1),    kept between 1 and most
+
+        which is raw_b for groups of one size.
 
         A bit that is rare is 1 in too few groups to know its own. It is shrunk to D, the same quotient of the sums
         over bits, as if `PRIOR` groups more had shown D:
@@ -111,17 +118,23 @@ class DesignEffects:
             >>> DesignEffects.of(codes.packed, 2, np.repeat(np.arange(4), 3)).own.tolist()
             [3.0, 3.0]
         """
-        n, groups, ones, squares = len(units), 0, np.zeros(bits), 0.0
+        n, groups, ones, squares, cubes = len(units), 0, np.zeros(bits), 0.0, 0.0
         products, square = np.zeros(bits), np.zeros(bits)
         for sizes, sums in group_sums(packed, bits, units):
             m, k = sizes.astype(np.float64), sums.astype(np.float64)
             ones, squares, groups = ones + k.sum(axis=0), squares + float(m @ m), groups + len(m)
+            cubes += float(m**2 @ m)
             products, square = products + m @ k, square + (k**2).sum(axis=0)
         p, most = ones / n, squares / n
         between, within = square - 2 * p * products + p**2 * squares, n * p * (1 - p)
         varies = (ones > 0) & (ones < n)
-        own = np.clip(np.divide(between, within, out=np.ones(bits), where=varies), 1.0, most)
-        mean = min(max(between[varies].sum() / within[varies].sum(), 1.0), most) if varies.any() else most
+        alike = (squares * (1 + most / n) - 2 * cubes / n) / max(n - most, 1e-9)
+
+        def corrected(raw: np.ndarray) -> np.ndarray:
+            return np.clip(1 + (raw - 1) * (most - 1) / (alike - 1), 1.0, most) if alike > 1 else np.ones_like(raw)
+
+        own = corrected(np.divide(between, within, out=np.ones(bits), where=varies))
+        mean = corrected(between[varies].sum() / within[varies].sum()) if varies.any() else most
         trust = np.where(varies, 4 * groups * p * (1 - p), 0.0)
         return cls(own, (trust * own + PRIOR * mean) / (trust + PRIOR), most, p, n, groups)
 

@@ -33,6 +33,14 @@ CODES = Codes.from_bits(np.random.default_rng(0).integers(0, 2, (200, 8)), LABEL
         (lambda: codelab.block_entropy(np.ones((300, 3)), 2), "expected Codes or CellCounts, found ndarray"),
         (lambda: codelab.bit_reuse(CODES, permutations=0), "permutations 0: expected at least 1"),
         (lambda: codelab.class_information(CODES, permutations=2.5), "permutations 2.5: expected at least 1"),
+        (lambda: joint_information(CODES, 2, permutations=2.5), "permutations 2.5: expected at least 1"),
+        (lambda: joint_information(CODES, 2.5), "size 2.5: expected 1 to 8 for codes of 8 bits"),
+        (lambda: factors(CODES, ["tone", "class"], permutations=2.5), "permutations 2.5: expected at least 1"),
+        (lambda: factors(CODES, "tone"), "attributes='tone': expected a list of two or more item columns"),
+        (
+            lambda: contrast_consistency(CODES, np.ones((200, 3)), permutations=2.5),
+            "permutations 2.5: expected at least 1",
+        ),
     ],
 )
 def test_a_wrong_call_is_one_line(call, message):

@@ -21,14 +21,27 @@ def test_effects_are_those_of_sums_over_pairs_of_a_group(n, bits, groups, seed):
     codes = Codes.from_bits(generator.random((n, bits)) < 0.4)
     found = DesignEffects.of(codes.packed, bits, units)
     same = units[:, None] == units
-    assert found.most == pytest.approx(same.sum() / n)
+    most = same.sum() / n
+    assert found.most == pytest.approx(most)
+    # the mean of the quotient below where all images of a group are equal
+    share = same.mean(axis=1)
+    alike = sum(n * w * (1 - 2 * w + most / n) for w in share) / (n - most) if most < n else 1.0
     assert found.groups == units.max() + 1
     for b, x in enumerate(codes.to_bits().T.astype(float)):
         moved = x - x.mean()
         between = (np.outer(moved, moved) * same).sum() / (moved @ moved) if moved.any() else 1.0
-        assert found.own[b] == pytest.approx(np.clip(between, 1, found.most))
+        own = 1 + (between - 1) * (most - 1) / (alike - 1) if alike > 1 + 1e-9 else 1.0
+        assert found.own[b] == pytest.approx(np.clip(own, 1, most), rel=1e-6)
     assert (found.shrunk >= 1 - 1e-12).all()
     assert (found.shrunk <= found.most + 1e-12).all()
+
+
+def test_a_large_group_of_equal_images_has_its_whole_effect():
+    sizes = np.r_[100, np.full(120, 2)]
+    units = np.repeat(np.arange(len(sizes)), sizes)
+    bits = np.random.default_rng(0).random((len(sizes), 2000)) < 0.4
+    found = DesignEffects.of(Codes.from_bits(bits[units]).packed, 2000, units)
+    assert found.shrunk.mean() > 0.8 * found.most  # less than 0.6 without the correction
 
 
 def test_sums_do_not_depend_on_how_many_groups_are_in_memory(monkeypatch):
