@@ -14,7 +14,7 @@ from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError, DataError
 from codelab.measures.bit_usage import bit_usage
 from codelab.measures.block_entropy import block_entropy
-from codelab.measures.class_information import need_classes
+from codelab.measures.class_information import class_information, need_classes
 from codelab.measures.degrees_of_freedom import degrees_of_freedom
 from codelab.measures.pair_distances import pair_distances
 from codelab.retrieval.sampled import MEASURES, K, k_of
@@ -23,6 +23,9 @@ from codelab.statistics.estimators import expected_information, table_informatio
 
 PAIRS = 20_000
 """Pairs of images whose distances are compared."""
+
+PERMUTATIONS = 20
+"""Permutations of whole groups behind the mean information by chance; the mean over bits needs no more."""
 
 _ONES = np.array([byte.bit_count() for byte in range(256)], dtype=np.uint8)
 
@@ -82,6 +85,9 @@ class Sample:
 
 def _class_information(sample: Sample) -> float:
     """Mean over bits of the corrected information about the class; of several labels an image, the sum over labels."""
+    if sample.groups is not None:  # chance gives near copies more
+        options: dict[str, Any] = {"groups": sample.groups, "permutations": PERMUTATIONS, "seed": sample.seed}
+        return float(class_information(sample.codes, **options).information.mean())
     counts = need_classes("class_information", ClassCounts.of(sample.codes), multilabel=True)
     ones, sizes = counts.bit_ones, counts.class_n
     tables = [(counts.ones, sizes)]
@@ -93,6 +99,7 @@ def _class_information(sample: Sample) -> float:
 
 def _retrieval(name: str) -> Callable[[Sample], float]:
     def value(sample: Sample) -> float:
+        need_classes(name, ClassCounts.of(sample.codes), multilabel=True)  # of one class, all images are relevant
         options: dict[str, Any] = {"groups": sample.groups, "bootstrap": 1, "seed": sample.seed}
         return MEASURES[name](sample.codes, **k_of(name, len(sample.codes)), **options).value
 

@@ -143,7 +143,6 @@ def as_table(items: Any) -> pa.Table | None:
         own = {name: column.copy() if isinstance(column, np.ndarray) else column for name, column in items.items()}
         return pa.table(own) if own else None
     if not hasattr(items, "columns"):
-        raise DataError(
-            f"items: found {type(items).__name__}, expected a pyarrow Table, a pandas DataFrame or a mapping of columns"
-        )
+        kinds = "a pyarrow Table, a pandas DataFrame or a mapping of columns"
+        raise DataError(f"items: found {type(items).__name__}, expected {kinds}")
     return pa.Table.from_pandas(items.copy(), preserve_index=False)

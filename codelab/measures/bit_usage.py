@@ -26,6 +26,7 @@ RARE = 0.05
 """A bit whose rarer value has a share below this is `rare`."""
 MEAN_ENTROPY = (0.85, 0.6)
 """Mean entropy of a bit: good from the first, bad below the second. A trained BITS code has about 0.9."""
+ONE_IMAGE = "Not measured: one image cannot show whether a bit changes."
 UNUSED = (0.05, 0.25)
 """Share of bits that are dead or rare: good up to the first, bad above the second."""
 
@@ -153,6 +154,8 @@ def bit_usage(codes: Codes | BitCounts, *, groups: Groups | None = None) -> BitU
 
 def judge_balance(title: str, usage: BitUsage, results: Mapping[str, Result]) -> Verdict:
     """Is each bit 1 about half of the time?"""
+    if usage.source is not None and usage.source.n < 2:
+        return Verdict("note", title, "", ONE_IMAGE)
     level = level_from(usage.value, MEAN_ENTROPY)
     meaning = {
         "good": "a typical bit is 1 nearly as often as 0, so it can tell images apart",
@@ -170,6 +173,8 @@ def judge_balance(title: str, usage: BitUsage, results: Mapping[str, Result]) ->
 
 def judge_use(title: str, usage: BitUsage, results: Mapping[str, Result]) -> Verdict:
     """Do all bits take both values?"""
+    if usage.source is not None and usage.source.n < 2:
+        return Verdict("note", title, "", ONE_IMAGE)
     bits, dead, rare = len(usage.p), usage.dead, usage.rare
     share = (dead + rare) / bits
     level: Level = "good" if share <= UNUSED[0] else "watch" if share <= UNUSED[1] else "bad"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from codelab.analysis import analyze
 from codelab.analysis.controls import MEANING, Controls
+from codelab.analysis.near_copies import unnamed_copies
 from codelab.analysis.sections import bit_table
 from codelab.core.attributes import NO_GROUPS, same_thing
 from codelab.core.checks import check_codes
@@ -40,8 +41,8 @@ ROWS = 64
 _TERMS = (
     "Low and high are the 95 % interval of the share of ones. Plug-in is the information as counted, before chance is "
     "taken off, and the share of its entropy is information / entropy; q is the share of false finds among the bits "
-    "with this q-value or less (Benjamini-Hochberg). Its p-values count label permutations, and the smallest come from "
-    "a tail fitted to them where no exact value is known."
+    "with this q-value or less (Benjamini-Hochberg). Its p-values are exact or count label permutations; the smallest "
+    "may come from a tail fitted to these."
 )
 """Under the table of bits."""
 
@@ -128,6 +129,8 @@ def _subtitle(codes: Codes, groups: str | None) -> str:
         parts.append(f"{' + '.join(codes.splits)} split")
     if groups not in (None, NO_GROUPS):
         parts.append(f"near copies share one {groups}")
+    elif groups is None and (reason := unnamed_copies(codes)):
+        parts.append(f"near copies count as independent images: {reason}")
     return " · ".join(parts)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import PurePath
 
 from codelab.analysis.controls import Controls
+from codelab.analysis.section import Judge
 from codelab.analysis.sections import SECTIONS
 from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
@@ -29,7 +30,7 @@ def verdicts(results: Mapping[str, Result]) -> list[Verdict]:
             with the reason.
 
     Raises:
-        UsageError: codes, a path, or anything else than the results of `codelab.analyze`.
+        UsageError: codes, a path, or anything else than the results of `codelab.analyze`, under their names.
 
     Example:
         >>> import numpy as np
@@ -48,6 +49,7 @@ def verdicts(results: Mapping[str, Result]) -> list[Verdict]:
             if isinstance(result, Skipped):
                 lines.append(Verdict("note", title, "", f"Not measured. {plain_reason(result.reason)}"))
             else:
+                _check_kind(section.name, result, judge)
                 line = judge(title, result, results)
                 lines.append(line if controls is None else replace(line, beside=controls.beside(title)))
     return lines
@@ -62,6 +64,13 @@ def _check_results(results: object) -> None:
     elif isinstance(results, Codes):
         found = "Codes"
     raise UsageError(f"verdicts: expected the results of codelab.analyze, found {found}; call {call}")
+
+
+def _check_kind(name: str, result: Result, judge: Judge) -> None:
+    """Refuse the result of another section, which the judge's own annotation tells."""
+    expected, found = list(judge.__annotations__.values())[1], type(result).__name__
+    if found != expected:
+        raise UsageError(f"verdicts: {name!r} has a {found}, expected a {expected}, as codelab.analyze gives it")
 
 
 def overall(lines: list[Verdict]) -> Verdict:

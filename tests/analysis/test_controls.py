@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from codelab.analysis.controls import DRAWS, controls
+from codelab.analysis.controls import DRAWS, controls, judge_random
 from codelab.analysis.figures import FIGURES
 from codelab.core.bits import pack_bits, unpack_bits
 from codelab.core.codes import Codes
@@ -171,9 +171,25 @@ def test_tables_have_a_row_for_each_figure(found):
     assert words["shuffled codes"].startswith(f"{found.shuffled['retrieval_map'].mean():.3f} (")
 
 
-def test_independent_bits_of_near_copies_are_the_figure_of_the_section():
+def test_figures_of_near_copies_are_those_of_the_sections():
     generator = np.random.default_rng(1)
+    labels, groups = (np.arange(60) % 6).repeat(5), np.repeat(np.arange(60), 5)
     bits = (generator.random((60, 16)) < 0.5).repeat(5, axis=0) ^ (generator.random((300, 16)) < 0.02)
-    codes, groups = Codes.from_bits(bits, features=generator.normal(size=(300, 8))), np.repeat(np.arange(60), 5)
-    expected = degrees_of_freedom(codes, groups=groups).value
-    assert controls(codes, groups=groups).codes["degrees_of_freedom"] == pytest.approx(expected)
+    codes = Codes.from_bits(bits, labels)
+    found = controls(codes, groups=groups)
+    freedom, information = degrees_of_freedom(codes, groups=groups), class_information(codes, groups=groups)
+    assert found.codes["degrees_of_freedom"] == pytest.approx(freedom.value)
+    assert found.codes["class_information"] == pytest.approx(information.information.mean(), abs=0.005)
+    assert found.shuffled["class_information"].mean() == pytest.approx(0, abs=0.01)  # no relation, no information
+
+
+def test_one_class_is_not_judged():
+    codes = Codes.from_bits(
+        np.random.default_rng(0).random((200, 16)) < 0.5,
+        np.zeros(200, int),
+        features=np.random.default_rng(1).normal(size=(200, 8)),
+    )
+    found = controls(codes)
+    assert not {"retrieval_map", "knn_accuracy", "precision_at_k"} & found.codes.keys()
+    line = judge_random("Against random directions", found, {})
+    assert (line.level, line.text) == ("note", "No labels that a code could know.")

@@ -209,5 +209,5 @@ def test_an_empty_set_of_codes_is_codes():
 
 
 def test_items_that_are_no_table_are_refused_in_one_line():
-    with pytest.raises(DataError, match="^items: found list, expected a pyarrow Table, a pandas DataFrame or a mapping"):
+    with pytest.raises(DataError, match=r"^items: found list, expected a pyarrow Table, a pandas DataFrame"):
         Codes.from_bits(np.eye(2), items=[])

@@ -197,3 +197,28 @@ def test_no_figure_is_cut_to_its_own_number_of_digits_and_no_chance_is_zero(tmp_
     assert "Plug-in is the information as counted" in words
     assert re.search(r"code mAP\s+degrees of freedom\s+a\s+0.190\s+9.5\s+b\s+0.301\s+23.7", words)
     assert page.evaluate("document.querySelector('details .wide').scrollWidth") <= 1064  # the table fits the page
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        (None, "near copies count as independent images: the column &#39;group&#39; has one value for several images"),
+        ("group", "near copies share one group"),
+        ("none", ""),
+    ],
+)
+def test_the_page_itself_says_what_near_copies_count_as(tmp_path, groups, said):
+    bits = np.random.default_rng(0).integers(0, 2, (40, 8)).repeat(2, axis=0)
+    codes, path = Codes.from_bits(bits, items={"group": np.arange(80) // 2}), tmp_path / "report.html"
+    write_report(codes, path, results=analyze(codes, sections=["bit_usage"], groups=groups or "none"), groups=groups)
+    assert ("near copies" in path.read_text()) == bool(said)
+    assert said in path.read_text()
+
+
+def test_the_note_on_p_values_says_that_only_some_are_from_a_fitted_tail(tmp_path):
+    codes, path = (
+        Codes.from_bits(np.arange(800).reshape(100, 8) % 3 == 0, np.arange(100) % 2),
+        tmp_path / "report.html",
+    )
+    write_report(codes, path, results=analyze(codes, sections=["bit_usage", "class_information"], permutations=20))
+    assert "exact or count label permutations; the smallest may come from a tail fitted to these" in path.read_text()

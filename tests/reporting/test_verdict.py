@@ -172,6 +172,19 @@ def test_what_is_no_analysis_is_refused_in_one_line(given, found):
         verdicts(given)
 
 
+def test_a_result_under_the_name_of_another_section_is_refused_in_one_line():
+    usage = analyze(fair_bits(100, 8), sections=["bit_usage"])["bit_usage"]
+    with pytest.raises(UsageError, match=r"^verdicts: 'retrieval' has a BitUsage, expected a SampledRetrieval, as"):
+        verdicts({"retrieval": usage})
+
+
+def test_one_image_shows_no_fault():
+    lines = verdicts(analyze(Codes.from_bits([[0, 1, 1, 0]])))
+    assert {line.level for line in lines} == {"note"}
+    assert lines[0].text == "Not measured: one image cannot show whether a bit changes."
+    assert overall(lines).title == "Unknown"
+
+
 def test_words():
     assert [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 13, 21, 102, 111)] == (
         ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "102nd", "111th"]
