@@ -14,6 +14,7 @@ import streamlit as st
 
 from codelab.analysis.analyze import measured
 from codelab.analysis.given import Given
+from codelab.analysis.near_copies import unnamed_copies
 from codelab.analysis.section import Section
 from codelab.core.attributes import NO_GROUPS
 from codelab.core.codes import Codes
@@ -55,6 +56,10 @@ class View:
                 given = _given(self.key, self.group, self.codes)
                 found[section.name] = _measured(self.key, self.group, section.name, section, given)
         return found
+
+    def unnamed_copies(self) -> str:
+        """Why these codes look as if they held near copies that nobody has named; empty where they do not."""
+        return "" if self.group else _unnamed_copies(self.key, self.codes)
 
     def encoder(self) -> Encoder | str:
         """The encoder that made these codes, or why there is none."""
@@ -128,6 +133,11 @@ def _values(column: pa.ChunkedArray) -> int:
 def group_choices(_codes: Codes, key: Hashable) -> list[str]:
     """What the sidebar offers as groups of near copies: none, and the columns that tell some images apart."""
     return [NO_GROUPS, *(name for name in _codes.attributes if _values(_codes.items[name]) > 1)]
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _unnamed_copies(key: Hashable, _codes: Codes) -> str:
+    return unnamed_copies(_codes)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)

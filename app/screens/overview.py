@@ -26,6 +26,9 @@ def show(view: View) -> None:
     answer = overall(lines)
     box = {"good": st.success, "watch": st.warning, "bad": st.error, "note": st.info}[answer.level]
     box(f"**{answer.title}.** {text(answer.text)}", icon=f":material/{_ICONS[answer.level]}:")
+    if copies := view.unnamed_copies():
+        words = f"Near copies count as independent images: {copies}. Choose the column that names them in the sidebar."
+        st.warning(text(words), icon=":material/content_copy:")
     _lines(lines)
     _controls(only(Controls, results))
 

@@ -21,7 +21,10 @@ from codelab.statistics.nulls import false_discovery, pair_null
 if TYPE_CHECKING:
     import pandas as pd
 
-MATRICES = ("phi", "plugin", "information", "p_value", "q_value", "conditional", "conditional_plugin")
+MATRICES = (
+    *("phi", "plugin", "information", "p_value", "q_value", "dependent_q_value"),
+    *("conditional", "conditional_plugin"),
+)
 STRONGEST = 50
 AS_INDEPENDENT = "of as many independent images as the groups are worth"
 
@@ -29,7 +32,8 @@ AS_INDEPENDENT = "of as many independent images as the groups are worth"
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BitDependence(Result):
     """Arrays `[B, B]`, symmetric: `phi` the correlation, `plugin` the mutual information in bits as counted,
-    `information` with the exact mean over permutations subtracted, `p_value` and, over all pairs, `q_value`;
+    `information` with the exact mean over permutations subtracted, `p_value` and, over all pairs, `q_value`
+    (Benjamini-Hochberg) and `dependent_q_value` (Benjamini-Yekutieli, which holds however pairs depend);
     `conditional` the information given the class, corrected, and `conditional_plugin` as counted (None where
     `pairs_within` gives none). The diagonal of `phi` is 1 (0 for a bit that never changes), that of the informations
     the entropy. `groups` is their number, None without.
@@ -47,6 +51,7 @@ class BitDependence(Result):
     information: np.ndarray
     p_value: np.ndarray
     q_value: np.ndarray
+    dependent_q_value: np.ndarray
     conditional: np.ndarray | None
     conditional_plugin: np.ndarray | None
     duplicates: tuple[tuple[int, int], ...]
@@ -82,7 +87,7 @@ class BitDependence(Result):
         import pandas as pd
 
         a, b = np.triu_indices(len(self.phi), 1)
-        names = ["phi", "plugin", "information", "p_value", "q_value"]
+        names = ["phi", "plugin", "information", "p_value", "q_value", "dependent_q_value"]
         if self.conditional is not None:
             names += ["conditional", "conditional_plugin"]
         return pd.DataFrame({"bit_a": a, "bit_b": b, **{name: getattr(self, name)[a, b] for name in names}})
@@ -147,9 +152,10 @@ def bit_dependence(
     information = plugin.copy()
     corrected = np.where(varies, plugin[upper] - mean, 0.0)
     information[upper] = information.T[upper] = corrected
-    p_value, q_value = np.ones((2, bits, bits))
+    p_value, q_value, dependent = np.ones((3, bits, bits))
     p_value[upper] = p_value.T[upper] = p
     q_value[upper] = q_value.T[upper] = false_discovery(p)
+    dependent[upper] = dependent.T[upper] = false_discovery(p, dependent=True)
     conditional = conditional_plugin = None
     if within is not None and within.n:
         conditional, conditional_plugin = _given_class(within, factor)
@@ -162,6 +168,7 @@ def bit_dependence(
         information=information,
         p_value=p_value,
         q_value=q_value,
+        dependent_q_value=dependent,
         conditional=conditional,
         conditional_plugin=conditional_plugin,
         duplicates=_pairs_where(phi >= near),

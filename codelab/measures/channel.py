@@ -36,7 +36,8 @@ class Channel(PerBit):
     `flip_rate` how often the bit differs between the views, with its 95 % interval `low` to `high`; `chance` how
     often it would if the views had nothing in common; `kappa` = 1 - flip_rate / chance: 1 for a bit that always
     survives, 0 for one whose views are independent; `plugin` I(Z1; Z2) of the bit as counted and `information`
-    corrected for chance, with `p_value` (exact) and `q_value`; `capacity` what the bit could carry if it were used at
+    corrected for chance, with `p_value` (exact), `q_value` (Benjamini-Hochberg) and `dependent_q_value`
+    (Benjamini-Yekutieli, which holds however bits depend); `capacity` what the bit could carry if it were used at
     its best.
 
     `value` is a lower bound of I(Z1; Z2) of the whole code in bits, with the 95 % interval `value_low` to
@@ -58,6 +59,7 @@ class Channel(PerBit):
     information: np.ndarray
     p_value: np.ndarray
     q_value: np.ndarray
+    dependent_q_value: np.ndarray
     capacity: np.ndarray
     information_sum: float
     value: float
@@ -80,6 +82,7 @@ class Channel(PerBit):
         "information",
         "p_value",
         "q_value",
+        "dependent_q_value",
         "capacity",
     )
 
@@ -272,5 +275,5 @@ def channel_of_views(views: list[Codes], *, items: int = 4096, seed: int = 0, gr
     pairs = [(a, b) for i, a in enumerate(views) for b in views[i + 1 :]]
     per_bit = per_bit_figures(pairs, group_units("channel", views[0], groups))
     # the pairs of one image are not independent: the tests stay those of the first pair
-    per_bit |= {name: getattr(whole, name) for name in ("p_value", "q_value")}
+    per_bit |= {name: getattr(whole, name) for name in ("p_value", "q_value", "dependent_q_value")}
     return dataclasses.replace(whole, **per_bit, information_sum=float(per_bit["information"].sum()))

@@ -79,6 +79,7 @@ def per_bit_figures(pairs: list[tuple[Codes, Codes]], units: np.ndarray | None) 
         "information": np.where(varies, plugin - mean, 0.0),
         "p_value": p_value,
         "q_value": false_discovery(p_value),
+        "dependent_q_value": false_discovery(p_value, dependent=True),
         "capacity": np.where(
             varies,
             capacity(

@@ -295,6 +295,16 @@ class TestGroups:
         checked(running.selectbox(key="group").set_value("twin").run())
         assert set(groups) == {"twin"}
 
+    def test_near_copies_that_nobody_named_are_pointed_out(self, tmp_path):
+        path = tmp_path / "codes.parquet"
+        bits = np.repeat(np.random.default_rng(0).integers(0, 2, (60, 64)), 5, axis=0)
+        Codes.from_bits(bits, items={"frame": np.repeat(np.arange(60), 5).astype(str)}).save(path)
+        running = opened(path)
+        words = "Near copies count as independent images"
+        assert any(words in warning.value for warning in running.warning)
+        checked(running.selectbox(key="group").set_value("frame").run())
+        assert not any(words in warning.value for warning in running.warning)
+
 
 class TestRetrieval:
     def test_neighbours_are_those_of_search(self, path, codes):

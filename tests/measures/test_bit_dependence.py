@@ -34,6 +34,9 @@ def test_every_pair_against_the_oracles():
             given = [mutual_info_score(*bits[codes.labels == c][:, [a, b]].T) for c in range(3)]
             assert found.conditional_plugin[a, b] == pytest.approx(np.mean(given) / np.log(2))
     assert len(found.to_frame()) == 15
+    upper = np.triu_indices(6, 1)
+    expected = stats.false_discovery_control(found.p_value[upper], method="by")
+    assert found.dependent_q_value[upper] == pytest.approx(expected)
 
 
 def test_what_bits_share_through_the_class_goes_when_it_is_given():
