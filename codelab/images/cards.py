@@ -11,6 +11,7 @@ from pathlib import Path
 from codelab.core.codes import RESERVED, Codes
 from codelab.core.errors import DataError
 from codelab.images.imageset import decode
+from codelab.images.picture import open_picture
 
 LARGEST = 160
 """Longest side in pixels of a picture that is shown; a larger one is made smaller first."""
@@ -68,10 +69,8 @@ def picture_uri(data: bytes, name: str) -> str:
     Raises:
         DataError: the bytes are not a whole image.
     """
-    from PIL import Image
-
     image = decode(data, name)
-    with Image.open(io.BytesIO(data)) as file:
+    with open_picture(data) as file:
         kind = _KINDS.get(file.format or "")
     if kind is None or max(image.size) > LARGEST:
         image.thumbnail((LARGEST, LARGEST))
