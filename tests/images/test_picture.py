@@ -74,7 +74,7 @@ def test_damaged_bytes_are_a_bad_image(kind):
         pytest.skip(f"this Pillow has no {kind}")
     whole = np.frombuffer(encoded(kind), np.uint8)
     rng = np.random.default_rng(0)
-    refused = 0
+    refused = []
     for _ in range(200):
         data = whole.copy()
         where = rng.integers(0, len(data), 8)
@@ -82,10 +82,9 @@ def test_damaged_bytes_are_a_bad_image(kind):
         try:
             decode(data[: rng.integers(1, len(data) + 1)].tobytes(), "torn")
         except DataError as error:
-            refused += 1
-            assert str(error).startswith("torn: not a readable image (")
-            assert len(str(error).splitlines()) == 1
-    assert refused > 100
+            refused.append(str(error))
+    assert len(refused) > 100
+    assert all(line.startswith("torn: not a readable image (") and "\n" not in line for line in refused)
 
 
 def test_one_function_opens_pictures():
