@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codelab.cli.options import COUNTED_ONCE, add_port, open_codes
 from codelab.core.command import AddCommand, group_option
 from codelab.core.errors import UsageError
 from codelab.core.shipped import shipped
+
+if TYPE_CHECKING:
+    from codelab.core.codes import Codes
 
 
 def add_report(command: AddCommand) -> None:
@@ -60,8 +65,22 @@ def report(options: argparse.Namespace) -> None:
         options.codes = options.paths[0]
         title = options.title or Path(options.codes).name
         folder = pictures_folder(options.codes, options.pictures)
-        write_report(open_codes(options), out, title=title, groups=options.group, pictures=folder)
+        codes = open_codes(options)
+        _say_if_outside(codes, folder)
+        write_report(codes, out, title=title, groups=options.group, pictures=folder)
     print(out)
+
+
+def _say_if_outside(codes: Codes, folder: Path) -> None:
+    """One warning where the first image is a file that is not shown, as it lies elsewhere."""
+    from codelab.images.cards import picture_file
+    from codelab.images.sources import SUFFIXES
+
+    if "thumbnail" in codes.items.column_names or "path" not in codes.items.column_names or not len(codes):
+        return
+    first = str(codes.items["path"][0].as_py())
+    if first.lower().endswith(SUFFIXES) and picture_file(first, folder) is None:
+        warnings.warn(f"{first!r}: not in {folder}, so not shown; --pictures names another folder", stacklevel=2)
 
 
 def add_explore(command: AddCommand) -> None:
