@@ -1,4 +1,7 @@
-"""The explorer: `streamlit run app/main.py`, or with another file `streamlit run app/main.py -- --codes PATH`."""
+"""The explorer: `streamlit run app/main.py`, or with another file `streamlit run app/main.py -- --codes PATH`.
+
+It opens codes in one folder alone: `--root`, else the folder of `--codes`, else the working directory.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,15 @@ if sys.path[0] != str(Path(__file__).parents[1]):
 
 from app import screens
 from app.address import keep, keep_history, kept
-from app.state import View, group_choices, label_choices, open_codes, relabelled, stamp
+from app.state import View, codes_in, group_choices, label_choices, open_codes, relabelled, stamp
 from app.widgets import PAGES, style, text
 from codelab.core.attributes import NO_GROUPS, same_thing
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
+from codelab.images.cards import attribution
 
 DEFAULT = "runs/demo/codes.parquet"
+MOST_SHOWN = 200  # characters of a name that was typed, in the answer to it
 FIRST = "overview"  # the page that opens; no string below it, which Streamlit would show
 
 HOW_TO = """
@@ -97,16 +102,23 @@ def _page(show, view: View | str | None) -> None:  # type: ignore[no-untyped-def
 def _sidebar() -> View | str | None:
     """What to look at; a line of text where the file cannot be opened, None where there is none."""
     with st.sidebar:
-        default = _named_on_command_line()
+        options = _command_line()
+        default = str(Path(options.codes).resolve()) if options.codes else DEFAULT
+        root = Path(options.root or (Path(default).parent if options.codes else Path.cwd()))
         st.session_state["codes"] = kept("codes") or default
         named = st.text_input(
-            "Codes", key="codes", on_change=_keep, args=("codes", default), help="A file or folder of codes."
+            "Codes",
+            key="codes",
+            on_change=_keep,
+            args=("codes", default),
+            help="A file or folder of codes, in the explorer's folder.",
         )
-        path = Path((named or DEFAULT).strip()).expanduser()
-        if not path.exists():
-            return None if path == Path(DEFAULT) else f"{path}: no such file or folder"
-        key = stamp(path)
+        named = (named or default).strip()
         try:
+            path = codes_in(root, named)
+            if path is None:  # the same words for what is not there and for what lies outside
+                return None if named == DEFAULT else f"{named[:MOST_SHOWN]!r}: no codes in the explorer's folder"
+            key = stamp(path)
             codes = open_codes(path, key)
         except CodelabError as error:
             return str(error)
@@ -130,7 +142,8 @@ def _sidebar() -> View | str | None:
         )
         _summary(codes, path)
     labelled = relabelled(codes, (key, label), label)
-    return View(path, (key, label), labelled, label, None if group == NO_GROUPS else group)
+    pictures = Path(options.pictures) if options.pictures else path.resolve().parent
+    return View(path, (key, label), labelled, label, None if group == NO_GROUPS else group, root, pictures)
 
 
 def _choice(title: str, name: str, choices: list[str], default: str, *, help: str) -> str:
@@ -150,20 +163,20 @@ def _keep(name: str, default: str) -> None:
 
 
 def _summary(codes: Codes, path: Path) -> None:
-    splits = f" · {' + '.join(codes.splits)} split" if codes.splits else ""
+    splits = f" · {text(' + '.join(codes.splits))} split" if codes.splits else ""
     kept = [name for name in ("logits", "features") if getattr(codes, name) is not None]
     if "thumbnail" in codes.items.column_names:
         kept.append("thumbnails")
     st.caption(f"**{len(codes):,} images · {codes.bits} bits**{splits}  \nwith {', '.join(kept) or 'codes only'}")
-    attribution = (codes.meta.get("data") or {}).get("attribution")
-    if attribution:
-        st.caption(attribution)
+    if credit := attribution(codes):
+        st.caption(text(credit))
 
 
-def _named_on_command_line() -> str:
+def _command_line() -> argparse.Namespace:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--codes", default=DEFAULT)
-    return str(parser.parse_known_args(sys.argv[1:])[0].codes)
+    for name in ("--codes", "--root", "--pictures"):
+        parser.add_argument(name)
+    return parser.parse_known_args(sys.argv[1:])[0]
 
 
 main()

@@ -20,7 +20,9 @@ from codelab.core.attributes import NO_GROUPS
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
 from codelab.core.files import load
+from codelab.core.inside import inside
 from codelab.core.result import Result
+from codelab.core.run_folder import codes_file
 
 if TYPE_CHECKING:
     from codelab.images.encoder import Encoder
@@ -40,6 +42,8 @@ class View:
         codes: with the chosen labels.
         label: what the labels are, in a word.
         group: the attribute whose values count as one thing, in every measure too; None where all images differ.
+        root: the only folder in which files that the codes name are opened.
+        pictures: the only folder whose image files are shown.
     """
 
     path: Path
@@ -47,6 +51,8 @@ class View:
     codes: Codes
     label: str
     group: str | None
+    root: Path
+    pictures: Path
 
     def results(self, sections: Iterable[Section]) -> dict[str, Result]:
         """Sections of `analyze`, each measured when a page first asks."""
@@ -65,7 +71,7 @@ class View:
         """The encoder that made these codes, or why there is none."""
         from codelab.core.files import find_checkpoint
 
-        path = find_checkpoint(self.codes, self.path)
+        path = find_checkpoint(self.codes, self.path, root=self.root)
         if path is None:
             return (
                 "Uploading needs the encoder that made these codes: put its checkpoint beside them "
@@ -79,10 +85,24 @@ class View:
             return f"Uploading needs {error.name}: `pip install 'codelab[models]'`."
         if encoder.config.bits != self.codes.bits:
             return f"{path} gives {encoder.config.bits} bits; these codes have {self.codes.bits}."
-        made_by = (self.codes.meta.get("encoder") or {}).get("sha256", encoder.sha256)
-        if made_by != encoder.sha256:
+        made_by = self.codes.meta.get("encoder")
+        if isinstance(made_by, dict) and made_by.get("sha256", encoder.sha256) != encoder.sha256:
             return f"{path} is not the encoder that made these codes: its SHA-256 is another."
         return encoder
+
+
+def codes_in(root: Path, named: str) -> Path | None:
+    """The file or folder of codes that a name typed in a browser means; None where it or a link leads out of `root`.
+
+    Raises:
+        UsageError: a folder in `root` without codes.
+    """
+    path = inside(named, root)
+    if path is None:
+        return None
+    path = codes_file(path)
+    parts = path.glob("*.parquet") if path.is_dir() else [path]
+    return path if all(inside(part.absolute(), root) for part in parts) else None
 
 
 def stamp(path: Path) -> Hashable:

@@ -11,7 +11,6 @@ Last everything, with colours and blur. A processor's times are CPU time on one 
 """
 
 import argparse
-import io
 import statistics
 import time
 from collections.abc import Callable
@@ -20,7 +19,6 @@ import numpy as np
 import plain_dino
 import torch
 from measure import load
-from PIL import Image
 from scipy import stats
 from torch import Tensor
 from torch.nn import functional
@@ -28,6 +26,7 @@ from torchvision.transforms import InterpolationMode, RandomResizedCrop, v2
 from torchvision.transforms.v2 import functional as reference
 from training_step import photographs
 
+from codelab.images.picture import open_picture
 from training.colours import ORDERS, jitter
 from training.config import TrainConfig
 from training.crops import (
@@ -241,7 +240,7 @@ def main() -> None:
     works = {"ours": lambda: [multi_crop(pictures, some, draws, precision=precision) for some, draws in groups]}
     on_a_core = {
         "Pillow": lambda: [plain_crops(image) for image in decoded],
-        "decode (500 x 375 JPEG)": lambda: [Image.open(io.BytesIO(file)).convert("RGB") for file in files],
+        "decode (500 x 375 JPEG)": lambda: [open_picture(file).convert("RGB") for file in files],
         "decode and reduce": lambda: [read_pixels(photos, config.store_size, i) for i in range(n)],
     }
     spent = timed(works, device, options.times) | timed(on_a_core, torch.device("cpu"), max(1, options.times // 2))

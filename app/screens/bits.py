@@ -36,13 +36,20 @@ def show(view: View) -> None:
     order = [int(bit) for bit in frame["bit"]]
     named = asked("bit")
     # the most telling bit is the one to meet first
-    bit = int(named) if named.isdecimal() and int(named) < view.codes.bits else order[0]
+    bit = bit_number(named, view.codes.bits)
+    bit = order[0] if bit is None else bit
     say("bit", bit)
     left, right = st.columns([5, 10], gap="medium")
     with left:
         _table(view, frame, order, bit)
     with right:
         _one_bit(view, frame, order, bit)
+
+
+def bit_number(named: str, bits: int) -> int | None:
+    """The bit that a value in the address names; None where it names none."""
+    # Python refuses to read a number of more than 4,300 digits
+    return int(named) if named.isdecimal() and len(named) < 10 and int(named) < bits else None
 
 
 def table(view: View) -> pd.DataFrame:
@@ -208,7 +215,7 @@ def _images(view: View, bit: int, rows: np.ndarray, key: str) -> None:
     """A gallery with the bit's logit under each image, in the colour of its side."""
     column, logits = view.codes.column(bit), view.codes.logits
     notes = [_signed(float(logits[row, bit])) for row in rows] if logits is not None else []
-    cards = [card(view.codes, int(row)) for row in rows]
+    cards = [card(view.codes, int(row), view.pictures) for row in rows]
     marks = ["one" if column[int(row)] else "zero" for row in rows]
     clicked = gallery(cards, f"{key}-{bit}", notes=notes, marks=marks, size=60)
     if clicked is not None:

@@ -32,6 +32,9 @@ PER_LINE = 16
 OURS, YOURS = "from the codes", "an image of yours"
 """Where the query comes from."""
 UPLOADS = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
+UPLOAD_MEGABYTES = 20
+UPLOAD_PIXELS = 25_000_000
+"""Width times height of an uploaded image, at most: a camera's 24 megapixels pass."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def show(view: View) -> None:
         left_out = False
         if view.group is not None:
             left_out = st.toggle(
-                f"Leave out the same {view.group}",
+                f"Leave out the same {text(view.group)}",
                 True,
                 key="leave_out",
                 bind="query-params",
@@ -89,22 +92,25 @@ def _chosen(view: View) -> Query | None:
     if row < 0:
         st.warning(text(f"No image has the id {name!r}. Choose one below."), icon=":material/search_off:")
         return None
-    return Query(view.codes[[row]], card(view.codes, row), row)
+    return Query(view.codes[[row]], card(view.codes, row, view.pictures), row)
 
 
 def _uploaded(view: View) -> Query | None:
     """The code of an image a person brings."""
     encoder = view.encoder()
     blocked = isinstance(encoder, str)
-    file = st.file_uploader("An image", UPLOADS, disabled=blocked, key="upload")
+    file = st.file_uploader("An image", UPLOADS, disabled=blocked, key="upload", max_upload_size=UPLOAD_MEGABYTES)
     if isinstance(encoder, str):
         st.info(text(encoder), icon=":material/info:")
         return None
     if file is None:
         return None
+    if file.size > UPLOAD_MEGABYTES * 2**20:  # the browser refuses it first, if it is one
+        st.error(text(f"{file.name}: larger than {UPLOAD_MEGABYTES} MB"), icon=":material/error:")
+        return None
     data = file.getvalue()
     try:
-        image = decode(data, file.name)
+        image = decode(data, file.name, most_pixels=UPLOAD_PIXELS)
         picture = picture_uri(data, file.name)
     except DataError as error:
         st.error(text(str(error)), icon=":material/error:")
@@ -136,7 +142,7 @@ def _neighbours(view: View, query: Query, k: int, group: str | None) -> None:
         same = [_same_class(view.codes, query.row, int(row)) for row in near]
         signs = {True: "✓", False: "✗", None: ""}
         words = {True: "same", False: "different", None: ""}
-        cards = [card(view.codes, int(row)) for row in near]
+        cards = [card(view.codes, int(row), view.pictures) for row in near]
 
         def choose(row: int) -> None:
             st.session_state["source"] = OURS
@@ -272,4 +278,4 @@ def _choose(view: View) -> None:
     def choose(row: int) -> None:
         say("item", codes.items["id"][row].as_py())
 
-    gallery([card(codes, int(row)) for row in rows], "choose", size=74, on_click=choose)
+    gallery([card(codes, int(row), view.pictures) for row in rows], "choose", size=74, on_click=choose)

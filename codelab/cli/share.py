@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codelab.cli.options import COUNTED_ONCE, add_port, open_codes
 from codelab.core.command import AddCommand, group_option
 from codelab.core.errors import UsageError
 from codelab.core.shipped import shipped
+
+if TYPE_CHECKING:
+    from codelab.core.codes import Codes
 
 
 def add_report(command: AddCommand) -> None:
@@ -29,6 +34,7 @@ def add_report(command: AddCommand) -> None:
     group_option(parser, COUNTED_ONCE, when="with codes: ")
     parser.add_argument("--out", help="the HTML file (default for one run: training.html in its folder)")
     parser.add_argument("--title", help="its heading (default: from the name of the file or folder)")
+    _pictures_option(parser, when="with codes: ")
 
 
 def report(options: argparse.Namespace) -> None:
@@ -58,32 +64,88 @@ def report(options: argparse.Namespace) -> None:
 
         options.codes = options.paths[0]
         title = options.title or Path(options.codes).name
-        write_report(open_codes(options), out, title=title, groups=options.group)
+        folder = pictures_folder(options.codes, options.pictures)
+        codes = open_codes(options)
+        _say_if_outside(codes, folder)
+        write_report(codes, out, title=title, groups=options.group, pictures=folder)
     print(out)
+
+
+def _say_if_outside(codes: Codes, folder: Path) -> None:
+    """One warning where the first image is a file that is not shown, as it lies elsewhere."""
+    from codelab.images.cards import picture_file
+    from codelab.images.sources import SUFFIXES
+
+    if "thumbnail" in codes.items.column_names or "path" not in codes.items.column_names or not len(codes):
+        return
+    first = str(codes.items["path"][0].as_py())
+    if first.lower().endswith(SUFFIXES) and picture_file(first, folder) is None:
+        warnings.warn(f"{first!r}: not in {folder}, so not shown; --pictures names another folder", stacklevel=2)
 
 
 def add_explore(command: AddCommand) -> None:
     """`codelab explore`."""
-    parser = command("explore", explore, "open the explorer in a browser", "runs/demo --port 8600")
+    parser = command(
+        "explore",
+        explore,
+        "open the explorer in a browser, for this machine alone",
+        "runs/demo --port 8600",
+        "runs/demo --root runs",
+    )
     parser.add_argument("codes", help="a codes file (.parquet, .npy, .npz), a folder of parts, or a run folder")
+    parser.add_argument("--root", help="the folder whose codes the explorer opens (default: the folder of the codes)")
+    _pictures_option(parser)
     add_port(parser)
+
+
+def _pictures_option(parser: argparse.ArgumentParser, *, when: str = "") -> None:
+    parser.add_argument(
+        "--pictures",
+        metavar="FOLDER",
+        help=f"{when}where items have no thumbnail, show their files from this folder alone, links resolved "
+        "(default: the folder of the codes)",
+    )
+
+
+def pictures_folder(codes: str | Path, named: str | None) -> Path:
+    """The only folder whose image files are shown: the one that is named, else that of the codes.
+
+    Raises:
+        UsageError: no such folder.
+    """
+    from codelab.core.run_folder import codes_file
+
+    if named is None:
+        return codes_file(codes).resolve().parent
+    if not named or not Path(named).is_dir():
+        raise UsageError(f"--pictures: found {named!r}, expected a folder")
+    return Path(named).resolve()
 
 
 def explore(options: argparse.Namespace) -> None:
     """Serve the explorer on codes."""
-    serve(Path(options.codes), options.port)
+    serve(Path(options.codes), options.port, root=options.root, pictures=options.pictures)
 
 
-def serve(codes: Path, port: int) -> None:
+def serve(codes: Path, port: int, *, root: str | None = None, pictures: str | None = None) -> None:
     """Replace this process by Streamlit's server, so that Ctrl-C and signals reach it.
 
+    It answers this machine alone; what else it keeps to stands in app/.streamlit/config.toml.
+
+    Args:
+        codes: what is shown first.
+        port: where it listens.
+        root: the folder whose codes can be opened in the browser. Default: the folder of `codes`.
+        pictures: the folder whose image files are shown where there is no thumbnail. Default: that of the codes shown.
+
     Raises:
-        UsageError: Streamlit is not installed, or there are no such codes.
+        UsageError: Streamlit is not installed, there are no such codes, or they lie outside `root`.
         DataError: the codes cannot be opened.
     """
     from importlib.util import find_spec
 
     from codelab.core.files import code_parts, load
+    from codelab.core.inside import inside
     from codelab.core.run_folder import codes_file
 
     if find_spec("streamlit") is None:
@@ -95,7 +157,13 @@ def serve(codes: Path, port: int) -> None:
         code_parts(codes)
     else:
         raise UsageError(f"{codes}: no such file or folder")
+    folder = Path(root) if root else codes.resolve().parent
+    if inside(codes.resolve(), folder) is None:
+        raise UsageError(f"{codes}: not in the folder {folder} that --root names")
     command = [sys.executable, "-m", "streamlit", "run", str(shipped("app/main.py")), "--server.port", str(port)]
-    command += ["--browser.gatherUsageStats", "false", "--", "--codes", str(codes.resolve())]
+    command += ["--server.address", "127.0.0.1", "--browser.gatherUsageStats", "false", "--"]
+    if pictures is not None:
+        command += ["--pictures", str(pictures_folder(codes, pictures))]
+    command += ["--root", str(folder.resolve()), "--codes", str(codes.resolve())]
     sys.stdout.flush()
     os.execv(sys.executable, command)  # noqa: S606

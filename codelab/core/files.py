@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from codelab.core.arrays import read_only
 from codelab.core.codes import FORMAT, Codes
 from codelab.core.errors import DataError, UsageError, first_line
+from codelab.core.inside import inside
 from codelab.core.io import atomic_path
 from codelab.core.run_folder import ENCODER, codes_file
 
@@ -172,12 +173,18 @@ def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
     return parts, first
 
 
-def find_checkpoint(codes: Codes, path: str | Path) -> Path | None:
-    """The encoder that made the codes: the path in their provenance, else `encoder.safetensors` beside their file."""
+def find_checkpoint(codes: Codes, path: str | Path, *, root: Path | None = None) -> Path | None:
+    """The encoder that made the codes: the path in their provenance, else `encoder.safetensors` beside their file.
+
+    With `root` only a file in that folder, links resolved.
+    """
     encoder = codes.meta.get("encoder")
     recorded = encoder.get("path") if isinstance(encoder, dict) else None
-    beside = codes_file(path).parent / ENCODER
-    return next((p for p in (isinstance(recorded, str) and Path(recorded), beside) if p and p.is_file()), None)
+    named = [Path(recorded)] if isinstance(recorded, str) else []
+    named.append(codes_file(path).parent / ENCODER)
+    if root is not None:
+        named = [found for found in (inside(p.absolute(), root) for p in named) if found]
+    return next((p for p in named if p.is_file()), None)
 
 
 def codes_table(codes: Codes) -> pa.Table:

@@ -10,10 +10,15 @@ from pathlib import Path
 
 from codelab.core.codes import RESERVED, Codes
 from codelab.core.errors import DataError
+from codelab.core.inside import inside
 from codelab.images.imageset import decode
+from codelab.images.picture import open_picture
 
 LARGEST = 160
 """Longest side in pixels of a picture that is shown; a larger one is made smaller first."""
+
+MOST_PIXELS = 50_000_000
+"""Width times height of a picture that is shown, at most: a larger one would take more than a gigabyte to decode."""
 
 _KINDS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
 """Formats that every browser shows."""
@@ -42,15 +47,19 @@ class Card:
     missing: str = ""
 
 
-def card(codes: Codes, row: int) -> Card:
-    """The card of one item; its picture is the thumbnail kept with the codes, else the file its `path` names."""
+def card(codes: Codes, row: int, pictures: Path | None = None) -> Card:
+    """The card of one item; its picture is the thumbnail kept with the codes, else the file its `path` names.
+
+    A codes file from a stranger may name any file as a picture, so only files in the folder `pictures` are opened,
+    with links resolved; where it is None, none is.
+    """
     item = {
         name: codes.items[name][row].as_py() for name in codes.items.column_names if name not in ("thumbnail", "split")
     }
     label = label_text(codes, row)
     lines = [str(item["id"]), *([f"class: {label}"] if label else [])]
     lines += [f"{name}: {value}" for name, value in item.items() if name not in RESERVED and value not in (None, "")]
-    picture, missing = _picture(codes, row, item.get("path"))
+    picture, missing = _picture(codes, row, item.get("path"), pictures)
     caption = str(item.get("name") or item["id"])
     return Card(row, str(item["id"]), picture, caption, label, "\n".join(lines), missing)
 
@@ -62,16 +71,21 @@ def label_text(codes: Codes, row: int) -> str:
     return codes.classes[codes.labels[row]] if codes.labels[row] >= 0 else ""
 
 
+def attribution(codes: Codes) -> str:
+    """Whom to credit where the images are shown, on one line; empty where the codes name nobody."""
+    data = codes.meta.get("data")
+    named = data.get("attribution") if isinstance(data, dict) else None
+    return " ".join(str(named or "").split())
+
+
 def picture_uri(data: bytes, name: str) -> str:
     """Encoded image bytes as a data URI that a browser shows, at most `LARGEST` pixels a side.
 
     Raises:
-        DataError: the bytes are not a whole image.
+        DataError: the bytes are not a whole image, or it has more than `MOST_PIXELS` pixels.
     """
-    from PIL import Image
-
-    image = decode(data, name)
-    with Image.open(io.BytesIO(data)) as file:
+    image = decode(data, name, most_pixels=MOST_PIXELS)
+    with open_picture(data) as file:
         kind = _KINDS.get(file.format or "")
     if kind is None or max(image.size) > LARGEST:
         image.thumbnail((LARGEST, LARGEST))
@@ -81,17 +95,24 @@ def picture_uri(data: bytes, name: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _picture(codes: Codes, row: int, path: str | None) -> tuple[str, str]:
+def _picture(codes: Codes, row: int, path: str | None, pictures: Path | None) -> tuple[str, str]:
     """The picture, or why there is none."""
     data = codes.items["thumbnail"][row].as_py() if "thumbnail" in codes.items.column_names else None
     try:
         if data:
             return picture_uri(data, f"thumbnail of row {row}"), ""
-        if path and Path(path).is_file():
-            return _file_uri(str(path), Path(path).stat().st_mtime_ns), ""
+        file = picture_file(path, pictures) if path and pictures else None
+        if file is not None:
+            return _file_uri(str(file), file.stat().st_mtime_ns), ""
     except (DataError, OSError):
         return "", "picture cannot be read"
     return "", "no picture kept"
+
+
+def picture_file(path: str, pictures: Path) -> Path | None:
+    """The file that an item's `path` names, seen from `pictures` or the working directory; None outside `pictures`."""
+    file = inside(path, pictures) or inside(Path.cwd() / path, pictures)
+    return file if file is not None and file.is_file() else None
 
 
 @lru_cache(maxsize=2048)

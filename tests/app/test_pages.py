@@ -510,7 +510,7 @@ class TestOddCodes:
         (tmp_path / "cut.parquet").write_bytes(b"PAR1 and then nothing")
         (tmp_path / "notes.txt").write_text("hello")
         for name, words in {
-            "none.parquet": "no such file or folder",
+            "none.parquet": "no codes in the explorer's folder",
             "cut.parquet": "not a whole Parquet file",
             "notes.txt": "expected a .parquet, .npy or .npz file",
         }.items():

@@ -152,11 +152,11 @@ class TestCards:
         (tmp_path / "b.png").write_bytes(b"not an image")
         paths = [str(tmp_path / name) for name in ("a.png", "b.png", "c.png")]
         codes = Codes.from_bits(np.eye(3), items=pa.table({"id": list("abc"), "path": paths}))
-        cards = [card(codes, row) for row in range(3)]
+        cards = [card(codes, row, tmp_path) for row in range(3)]
         assert cards[0].picture.startswith("data:image/png")
         assert [c.missing for c in cards] == ["", "picture cannot be read", "no picture kept"]
         shutil.copy(tmp_path / "a.png", tmp_path / "b.png")  # mended: seen at once
-        assert card(codes, 1).picture == cards[0].picture
+        assert card(codes, 1, tmp_path).picture == cards[0].picture
 
     def test_large_pictures_are_made_small(self):
         import base64
