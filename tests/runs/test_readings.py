@@ -63,7 +63,7 @@ def test_what_a_real_run_writes_is_known_by_these_names(tmp_path, picture_folder
     small = {"backbone": "conv", "width": 4, "bits": 8, "hidden": 16, "image_size": 16, "store_size": 16}
     config = TrainConfig(
         **small, data=str(picture_folder), run=str(tmp_path / "run"), local_views=0, batch=4, epochs=3, log_every=2,
-        reset_every=1, evaluate_every=1, device="cpu", split="",
+        warmup_epochs=1, reset_every=1, evaluate_every=1, device="cpu", split="",
     )  # fmt: skip
     folder = fit(config, show=False)
     written = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

@@ -474,7 +474,7 @@ class TestCommand:
             main(["report", "--help"])
         examples = capsys.readouterr().out.split("examples:")[1].split("\n")
         assert [line.strip() for line in examples if line.strip()] == [
-            "codelab report runs/demo/codes.parquet --out report.html",
+            "codelab report runs/demo/codes.parquet --group emoji --out report.html",
             "codelab report runs/demo",
             "codelab report runs/a runs/b --out compare.html",
         ]
