@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 import plotly.graph_objects as go
@@ -15,6 +16,7 @@ import pytest
 import codelab
 from codelab import Codes
 from codelab.analysis import Skipped, headlines
+from codelab.analysis.analyze import WIDTHS
 from codelab.core.result import LONGEST, MOST_ROWS, PerBit, Result, html_table
 from codelab.demo import Comparison, Scores
 from codelab.reporting.terminal import print_analysis
@@ -158,8 +160,8 @@ def test_without_logits_there_is_no_histogram_to_plot():
 
 
 def test_bare_features_say_their_dimensions():
-    found = codelab.geometry(np.random.default_rng(0).normal(size=(50, 6)))
-    assert repr(found).endswith("of 6 dimensions, N=50, d=6")
+    found = codelab.geometry(np.random.default_rng(0).normal(size=(60, 6)))
+    assert repr(found).endswith("of 6 dimensions, N=60, d=6")
     Shape(found._repr_html_())
 
 
@@ -196,7 +198,7 @@ def test_an_analysis_shows_its_headlines_and_stays_a_dictionary(results, capsys)
         figure, what = {row[0]: row[1:] for row in headlines(found)}[name]
         assert result.headline() in (figure, what)
         assert what  # every section says what its figure is
-        assert figure in repr(found)
+        assert shorten(figure, WIDTHS[1], placeholder=" …") in repr(found)
     assert "DegreesOfFreedom" not in printed
     assert found["degrees_of_freedom"].headline() in printed
 
