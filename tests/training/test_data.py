@@ -54,8 +54,10 @@ class TestStore:
 
     def test_a_run_on_pictures_of_many_shapes(self, tmp_path):
         images = dataclasses.replace(image_set(40), read=framed)
+        sizes = {"backbone": "test_vit", "head_norm": "none", "image_size": 32, "store_size": 32, "local_size": 16}
         for store in ("memory", "stream"):
-            config = dataclasses.replace(TINY, store=store, accumulate=2, epochs=1, run=str(tmp_path / store))
+            run = str(tmp_path / store)
+            config = dataclasses.replace(TINY, **sizes, store=store, accumulate=2, epochs=1, run=run)
             assert np.isfinite(rows(fit(config, images=images, show=False))[-1]["loss"])
         same_tensors(tmp_path / "memory" / "checkpoint.safetensors", tmp_path / "stream" / "checkpoint.safetensors")
 
