@@ -26,7 +26,6 @@ def test_a_column_by_name_and_what_cannot_be():
     codes = Codes.from_bits(np.eye(3), items={"kind": ["x", "y", "x"]})
     assert group_column(codes, "kind").tolist() == [0, 1, 0]
     assert group_column(codes, np.array([2, 2, 1])).tolist() == [0, 0, 1]
-    assert check_groups(codes, pd.Series([None, 1, 1], dtype="Int64")).tolist() == [0, 1, 1]
     with pytest.raises(UsageError, match="groups='sort': these codes have kind"):
         group_column(codes, "sort")
     with pytest.raises(UsageError, match="groups: found 2 values, expected one for each of 3 codes"):
@@ -56,6 +55,7 @@ def test_no_groups_said_and_none_meant():
     codes = Codes.from_bits(np.eye(3), items={"kind": ["x", "y", "x"]})
     assert check_groups(codes, "kind") == "kind"
     assert check_groups(codes, np.array([7, 1, 7])).tolist() == [0, 1, 0]
+    assert check_groups(codes, pd.Series([None, 1, 1], dtype="Int64")).tolist() == [0, 1, 1]
     assert check_groups(codes, None) is check_groups(codes, "none") is None
     with pytest.raises(UsageError, match="groups='sort': these codes have kind"):
         check_groups(codes, "sort")
