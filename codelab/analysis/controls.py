@@ -13,7 +13,7 @@ from codelab.core.attributes import group_column
 from codelab.core.bits import pack_bits
 from codelab.core.checks import check_codes, check_seed, check_whole, need_items
 from codelab.core.codes import Codes
-from codelab.core.errors import CodelabError
+from codelab.core.errors import CodelabError, DataError
 from codelab.core.formats import number, p_phrase
 from codelab.core.result import Result, Source
 from codelab.core.verdict import Verdict, listed
@@ -207,6 +207,10 @@ def controls(
     chosen = dataclasses.replace(codes, items=codes.items.select(["id"]))
     if n > images:
         rows = _drawn(unit, images, generator)
+        if len(rows) < 2:
+            raise DataError(
+                f"controls: one group has {np.bincount(unit).max():,} of {n:,} images, expected more groups"
+            )
         chosen, unit = chosen[rows], np.unique(unit[rows], return_inverse=True)[1].reshape(-1)
     sample = Sample.of(chosen, None if groups is None else unit, seed)
     notes = [f"measured on {len(chosen):,} of {n:,} images"] if n > images else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -145,7 +145,10 @@ def group_values(values: Iterable[Any] | pa.ChunkedArray) -> list[Any]:
     if isinstance(values, np.ndarray | np.generic) and values.ndim != 1:
         raise UsageError(f"groups: found shape {list(values.shape)}, expected one value an image")
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise UsageError(f"groups={values!r}: expected an item column, or one value an image")
+        shown = type(values).__name__ if "\n" in repr(values) else f"{values!r}"
+        raise UsageError(f"groups={shown}: expected an item column, or one value an image")
+    if isinstance(values, Set | Mapping):  # the order of a set is not that of the images
+        raise UsageError(f"groups: found a {type(values).__name__}, expected one value an image")
     rows = values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else list(values)
     several = next((row for row, value in enumerate(rows) if not isinstance(value, Hashable)), None)
     if several is not None:
@@ -185,11 +188,13 @@ def check_groups(codes: Codes, groups: str | Sequence[Any] | np.ndarray | None) 
     if groups is None or (isinstance(groups, str) and groups == NO_GROUPS):
         return None
     numbers = group_column(codes, groups)
+    import pandas as pd
+
     rows = group_values(codes.items[groups] if isinstance(groups, str) else groups)
     named = f"groups={groups!r}" if isinstance(groups, str) else "groups"
     if len(numbers) > 1 and not numbers.any():
         raise UsageError(f"{named}: all {len(numbers)} images have one value, expected 2 groups or more")
-    if rows and all(value in (None, "") or value != value for value in rows):  # NaN is not equal to itself
+    if rows and all(pd.isna(value) or value == "" for value in rows):
         raise UsageError(f"{named}: no image has a value there")
     return groups if isinstance(groups, str) else numbers
 

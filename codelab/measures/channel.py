@@ -140,6 +140,8 @@ def channel(
     note = ""
     if number < ENOUGH:
         reach, note = float("nan"), f"no interval below {ENOUGH} {what}"
+    elif len(held_out) < LEAST:  # one group of half the images is a half by itself
+        reach, note = float("nan"), f"one group is so large that only {len(held_out)} could be held out: no interval"
     return Channel(
         source=counts.source,
         seed=seed,

@@ -83,6 +83,8 @@ def _without_parts(scores: np.ndarray) -> np.ndarray:
     """The bound without each part of the images, `[P]`: neither their rows nor their columns."""
     part = deal(np.arange(len(scores)))
     size = np.bincount(part)
+    if len(size) < 2:
+        return np.full(1, np.nan)
     top = scores.max(axis=1, keepdims=True)
     by_part = np.exp(scores - top) @ np.eye(len(size))[part]
     others = by_part @ (1 - np.eye(len(size)))

@@ -12,9 +12,10 @@ from codelab.analysis import analyze
 from codelab.analysis.controls import MEANING, Controls
 from codelab.analysis.near_copies import unnamed_copies
 from codelab.analysis.sections import bit_table
-from codelab.core.attributes import NO_GROUPS, same_thing
+from codelab.core.attributes import NO_GROUPS, check_groups, same_thing
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
+from codelab.core.errors import UsageError
 from codelab.core.formats import ordinal, p_phrase
 from codelab.core.result import Result, Skipped, only, plain
 from codelab.core.verdict import ALPHA, counted, plain_reason
@@ -83,7 +84,7 @@ def write_report(
             the paths of a codes file from somebody else may name private pictures.
 
     Raises:
-        UsageError: `path` is a folder, or does not end in `.html`.
+        UsageError: `path` is a folder, or does not end in `.html`; `groups` is no column that groups images.
         DataError: there are no codes at all.
 
     Example:
@@ -96,6 +97,9 @@ def write_report(
     """
     check_codes("codes", codes)
     path = check_page(path)
+    if groups is not None and not isinstance(groups, str):
+        raise UsageError(f"write_report: groups is a {type(groups).__name__}, expected the name of an item column")
+    check_groups(codes, groups)
     sections = dict(analyze(codes, groups=groups) if results is None else results)
     if "pair_distances" not in sections:
         sections |= analyze(codes, sections=["pair_distances"], groups=groups or NO_GROUPS)

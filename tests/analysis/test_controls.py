@@ -145,6 +145,12 @@ def test_near_copies_change_places_together():
     assert grouped.codes["retrieval_map"] == pytest.approx(retrieval_map(copies, groups=objects).value)
 
 
+def test_one_group_of_nearly_all_images_leaves_too_few_to_draw():
+    codes = fair_bits(300, 8)
+    with pytest.raises(DataError, match=r"^controls: one group has 299 of 300 images, expected more groups$"):
+        controls(codes, groups=np.arange(300) // 299, images=100)
+
+
 def test_shuffling_keeps_ones_and_groups():
     from codelab.analysis.controls import _shuffled
 

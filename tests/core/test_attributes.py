@@ -1,6 +1,7 @@
 """Groups of near copies are numbered in one way, whether they come as a column or as values."""
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -38,6 +39,9 @@ def test_a_column_by_name_and_what_cannot_be():
         (np.array(3.0), r"^groups: found shape \[\], expected one value an image$"),
         (np.zeros((3, 2)), r"^groups: found shape \[3, 2\], expected one value an image$"),
         ([[1], [2], [1]], "^groups: row 0 is a list, expected one value an image$"),
+        ({"a", "b", "c"}, "^groups: found a set, expected one value an image$"),
+        (dict.fromkeys("abc"), "^groups: found a dict, expected one value an image$"),
+        (pa.table({"a": [1, 2, 1]}), "^groups=Table: expected an item column, or one value an image$"),
     ],
 )
 def test_groups_that_are_no_values_of_images_are_one_line(groups, message):
@@ -51,6 +55,7 @@ def test_no_groups_said_and_none_meant():
     codes = Codes.from_bits(np.eye(3), items={"kind": ["x", "y", "x"]})
     assert check_groups(codes, "kind") == "kind"
     assert check_groups(codes, np.array([7, 1, 7])).tolist() == [0, 1, 0]
+    assert check_groups(codes, pd.Series([None, 1, 1], dtype="Int64")).tolist() == [0, 1, 1]
     assert check_groups(codes, None) is check_groups(codes, "none") is None
     with pytest.raises(UsageError, match="groups='sort': these codes have kind"):
         check_groups(codes, "sort")
@@ -76,6 +81,7 @@ def test_groups_as_a_tensor_are_those_of_the_array():
         (["a", "a", "a"], "groups: all 3 images have one value, expected 2 groups or more"),
         ("empty", "groups='empty': no image has a value there"),
         ("nan", "groups='nan': no image has a value there"),
+        (pd.Series([None] * 3, dtype="Int64"), "groups: no image has a value there"),
     ],
 )
 def test_what_names_no_groups_is_refused_in_one_line(given, words):

@@ -191,3 +191,12 @@ def test_several_views_of_an_image_are_one_observation():
         narrower += ((found["high"] - found["low"]) / (pair["high"] - pair["low"])).mean() / 40
     assert 0.9 <= cover <= 0.98
     assert narrower < 0.8
+
+
+def test_one_group_of_most_images_has_no_interval_and_says_so(recwarn):
+    groups = np.repeat(np.arange(121), np.r_[300, np.ones(120, int)])
+    bits = np.random.default_rng(0).integers(0, 2, (420, 12))
+    found = channel(Codes.from_bits(bits), Codes.from_bits(bits), groups=groups)
+    assert np.isnan([found.value_low, found.value_high]).all()
+    assert found.note == "one group is so large that only 1 could be held out: no interval"
+    assert not recwarn

@@ -215,6 +215,14 @@ def test_the_page_itself_says_what_near_copies_count_as(tmp_path, groups, said):
     assert said in path.read_text()
 
 
+@pytest.mark.parametrize("groups", [np.arange(80) // 2, "one", ""])
+def test_groups_of_a_page_that_are_no_column_of_groups_are_one_line(tmp_path, groups):
+    codes = Codes.from_bits(np.random.default_rng(0).integers(0, 2, (80, 8)), items={"one": ["x"] * 80})
+    results = analyze(codes, sections=["bit_usage", "pair_distances"])
+    with pytest.raises(UsageError, match=r"^[^\n]*groups[^\n]*$"):
+        write_report(codes, tmp_path / "report.html", results=results, groups=groups)
+
+
 def test_the_note_on_p_values_says_that_only_some_are_from_a_fitted_tail(tmp_path):
     codes, path = (
         Codes.from_bits(np.arange(800).reshape(100, 8) % 3 == 0, np.arange(100) % 2),
