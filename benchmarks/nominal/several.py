@@ -1,7 +1,7 @@
 """Tests and intervals of the measures of several attributes, and of retrieval."""
 
 import dataclasses
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -18,9 +18,16 @@ APART = 100_000
 """Seeds of these samples are apart from those of the table."""
 
 
-@lru_cache(maxsize=256)
+FOUND: dict[tuple, Factors] = {}
+"""What the rows of `factors` read from."""
+
+
 def scores(sample: Sample) -> Factors:
-    return factors(sample.codes, ["kind", "size", "class"], groups=sample.groups, permutations=99, seed=sample.seed)
+    key = sample.scenario, sample.groups, sample.seed
+    if key not in FOUND:
+        columns = ["kind", "size", "class"]
+        FOUND[key] = factors(sample.codes, columns, groups=sample.groups, permutations=99, seed=sample.seed)
+    return FOUND[key]
 
 
 def p_values(measure: str):
