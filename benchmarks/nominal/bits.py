@@ -6,8 +6,8 @@ over `MANY` other samples of the same kind. A figure without an interval is NaN 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache, wraps
+from collections.abc import Hashable
+from functools import cache
 
 import numpy as np
 
@@ -17,64 +17,55 @@ from codelab.measures.bit_usage import bit_usage
 from codelab.measures.channel import Channel, channel, view_channels
 from codelab.measures.code_length import code_length
 from codelab.measures.degrees_of_freedom import degrees_of_freedom
-from nominal.scenarios import RENEWED, SCENARIOS, Sample, draw
+from nominal.scenarios import RENEWED, SCENARIOS, Sample, draw, holds, once
 
 MANY = 200
 
 
-def once(measured: Callable) -> Callable:
-    """Keeps what was measured: kinds of data that differ in their classes alone have the same bits."""
-    kept: dict[tuple, object] = {}
-
-    @wraps(measured)
-    def row(sample: Sample) -> object:
-        key = sample.codes.packed.tobytes(), sample.groups
-        if key not in kept:
-            kept[key] = measured(sample)
-        return kept[key]
-
-    return row
+def bits_alone(sample: Sample) -> Hashable:
+    """Kinds of data that differ in their classes alone have the same bits."""
+    return sample.codes.packed.tobytes(), sample.groups
 
 
-@once
+@once(bits_alone)
 def usage(sample: Sample) -> np.ndarray:
     found = bit_usage(sample.codes, groups=sample.groups)
-    return _holds(found.low, found.high, sample.share)[sample.alive]
+    return holds(found.low, found.high, sample.share)[sample.alive]
 
 
-@once
+@once(bits_alone)
 def freedom(sample: Sample) -> np.ndarray:
     """Bits are independent: the mean and the variance of the distance follow from their shares."""
     differs = 2 * sample.share * (1 - sample.share)
     mean, variance = differs.mean(), (differs * (1 - differs)).sum() / len(differs) ** 2
     found = degrees_of_freedom(sample.codes, groups=sample.groups)
-    return _holds(found.low, found.high, mean * (1 - mean) / variance)
+    return holds(found.low, found.high, mean * (1 - mean) / variance)
 
 
-@once
+@once(bits_alone)
 def length(sample: Sample) -> np.ndarray:
     found = code_length(sample.codes, groups=sample.groups)
-    return _holds(found.low, found.high, _mean("length", _kind(sample), sample.groups is not None))
+    return holds(found.low, found.high, _mean("length", _kind(sample), sample.groups is not None))
 
 
-@once
+@once(bits_alone)
 def dependence(sample: Sample) -> np.ndarray:
     bits = np.flatnonzero(sample.alive)
     a, b = np.triu_indices(len(bits), 1)
     return bit_dependence(sample.codes, groups=sample.groups).p_value[bits[a], bits[b]]
 
 
-@once
+@once(bits_alone)
 def seen_again(sample: Sample) -> Channel:
     return channel(sample.codes, second_view(sample), groups=sample.groups)
 
 
 def flip_rate(sample: Sample) -> np.ndarray:
     found = seen_again(sample)
-    return _holds(found.low, found.high, _flips(sample))[sample.alive]
+    return holds(found.low, found.high, _flips(sample))[sample.alive]
 
 
-@once
+@once(bits_alone)
 def survival(sample: Sample) -> np.ndarray:
     """The other view is that of other images."""
     other = draw(SCENARIOS[_kind(sample)], sample.seed + 1_000_000).codes
@@ -83,13 +74,13 @@ def survival(sample: Sample) -> np.ndarray:
 
 def bound(sample: Sample) -> np.ndarray:
     found = seen_again(sample)
-    return _holds(found.value_low, found.value_high, _mean("bound", _kind(sample), sample.groups is not None))
+    return holds(found.value_low, found.value_high, _mean("bound", _kind(sample), sample.groups is not None))
 
 
-@once
+@once(bits_alone)
 def views(sample: Sample) -> np.ndarray:
     found = view_channels(sample.codes, {"again": second_view(sample)}, groups=sample.groups)
-    return _holds(found.mean_low, found.mean_high, _flips(sample).mean())
+    return holds(found.mean_low, found.mean_high, _flips(sample).mean())
 
 
 def second_view(sample: Sample) -> Codes:
@@ -102,12 +93,6 @@ def second_view(sample: Sample) -> Codes:
 
 def _flips(sample: Sample) -> np.ndarray:
     return RENEWED * 2 * sample.share * (1 - sample.share)
-
-
-def _holds(low: np.ndarray | float, high: np.ndarray | float, truth: np.ndarray | float) -> np.ndarray:
-    """1 or 0, NaN where there is no interval."""
-    low, high = np.atleast_1d(low), np.atleast_1d(high)
-    return np.where(np.isnan(low), np.nan, (low <= truth) & (truth <= high))
 
 
 def _kind(sample: Sample) -> int:

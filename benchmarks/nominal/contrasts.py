@@ -6,7 +6,7 @@ from codelab.core.codes import Codes
 from codelab.core.errors import DataError
 from codelab.measures.attribute_reuse import attribute_reuse
 from codelab.measures.contrast_consistency import ContrastConsistency, contrast_consistency
-from nominal.scenarios import FEATURES, Sample
+from nominal.scenarios import FEATURES, Sample, holds, once, whole
 
 PARALLEL = (0.25, 0.5, 0.75, 0.9)
 """W of the planted contrasts, whose directions are drawn anew for each class."""
@@ -18,15 +18,10 @@ SHARED = 0.5
 """Probability that a class has it, drawn anew for each class: the reuse."""
 
 
-FOUND: dict[tuple, ContrastConsistency] = {}
-"""What three rows of the table read from."""
-
-
+@once(whole)
 def contrasts(sample: Sample) -> ContrastConsistency:
-    key = sample.codes.sha256, sample.groups, sample.seed
-    if key not in FOUND:
-        FOUND[key] = contrast_consistency(sample.codes, sample.features, groups=sample.groups, seed=sample.seed)
-    return FOUND[key]
+    """What three rows of the table read from."""
+    return contrast_consistency(sample.codes, sample.features, groups=sample.groups, seed=sample.seed)
 
 
 def moves(sample: Sample) -> np.ndarray:
@@ -59,7 +54,7 @@ def parallel(sample: Sample) -> np.ndarray:
         features = sample.features + bit[:, None] * steps[sample.codes.labels]
         codes = Codes.from_bits(bit[:, None], sample.codes.labels, items=sample.codes.items)
         found = contrast_consistency(codes, features, groups=sample.groups, permutations=50, seed=sample.seed)
-        inside.append(_holds(found.low, found.high, parallel))
+        inside.append(_known(holds(found.low, found.high, parallel)))
     return np.concatenate(inside)
 
 
@@ -75,7 +70,7 @@ def reuse(sample: Sample) -> np.ndarray:
     planted = np.where(reads & replaced, large[:, None], codes.to_bits())
     planted = Codes.from_bits(planted, codes.labels, items=codes.items)
     found = attribute_reuse(planted, "size", groups=sample.groups, permutations=1, seed=sample.seed)
-    return _holds(found.low, found.high, SHARED)
+    return _known(holds(found.low, found.high, SHARED))
 
 
 def reuse_within(sample: Sample) -> np.ndarray:
@@ -88,9 +83,9 @@ def _need_six_classes(sample: Sample) -> None:
         raise DataError("an interval over classes needs 6 of them")
 
 
-def _holds(low: np.ndarray, high: np.ndarray, truth: float) -> np.ndarray:
-    told = ~np.isnan(low)
-    return ((low <= truth) & (high >= truth))[told]
+def _known(inside: np.ndarray) -> np.ndarray:
+    """Bits without an interval do not count."""
+    return inside[~np.isnan(inside)]
 
 
 RATES = {

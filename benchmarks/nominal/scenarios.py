@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import wraps
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +31,34 @@ class Scenario:
     classes: tuple[float, ...] = (0.25,) * 4
     share: tuple[float, float] = (0.3, 0.7)
     dead: int = 0
+
+
+def once(key: Callable[[Sample], Hashable]) -> Callable:
+    """Keeps what was measured, by `key`: rows of the table, or kinds of data, that need the same measure it once."""
+
+    def kept(measured: Callable) -> Callable:
+        found: dict[Hashable, Any] = {}
+
+        @wraps(measured)
+        def row(sample: Sample) -> Any:
+            if key(sample) not in found:
+                found[key(sample)] = measured(sample)
+            return found[key(sample)]
+
+        return row
+
+    return kept
+
+
+def whole(sample: Sample) -> Hashable:
+    """The sample itself."""
+    return sample.scenario, sample.groups, sample.seed
+
+
+def holds(low: np.ndarray | float, high: np.ndarray | float, truth: np.ndarray | float) -> np.ndarray:
+    """Whether intervals hold the truth, 1 or 0; NaN where there is no interval."""
+    low, high = np.atleast_1d(low), np.atleast_1d(high)
+    return np.where(np.isnan(low), np.nan, (low <= truth) & (truth <= high))
 
 
 ZIPF = tuple(1 / rank / sum(1 / r for r in range(1, 11)) for rank in range(1, 11))

@@ -8,7 +8,7 @@ import numpy as np
 from codelab.measures.disentanglement import Factors, factors
 from codelab.retrieval.compare import compare_retrieval
 from codelab.retrieval.measures import knn_accuracy, retrieval_map
-from nominal.scenarios import Sample, Scenario, draw
+from nominal.scenarios import Sample, Scenario, draw, once, whole
 
 SCORES = ("mig", "sap", "completeness", "informativeness", "disentanglement", "positional", "topographic")
 RETRIEVAL = {"retrieval_map": (retrieval_map, {}), "knn_accuracy": (knn_accuracy, {"k": 5})}
@@ -18,16 +18,11 @@ APART = 100_000
 """Seeds of these samples are apart from those of the table."""
 
 
-FOUND: dict[tuple, Factors] = {}
-"""What the rows of `factors` read from."""
-
-
+@once(whole)
 def scores(sample: Sample) -> Factors:
-    key = sample.scenario, sample.groups, sample.seed
-    if key not in FOUND:
-        columns = ["kind", "size", "class"]
-        FOUND[key] = factors(sample.codes, columns, groups=sample.groups, permutations=99, seed=sample.seed)
-    return FOUND[key]
+    """What the rows of `factors` read from."""
+    columns = ["kind", "size", "class"]
+    return factors(sample.codes, columns, groups=sample.groups, permutations=99, seed=sample.seed)
 
 
 def p_values(measure: str):

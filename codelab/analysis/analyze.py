@@ -11,11 +11,11 @@ from textwrap import shorten
 
 import numpy as np
 
-from codelab.analysis.given import NEEDS, Given, Groups, of_parts
+from codelab.analysis.given import NEEDS, Given, of_parts
 from codelab.analysis.near_copies import unnamed_copies
 from codelab.analysis.section import Section
 from codelab.analysis.sections import SECTIONS
-from codelab.core.attributes import NO_GROUPS, attribute_names
+from codelab.core.attributes import NO_GROUPS, Groups, attribute_names
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError, UsageError

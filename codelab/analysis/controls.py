@@ -20,6 +20,7 @@ from codelab.core.verdict import Verdict, listed
 from codelab.features.binariser import binarize
 from codelab.retrieval.compare import RetrievalComparison, compare_retrieval
 from codelab.retrieval.sampled import MEASURES, k_of
+from codelab.statistics.exchange import places
 from codelab.statistics.splits import fitting
 
 if TYPE_CHECKING:
@@ -251,12 +252,10 @@ def _shuffled(codes: Codes, unit: np.ndarray, generator: np.random.Generator) ->
 
     Groups change places whatever their sizes, which may depend on the class: so a bit's share of ones moves a little.
     """
-    bits, sizes = codes.to_bits(), np.bincount(unit)
+    bits, (sizes, starts, place) = codes.to_bits(), places(unit)
     if len(sizes) == len(bits):
         return pack_bits(generator.permuted(bits, axis=0))
-    rows, starts = np.argsort(unit, kind="stable"), np.cumsum(sizes) - sizes
-    place = np.empty(len(unit), np.int64)
-    place[rows] = np.arange(len(unit)) - np.repeat(starts, sizes)
+    rows = np.argsort(unit, kind="stable")
     for bit in range(codes.bits):  # another group for each group; where it is smaller, its images come again
         giver = generator.permutation(len(sizes))[unit]
         bits[:, bit] = bits[rows[starts[giver] + place % sizes[giver]], bit]

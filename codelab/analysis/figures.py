@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from codelab.analysis.given import block_width
+from codelab.core.bits import differing
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError, DataError
 from codelab.measures.bit_usage import bit_usage
@@ -26,8 +27,6 @@ PAIRS = 20_000
 
 PERMUTATIONS = 20
 """Permutations of whole groups behind the mean information by chance; the mean over bits needs no more."""
-
-_ONES = np.array([byte.bit_count() for byte in range(256)], dtype=np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +110,7 @@ def _feature_distances(sample: Sample) -> float:
     if sample.cosines is None:
         raise DataError("feature_distances: these codes have no features")
     first, second = sample.codes.packed[sample.pairs]
-    apart = _ONES[first ^ second].sum(axis=1)
+    apart = differing(first, second)
     if apart.std() == 0 or sample.cosines.std() == 0:
         raise DataError("feature_distances: all pairs are at one distance")
     return float(np.corrcoef(apart, 1 - sample.cosines)[0, 1])

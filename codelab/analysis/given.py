@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from codelab.core.attributes import check_groups
+from codelab.core.attributes import Groups, check_groups
 from codelab.core.codes import Codes, ContentHash
 from codelab.core.errors import CodelabError, DataError
 from codelab.core.result import Source
 from codelab.measures.block_entropy import arrange_blocks
 from codelab.statistics.counts import BitCounts, CellCounts, ClassCounts, ClassPairCounts, PairCounts
-
-Groups = str | Sequence[Any] | np.ndarray | None
-"""Which images are near copies: an item column, one value an image, `none` where all are different; None: not said."""
 
 WIDTH = 8
 """Bits of a block, fewer where the code has fewer."""

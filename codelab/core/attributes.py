@@ -109,6 +109,10 @@ def attribute_names(codes: Codes) -> list[str]:
     return names
 
 
+Groups = str | Sequence[Any] | np.ndarray | None
+"""An item column, or one value an image, equal where images are near copies; None: each image is its own group."""
+
+
 def group_numbers(values: Iterable[Any] | pa.ChunkedArray) -> np.ndarray:
     """int64 `[N]`, equal where the values are, in order of first appearance; an item without a value is its own group.
 
@@ -121,9 +125,6 @@ def group_numbers(values: Iterable[Any] | pa.ChunkedArray) -> np.ndarray:
     Example:
         >>> group_numbers(["a", None, "b", "a", None]).tolist()
         [0, 1, 2, 0, 3]
-
-    Raises:
-        UsageError: a single value, or several for an image.
     """
     import pandas as pd
 
@@ -174,7 +175,7 @@ NO_GROUPS = "none"
 """The groups of images that are all different."""
 
 
-def check_groups(codes: Codes, groups: str | Sequence[Any] | np.ndarray | None) -> str | np.ndarray | None:
+def check_groups(codes: Codes, groups: Groups) -> str | np.ndarray | None:
     """The name of an item column, or `group_numbers`; None where `groups` is None or `none` (all images differ).
 
     Raises:

@@ -10,6 +10,8 @@ from codelab.core.errors import DataError
 ROWS = 1 << 16
 """Codes that are unpacked at a time; a multiple of 8, so that columns of blocks meet at whole bytes."""
 
+_ONES = np.array([byte.bit_count() for byte in range(256)], dtype=np.uint8)
+
 
 def pack_bits(bits: np.ndarray) -> np.ndarray:
     """Pack 0/1 or -1/+1 values into bytes, bit 0 as the most significant bit of byte 0.
@@ -95,6 +97,16 @@ def select_bits(packed: np.ndarray, bits: int, chosen: list[int]) -> np.ndarray:
         rows = slice(start, start + ROWS)
         out[rows] = np.packbits(unpack_bits(packed[rows], bits)[:, chosen], axis=1)
     return out
+
+
+def differing(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Hamming distance of packed rows `[..., bytes]`, pair by pair: int64 `[...]`.
+
+    Example:
+        >>> differing(pack_bits(np.array([[1, 0], [1, 1]])), pack_bits(np.array([[1, 1], [0, 0]]))).tolist()
+        [1, 2]
+    """
+    return _ONES[a ^ b].sum(axis=-1, dtype=np.int64)
 
 
 def check_packed(packed: np.ndarray, bits: int) -> None:

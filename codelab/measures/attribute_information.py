@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from codelab.core.attributes import CLASS, Labelling, labelling
+from codelab.core.attributes import CLASS, Groups, Labelling, labelling
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
@@ -20,7 +20,7 @@ from codelab.measures.class_information import (
 )
 from codelab.statistics.counts import ClassCounts, StrataCounts
 from codelab.statistics.estimators import binary_entropy
-from codelab.statistics.exchange import Groups, need_groups
+from codelab.statistics.exchange import need_groups
 from codelab.statistics.information_nulls import GroupedTables
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from codelab.core.attributes import CLASS, Labelling, group_column, labelling
+from codelab.core.attributes import CLASS, Groups, Labelling, group_column, labelling
 from codelab.core.checks import check_codes, check_seed
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
@@ -32,12 +30,12 @@ class AttributeReuse(PerBit):
     product of the effects in two classes and `own` the mean square in one, without sampling noise, both over all
     values; `reuse` = shared / own, between -1 and 1. 1: the bit reads the attribute alike in all classes; 0.5: in
     half of them, or at uneven strength; 0: in one class, or in opposite senses that cancel. `low` to `high` is its
-    95 % interval over classes. All three are NaN where nothing can be told: `own_z`, own over
-    its standard error without effect, is below 2, or fewer than 2 classes (the interval: 6) have the values.
+    95 % interval over classes. All three are NaN where the effects are not above noise: `own_z`,
+    own over its standard error without effect, is below 2, or fewer than 2 classes (the interval: 6) have the values.
 
     `within` is I(bit; attribute | class) in bits, corrected for chance, with its p-value and q-value. `classes` have
-    two values of the attribute or more. `note` says for how many bits nothing can be told. `groups` of near copies
-    are counted as a whole; None: each image by itself.
+    two values of the attribute or more. `note` counts the bits whose effects are not above noise. `groups` of near
+    copies are counted as a whole; None: each image by itself.
 
     The line quotes the mean reuse of the bits that read the attribute within classes at q < 0.05.
     """
@@ -75,7 +73,7 @@ def attribute_reuse(
     codes: Codes,
     attribute: str,
     *,
-    groups: str | Sequence[Any] | np.ndarray | None = None,
+    groups: Groups = None,
     bins: int = 8,
     permutations: int = 200,
     seed: int = 0,

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codelab.core.attributes import Groups
 from codelab.core.checks import need_items
 from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
 from codelab.core.formats import number
 from codelab.core.result import Result, plain
 from codelab.kernels import loops
-from codelab.statistics.clusters import DesignEffects, Groups, as_independent, group_units
+from codelab.statistics.clusters import DesignEffects, as_independent, group_units
 from codelab.statistics.counts import MOST_PAIRS, ClassPairCounts, PairCounts
 from codelab.statistics.estimators import pair_information
 from codelab.statistics.nulls import false_discovery, pair_null
@@ -99,7 +100,7 @@ def bit_dependence(
     within: ClassPairCounts | None = None,
     near: float = 0.99,
     cut: float = 0.5,
-    groups: Groups | None = None,
+    groups: Groups = None,
 ) -> BitDependence:
     """How much every two bits share, over all images and within classes.
 

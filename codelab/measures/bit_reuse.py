@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from codelab.core.attributes import group_column
+from codelab.core.attributes import Groups, group_column
 from codelab.core.checks import check_seed
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
@@ -75,7 +75,7 @@ def bit_reuse(
     codes: Codes | ClassCounts,
     features: np.ndarray | None = None,
     *,
-    groups: str | Sequence[Any] | np.ndarray | None = None,
+    groups: Groups = None,
     permutations: int = 200,
     seed: int = 0,
 ) -> BitReuse:

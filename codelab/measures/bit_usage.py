@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codelab.core.attributes import Groups
 from codelab.core.checks import need_items
 from codelab.core.codes import Codes
 from codelab.core.drawing import BLUE, ORANGE, VERMILLION, blank, level_line
 from codelab.core.formats import number
 from codelab.core.result import PerBit, Result
 from codelab.core.verdict import Level, Verdict, counted, level_from
-from codelab.statistics.clusters import DesignEffects, Groups, group_units
+from codelab.statistics.clusters import DesignEffects, group_units
 from codelab.statistics.counts import BitCounts
 from codelab.statistics.estimators import binary_entropy
 from codelab.statistics.intervals import wilson_interval
@@ -104,7 +105,7 @@ class BitUsage(PerBit):
         return figure
 
 
-def bit_usage(codes: Codes | BitCounts, *, groups: Groups | None = None) -> BitUsage:
+def bit_usage(codes: Codes | BitCounts, *, groups: Groups = None) -> BitUsage:
     """How often each bit is 1, and whether it is in use.
 
     Args:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codelab.core.attributes import Groups
 from codelab.core.checks import check_codes, check_seed, need_items
 from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
@@ -17,7 +18,7 @@ from codelab.measures.code_length import LEAST as SHORTEST
 from codelab.measures.code_length import code_length
 from codelab.measures.info_nce import info_nce
 from codelab.measures.view_bits import ViewCounts, mean_rate_interval, per_bit_figures
-from codelab.statistics.clusters import Groups, group_units, one_of_each
+from codelab.statistics.clusters import group_units, one_of_each
 from codelab.statistics.splits import half
 
 if TYPE_CHECKING:
@@ -93,9 +94,7 @@ class Channel(PerBit):
         return f"{shared} bits shared at least{note}; mean flip rate {flips} (by chance {chance})"
 
 
-def channel(
-    codes_a: Codes, codes_b: Codes, *, items: int = 4096, seed: int = 0, groups: Groups | None = None
-) -> Channel:
+def channel(codes_a: Codes, codes_b: Codes, *, items: int = 4096, seed: int = 0, groups: Groups = None) -> Channel:
     """Information that the codes of two views of the same images share: the paper's Eq. 4.
 
     Args:
@@ -211,7 +210,7 @@ class ViewChannels(Result):
         )
 
 
-def view_channels(reference: Codes, views: Mapping[str, Codes], *, groups: Groups | None = None) -> ViewChannels:
+def view_channels(reference: Codes, views: Mapping[str, Codes], *, groups: Groups = None) -> ViewChannels:
     """Flip rates by augmentation: from the plain images to each kind of view of them.
 
     Args:
@@ -256,7 +255,7 @@ def view_channels(reference: Codes, views: Mapping[str, Codes], *, groups: Group
     )
 
 
-def channel_of_views(views: list[Codes], *, items: int = 4096, seed: int = 0, groups: Groups | None = None) -> Channel:
+def channel_of_views(views: list[Codes], *, items: int = 4096, seed: int = 0, groups: Groups = None) -> Channel:
     """`channel` over K views of the same images: bits counted over all pairs of views, the bound from the first two.
 
     Args:

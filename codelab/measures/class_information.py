@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codelab.core.attributes import CLASS
+from codelab.core.attributes import CLASS, Groups
 from codelab.core.checks import check_seed
 from codelab.core.codes import Codes
 from codelab.core.drawing import BLUE, GREY, blank
@@ -18,7 +18,7 @@ from codelab.core.result import PerBit, Result
 from codelab.core.verdict import ALPHA, Verdict, counted
 from codelab.statistics.counts import ClassCounts, StrataCounts
 from codelab.statistics.estimators import binary_entropy, strata_information, two_by_two_information
-from codelab.statistics.exchange import Groups, need_groups
+from codelab.statistics.exchange import need_groups
 from codelab.statistics.information_nulls import Chance, GroupedTables, chance_by_counts, chance_by_groups
 from codelab.statistics.nulls import false_discovery, pair_null
 

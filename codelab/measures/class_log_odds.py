@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
+from codelab.core.attributes import Groups
 from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
 from codelab.core.result import Result
@@ -15,7 +16,7 @@ from codelab.kernels.counting import class_counts, column_counts
 from codelab.measures.class_information import check_permutations, need_classes
 from codelab.statistics.counts import ClassCounts
 from codelab.statistics.estimators import two_by_two_information
-from codelab.statistics.exchange import Groups, need_groups
+from codelab.statistics.exchange import need_groups
 from codelab.statistics.information_nulls import EXPECTED, GroupedTables, information_p_value
 from codelab.statistics.nulls import false_discovery, pair_null
 

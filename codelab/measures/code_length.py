@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
+from codelab.core.attributes import Groups
 from codelab.core.checks import check_codes, check_seed, need_items
 from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
@@ -15,7 +16,7 @@ from codelab.core.formats import decimals, number, with_interval
 from codelab.core.result import PerBit, Result, Source
 from codelab.kernels.counting import column_counts
 from codelab.measures.collisions import distinct_codes
-from codelab.statistics.clusters import Groups, group_units
+from codelab.statistics.clusters import group_units
 from codelab.statistics.counts import GROUPS, PairCounts
 from codelab.statistics.estimators import binary_entropy, entropy_of_counts, pair_information
 from codelab.statistics.jackknife import deal, standard_error
@@ -66,7 +67,7 @@ def code_length(
     *,
     items: int = 20_000,
     seed: int = 0,
-    groups: Groups | None = None,
+    groups: Groups = None,
 ) -> CodeLength:
     """Bits needed for the code of an unseen image, by a model fitted to the other half of the images.
 
@@ -319,9 +320,7 @@ class TotalCorrelation(Result):
         return f"{number(self.low, digits)} to {number(self.high, digits)} bits said more than once"
 
 
-def total_correlation(
-    codes: Codes, *, pairs: PairCounts | None = None, groups: Groups | None = None
-) -> TotalCorrelation:
+def total_correlation(codes: Codes, *, pairs: PairCounts | None = None, groups: Groups = None) -> TotalCorrelation:
     """Bounds on the total correlation of the bits.
 
     Args:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from codelab.core.attributes import group_column
+from codelab.core.attributes import Groups, group_column
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError
@@ -93,7 +91,7 @@ def contrast_consistency(
     codes: Codes,
     features: np.ndarray | None = None,
     *,
-    groups: str | Sequence[Any] | np.ndarray | None = None,
+    groups: Groups = None,
     permutations: int = 200,
     items: int = 20_000,
     seed: int = 0,
@@ -185,7 +183,7 @@ def contrast_consistency(
 
 
 def _sorted_rows(
-    codes: Codes, groups: str | Sequence[Any] | np.ndarray | None, items: int, generator: np.random.Generator
+    codes: Codes, groups: Groups, items: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Rows of the codes by class and group, the edges of the classes, and those of the groups where there are any."""
     rows = np.flatnonzero(codes.labels >= 0)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import special
 
+from codelab.core.attributes import Groups
 from codelab.core.checks import need_items
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
@@ -15,7 +16,7 @@ from codelab.core.formats import with_interval
 from codelab.core.result import Result, only
 from codelab.core.verdict import Level, Verdict, counted, level_from
 from codelab.measures.bit_usage import UNUSED, BitUsage
-from codelab.statistics.clusters import DesignEffects, Groups, group_units
+from codelab.statistics.clusters import DesignEffects, group_units
 from codelab.statistics.counts import GROUPS, PairCounts
 from codelab.statistics.jackknife import deal
 from codelab.statistics.pair_sums import PairSums
@@ -55,7 +56,7 @@ class DegreesOfFreedom(Result):
         return with_interval(self.value, self.low, self.high) + (f" ({self.note})" if self.note else "")
 
 
-def degrees_of_freedom(codes: Codes | PairCounts, *, groups: Groups | None = None) -> DegreesOfFreedom:
+def degrees_of_freedom(codes: Codes | PairCounts, *, groups: Groups = None) -> DegreesOfFreedom:
     """The number of independent coins with the same spread of distances: m (1 - m) / s^2.
 
     m and s^2 are the mean and the variance, over *all* pairs of items, of the share of bits in which they differ.

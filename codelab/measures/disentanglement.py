@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
-from codelab.core.attributes import CLASS, Labelling, attribute_names, group_column, labelling
+from codelab.core.attributes import CLASS, Groups, Labelling, attribute_names, group_column, labelling
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError, UsageError
@@ -107,7 +107,7 @@ def factors(
     codes: Codes,
     attributes: Sequence[str] | None = None,
     *,
-    groups: str | Sequence[Any] | np.ndarray | None = None,
+    groups: Groups = None,
     bins: int = 8,
     permutations: int = 200,
     items: int = 20_000,

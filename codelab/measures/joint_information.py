@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codelab.core.attributes import CLASS, labelling
+from codelab.core.attributes import CLASS, Groups, labelling
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
@@ -16,7 +16,7 @@ from codelab.core.result import Result, Source
 from codelab.kernels.counting import class_counts
 from codelab.measures.class_information import EXACT_MEAN, FITTED, GROUP_MEAN, check_permutations
 from codelab.statistics.estimators import expected_joint_information, xlog2x
-from codelab.statistics.exchange import Exchange, Groups, need_groups
+from codelab.statistics.exchange import Exchange, need_groups
 from codelab.statistics.information_nulls import BATCH, Chance, information_p_value
 from codelab.statistics.splits import half
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codelab.core.bits import differing
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.drawing import DIFFERENT, GREY, INK, SAME, blank
@@ -20,8 +21,6 @@ from codelab.kernels.counting import column_counts
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
-
-_ONES = np.array([byte.bit_count() for byte in range(256)], dtype=np.uint8)
 
 NEARER = 0.55
 """P(same-class pair nearer than different-class pair): good from here, worth a look below. Chance is 0.5."""
@@ -172,7 +171,7 @@ def _within_classes(labels: np.ndarray, pairs: int, generator: np.random.Generat
 
 def _histogram(codes: Codes, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Number of pairs at each distance, int64 `[B + 1]`."""
-    apart = _ONES[codes.packed[first] ^ codes.packed[second]].sum(axis=1, dtype=np.int64)
+    apart = differing(codes.packed[first], codes.packed[second])
     return np.bincount(apart, minlength=codes.bits + 1)
 
 

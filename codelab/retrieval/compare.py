@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from codelab.core.attributes import Groups
 from codelab.core.checks import check_choice, check_codes
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
@@ -15,7 +16,6 @@ from codelab.core.formats import number, p_phrase
 from codelab.core.result import Result, Source
 from codelab.retrieval import measures
 from codelab.retrieval.deletion import Design
-from codelab.retrieval.ranking import Groups
 from codelab.retrieval.summary import RetrievalResult
 from codelab.statistics.jackknife import jackknife_interval, jackknife_p_value
 

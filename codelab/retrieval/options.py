@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from codelab.core.attributes import Groups
 from codelab.core.codes import Codes
-from codelab.retrieval.ranking import CosineRanking, Groups, Ranking, rank
+from codelab.retrieval.ranking import CosineRanking, Ranking, rank
 from codelab.retrieval.summary import Averaging
 from codelab.statistics.intervals import RESAMPLES
 

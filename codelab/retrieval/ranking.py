@@ -7,13 +7,13 @@ each distance. The histograms of two parts of a database add up to the histogram
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from codelab.core.attributes import group_numbers, group_values
+from codelab.core.attributes import Groups, group_numbers, group_values
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
@@ -21,9 +21,6 @@ from codelab.core.progress import counter
 from codelab.core.result import FeatureSource, Source
 from codelab.neighbours.hamming import LONG, Scan
 from codelab.neighbours.weighted import SCALE, cosine
-
-Groups = str | Sequence[Any] | np.ndarray | None
-
 
 CHUNK = 1 << 27
 """Bytes of histograms, or of distances of features, held at a time."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codelab.core.attributes import group_column
+from codelab.core.attributes import Groups, group_column
 from codelab.core.checks import check_codes, check_whole
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
@@ -17,7 +17,7 @@ from codelab.core.result import Result, Source
 from codelab.core.verdict import Verdict
 from codelab.retrieval import ties
 from codelab.retrieval.measures import knn_accuracy, precision_at_k, retrieval_map
-from codelab.retrieval.ranking import Groups, rank
+from codelab.retrieval.ranking import rank
 from codelab.retrieval.summary import RetrievalResult, class_average
 
 if TYPE_CHECKING:

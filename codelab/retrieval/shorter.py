@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from codelab.core.attributes import group_column
+from codelab.core.attributes import Groups, group_column
 from codelab.core.checks import check_choice, check_codes, check_seed, check_whole
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
@@ -21,7 +21,7 @@ from codelab.core.result import Result, Source
 from codelab.retrieval import ties as tie_orders
 from codelab.retrieval.criteria import agreement, propose_bits
 from codelab.retrieval.deletion import values_of_counts
-from codelab.retrieval.ranking import Groups, HammingRanking, rank
+from codelab.retrieval.ranking import HammingRanking, rank
 from codelab.retrieval.summary import class_average
 from codelab.statistics.nulls import permutation_p_value
 from codelab.statistics.splits import half

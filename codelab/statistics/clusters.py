@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import special
 
-from codelab.core.attributes import group_column
+from codelab.core.attributes import Groups, group_column
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.kernels.counting import class_counts
 from codelab.statistics.intervals import CONFIDENCE
-
-Groups = str | Sequence[Any] | np.ndarray
 
 AT_ONCE = 1 << 12
 """Groups whose sums are in memory at a time: 8 MB for 256 bits."""
@@ -24,7 +22,7 @@ PRIOR = 10
 """Groups with a bit that is 1 in half of them, as many as a design effect is shrunk by."""
 
 
-def group_units(measure: str, codes: Any, groups: Groups | None, least: int = 2) -> np.ndarray | None:
+def group_units(measure: str, codes: Any, groups: Groups, least: int = 2) -> np.ndarray | None:
     """The number of each image's group, int64 `[N]`, 0 to G - 1; None without groups.
 
     Raises:

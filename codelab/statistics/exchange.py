@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from codelab.core.attributes import group_column
-from codelab.core.codes import Codes
-from codelab.core.errors import DataError, UsageError
-
-Groups = str | Sequence[Any] | np.ndarray | None
-"""An item column, or one value an image, equal where images are near copies; None: each image is its own group."""
+from codelab.core.attributes import Groups
+from codelab.core.errors import DataError
+from codelab.statistics.clusters import group_units
 
 
 def need_groups(
@@ -25,11 +20,10 @@ def need_groups(
         UsageError: counts instead of codes, no such column, or not one value an image.
         DataError: one group only.
     """
-    if groups is None:
+    units = group_units(measure, codes, groups, least=0)
+    if units is None:
         return None
-    if not isinstance(codes, Codes):
-        raise UsageError(f"{measure}: groups need the codes themselves, their counts are not enough")
-    numbers = np.unique(group_column(codes, groups)[rows], return_inverse=True)[1].reshape(-1)
+    numbers = np.unique(units[rows], return_inverse=True)[1].reshape(-1)
     if not numbers.any():
         raise DataError(f"{measure}: all images are in one group, expected two groups or more")
     return numbers
@@ -131,10 +125,22 @@ def shuffled_rows(groups: np.ndarray, generator: np.random.Generator) -> np.ndar
         >>> shuffled_rows(np.array([0, 0, 1, 1, 2, 2]), np.random.default_rng(2)).tolist()
         [4, 5, 0, 1, 3, 2]
     """
-    sizes = np.bincount(groups)
-    start = np.cumsum(sizes) - sizes
-    place = np.empty(len(groups), np.int64)  # of each image in its group
-    place[np.argsort(groups, kind="stable")] = np.arange(len(groups)) - np.repeat(start, sizes)
+    sizes, start, place = places(groups)
     rows = np.lexsort((generator.random(len(groups)), groups))
     donor = generator.permutation(len(sizes))[groups]
     return rows[start[donor] + place % sizes[donor]]
+
+
+def places(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sizes of the groups `[G]`, where each starts `[G]` once images are sorted by group, and each image's place `[N]`
+    in its group.
+
+    Example:
+        >>> [values.tolist() for values in places(np.array([1, 0, 1]))]
+        [[1, 2], [0, 1], [0, 0, 1]]
+    """
+    sizes = np.bincount(groups)
+    start = np.cumsum(sizes) - sizes
+    place = np.empty(len(groups), np.int64)
+    place[np.argsort(groups, kind="stable")] = np.arange(len(groups)) - np.repeat(start, sizes)
+    return sizes, start, place

@@ -12,7 +12,7 @@ from codelab.core.bits import select_bits
 from codelab.kernels.counting import class_counts
 from codelab.statistics.estimators import expected_information
 from codelab.statistics.exchange import Exchange
-from codelab.statistics.nulls import EQUAL, mid_p_value, pair_null, permuted_information
+from codelab.statistics.nulls import mid_p_value, pair_null, permuted_information, reached
 
 FAR = 20
 """Draws at or above the observed value from which their share is the p-value: of 200, p = .1, well above .05.
@@ -82,24 +82,19 @@ def information_p_value(
     """
     null = draw(np.arange(len(observed)), permutations)
     average = null.mean(axis=0) if mean is None else mean
-    p_value, reached = mid_p_value(observed, null), _reached(observed, null)
-    far = reached < FAR
+    p_value, times = mid_p_value(observed, null), reached(observed, null)
+    far = times < FAR
     again = np.flatnonzero(far & rare)
     if len(again):
         both = np.concatenate([null[:, again], draw(again, (MORE - 1) * permutations)])
-        p_value[again], reached[again] = mid_p_value(observed[again], both), _reached(observed[again], both)
+        p_value[again], times[again] = mid_p_value(observed[again], both), reached(observed[again], both)
     variance = np.mean((null - average) ** 2, axis=0)
     fitted = far & ~rare & (permutations >= ENOUGH) & (variance > 1e-20) & (average > 0)
     moments = np.divide(average**2, variance, out=np.ones(len(average)), where=fitted)
     a = moments if shape is None else np.where(np.isnan(shape), moments, shape)
     tail = special.gammaincc(a, a * np.divide(observed, average, out=np.zeros(len(average)), where=fitted))
     p_value = np.where(fitted, np.clip(tail, 1e-16, (FAR + 1) / (1 + permutations)), p_value)
-    return Chance(average, p_value, fitted), reached
-
-
-def _reached(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
-    """How many draws `[n, K]` reach each observed value `[K]`."""
-    return np.count_nonzero(null > observed - EQUAL, axis=0)
+    return Chance(average, p_value, fitted), times
 
 
 def chance_by_counts(
@@ -136,11 +131,11 @@ def chance_by_counts(
     per_class, few = rarity(ones, totals, int(np.count_nonzero(sizes)))
     freedom = (np.maximum(np.count_nonzero(sizes, axis=1) - 1, 0)[:, None] * varies).sum(axis=0)
     shape = np.where(per_class >= EXPECTED, freedom / 2, np.nan)
-    found, reached = information_p_value(
+    found, times = information_p_value(
         observed[chosen], draw, permutations, rare=few[chosen], mean=mean[chosen], shape=shape[chosen]
     )
     p_value[chosen], fitted[chosen] = found.p_value, found.fitted
-    never = chosen[(reached == 0) & few[chosen]]
+    never = chosen[(times == 0) & few[chosen]]
     if len(never):
         strata, classes = np.nonzero(sizes)
         exact = [

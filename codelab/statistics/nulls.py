@@ -96,6 +96,16 @@ def permutation_p_value(observed: np.ndarray | float, null: np.ndarray) -> np.nd
     return (1 + np.count_nonzero(null >= np.asarray(observed) - EQUAL, axis=0)) / (1 + len(null))
 
 
+def reached(observed: np.ndarray | float, null: np.ndarray) -> np.ndarray:
+    """How many draws `[n, ...]` reach the observed value `[...]`.
+
+    Example:
+        >>> int(reached(1.0, np.array([0.0, 1.0, 2.0])))
+        2
+    """
+    return np.count_nonzero(null > np.asarray(observed) - EQUAL, axis=0)
+
+
 def mid_p_value(observed: np.ndarray | float, null: np.ndarray) -> np.ndarray:
     """P-value `[...]` of `observed` `[...]` against draws `[n, ...]` from its null, those equal to it counted half:
 
@@ -111,8 +121,8 @@ def mid_p_value(observed: np.ndarray | float, null: np.ndarray) -> np.ndarray:
         0.5
     """
     above = np.count_nonzero(null > np.asarray(observed) + EQUAL, axis=0)
-    reached = np.count_nonzero(null > np.asarray(observed) - EQUAL, axis=0)
-    return np.maximum((above + (reached - above + 1) / 2) / (1 + len(null)), 1 / (1 + len(null)))
+    equal = reached(observed, null) - above
+    return np.maximum((above + (equal + 1) / 2) / (1 + len(null)), 1 / (1 + len(null)))
 
 
 def tail_p_value(observed: np.ndarray, null: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -134,9 +144,8 @@ def tail_p_value(observed: np.ndarray, null: np.ndarray) -> tuple[np.ndarray, np
     """
     n = len(null)
     p_value = mid_p_value(observed, null)
-    reached = np.count_nonzero(null > observed - EQUAL, axis=0)
     values = 1 + np.count_nonzero(np.diff(np.sort(null, axis=0), axis=0) > EQUAL, axis=0)
-    fitted = (reached < REACHED) & (n >= 5 * REACHED) & (values >= FEW_VALUES)
+    fitted = (reached(observed, null) < REACHED) & (n >= 5 * REACHED) & (values >= FEW_VALUES)
     if not fitted.any():
         return p_value, fitted
     mean, deviation = null.mean(axis=0), null.std(axis=0)

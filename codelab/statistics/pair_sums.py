@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codelab.core.bits import differing
 from codelab.core.codes import Codes
 from codelab.kernels.counting import pair_counts
 from codelab.statistics.counts import ROWS
-
-_ONES = np.array([byte.bit_count() for byte in range(256)], dtype=np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +67,7 @@ class PairSums:
         rows, step = np.flatnonzero(np.repeat(~large, sizes)), 1
         while len(rows := rows[rows < len(unit) - step]) and len(rows := rows[unit[rows] == unit[rows + step]]):
             for block in np.split(rows, range(ROWS, len(rows), ROWS)):
-                apart = _ONES[packed[block] ^ packed[block + step]].sum(axis=1, dtype=np.int64) / codes.bits
+                apart = differing(packed[block], packed[block + step]) / codes.bits
                 for power in (1, 2):
                     twice = 2 * np.bincount(of[block], apart**power, sums.shape[1])
                     np.subtract(sums[power - 1], np.diag(twice), out=sums[power - 1])
