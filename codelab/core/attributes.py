@@ -86,7 +86,8 @@ REPEATS = 5
 
 
 def attribute_names(codes: Codes) -> list[str]:
-    """The item columns that are attributes: of two values or more that repeat, and not the class again.
+    """The item columns that are attributes: of two values or more that repeat, and not the class again (see
+    `same_partition`).
 
     Example:
         >>> items = {"shape": list("oooooxxxxx"), "file": [f"{i}.png" for i in range(10)], "colour": ["red"] * 10}
@@ -103,10 +104,32 @@ def attribute_names(codes: Codes) -> list[str]:
             continue
         sizes = np.bincount(found[found >= 0])
         sizes = sizes[sizes > 0]
-        again = not codes.multilabel and np.array_equal(found, codes.labels)
+        again = not codes.multilabel and same_partition(found, codes.labels)
         if len(sizes) > 1 and sizes.mean() >= REPEATS and not again:
             names.append(name)
     return names
+
+
+def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two labellings part the images in the same way, whatever the numbers of their labels.
+
+    Images that only one of them labels do not count, as long as half of the images that the smaller one labels have
+    both, with two labels or more.
+
+    Args:
+        a, b: numbers `[N]`, -1 = no label.
+
+    Example:
+        >>> same_partition(np.array([0, 0, 1, 2, -1]), np.array([5, 5, 3, -1, 3]))
+        True
+        >>> same_partition(np.array([0, 0, 1, 2]), np.array([5, 5, 3, 3]))
+        False
+    """
+    both = (a >= 0) & (b >= 0)
+    if 2 * both.sum() < min((a >= 0).sum(), (b >= 0).sum()):
+        return False
+    pairs = np.unique(np.stack([a[both], b[both]]), axis=1)
+    return pairs.shape[1] > 1 and all(len(np.unique(row)) == pairs.shape[1] for row in pairs)
 
 
 Groups = str | Sequence[Any] | np.ndarray | None

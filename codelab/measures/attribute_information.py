@@ -64,10 +64,32 @@ def attribute_information(
         >>> attribute_information(codes, "sex", given="class").plugin.round(2).tolist()
         [1.0, 1.0]
     """
+    return information_of(
+        *("attribute_information", codes, attribute),
+        given=given,
+        groups=groups,
+        bins=bins,
+        permutations=permutations,
+        seed=seed,
+    )
+
+
+def information_of(
+    measure: str,
+    codes: Codes | StrataCounts,
+    attribute: str,
+    *,
+    given: str,
+    groups: Groups,
+    bins: int,
+    permutations: int,
+    seed: int,
+) -> ClassInformation:
+    """`attribute_information` where another `measure`, which errors name, needs it."""
     check_permutations(permutations, seed)
     of, held, grouped, source = attribute, given, None, None
     if isinstance(codes, StrataCounts):
-        need_groups("attribute_information", codes, groups)
+        need_groups(measure, codes, groups)
         counts: ClassCounts | StrataCounts = codes
         tables, sizes = codes.ones, codes.class_n
     else:
@@ -76,13 +98,13 @@ def attribute_information(
         target = labelling(codes, attribute, bins=bins)
         strata = labelling(codes, given, bins=bins) if given else None
         of, held = target.text, strata.text if strata else given
-        counts, tables, sizes = _counted(codes, target, strata)
+        counts, tables, sizes = _counted(measure, codes, target, strata)
     if counts.n == 0:
-        raise DataError(f"attribute_information: no image has both a value of {of} and one of {held}")
+        raise DataError(f"{measure}: no image has both a value of {of} and one of {held}")
     if not ((sizes > 0).sum(axis=1) > 1).any():
-        raise DataError(f"attribute_information: {of} has one value only within each value of {held}")
+        raise DataError(f"{measure}: {of} has one value only within each value of {held}")
     if isinstance(codes, Codes):
-        grouped = _grouped(codes, target, strata, groups)
+        grouped = _grouped(measure, codes, target, strata, groups)
     used = sizes.sum(axis=1) > 0
     tables, sizes = tables[used], sizes[used]
     plugin, chance = information_in_strata(tables, sizes, grouped, permutations, seed)
@@ -99,24 +121,26 @@ def attribute_information(
 
 
 def _counted(
-    codes: Codes, target: Labelling, strata: Labelling | None
+    measure: str, codes: Codes, target: Labelling, strata: Labelling | None
 ) -> tuple[ClassCounts | StrataCounts, np.ndarray, np.ndarray]:
     """The counts, their tables `[S, C, B]` and sizes `[S, C]`."""
     if strata is not None:
         counts = StrataCounts.of(codes, target, strata)
         return counts, counts.ones, counts.class_n
     view = dataclasses.replace(codes, labels=target.labels, classes=target.names)
-    of_classes = need_classes(f"attribute_information of {target.text}", ClassCounts.of(view))
+    of_classes = need_classes(f"{measure} of {target.text}", ClassCounts.of(view))
     return of_classes, of_classes.ones[None], of_classes.class_n[None]
 
 
-def _grouped(codes: Codes, target: Labelling, strata: Labelling | None, groups: Groups) -> GroupedTables | None:
+def _grouped(
+    measure: str, codes: Codes, target: Labelling, strata: Labelling | None, groups: Groups
+) -> GroupedTables | None:
     kept = target.labels >= 0
     held = None
     if strata is not None:
         kept &= strata.labels >= 0
         held = np.unique(strata.labels[kept], return_inverse=True)[1].reshape(-1)
-    units = need_groups("attribute_information", codes, groups, kept)
+    units = need_groups(measure, codes, groups, kept)
     if units is None:
         return None
     return GroupedTables.of(codes.packed[kept], codes.bits, target.labels[kept], units, held)

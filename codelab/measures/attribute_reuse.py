@@ -9,11 +9,11 @@ import numpy as np
 from codelab.core.attributes import CLASS, Groups, Labelling, group_column, labelling
 from codelab.core.checks import check_codes, check_seed
 from codelab.core.codes import Codes
-from codelab.core.errors import DataError, UsageError
+from codelab.core.errors import UsageError
 from codelab.core.formats import number
 from codelab.core.result import PerBit
 from codelab.kernels.counting import class_counts
-from codelab.measures.attribute_information import attribute_information
+from codelab.measures.attribute_information import information_of
 from codelab.statistics.contrasts import LEAST, TOLD, class_intervals, class_weights, one_class_each
 from codelab.statistics.counts import StrataCounts
 
@@ -33,9 +33,10 @@ class AttributeReuse(PerBit):
     95 % interval over classes. All three are NaN where the effects are not above noise: `own_z`,
     own over its standard error without effect, is below 2, or fewer than 2 classes (the interval: 6) have the values.
 
-    `within` is I(bit; attribute | class) in bits, corrected for chance, with its p-value and q-value. `classes` have
-    two values of the attribute or more. `note` counts the bits whose effects are not above noise. `groups` of near
-    copies are counted as a whole; None: each image by itself.
+    `within` is I(bit; attribute | class) in bits, corrected for chance, with its p-value and q-values: that of
+    Benjamini-Hochberg, and `within_dependent_q_value` of Benjamini-Yekutieli, whose share of false finds holds however
+    the bits depend on each other. `classes` have two values of the attribute or more. `note` counts the bits whose
+    effects are not above noise. `groups` of near copies are counted as a whole; None: each image by itself.
 
     The line quotes the mean reuse of the bits that read the attribute within classes at q < 0.05.
     """
@@ -49,6 +50,7 @@ class AttributeReuse(PerBit):
     within: np.ndarray
     within_p_value: np.ndarray
     within_q_value: np.ndarray
+    within_dependent_q_value: np.ndarray
     attribute: str
     classes: int
     groups: int | None
@@ -57,7 +59,7 @@ class AttributeReuse(PerBit):
 
     COLUMNS = (
         *("reuse", "low", "high", "shared", "own", "own_z"),
-        *("within", "within_p_value", "within_q_value"),
+        *("within", "within_p_value", "within_q_value", "within_dependent_q_value"),
     )
 
     def headline(self) -> str:
@@ -115,8 +117,13 @@ def attribute_reuse(
     check_seed(seed)
     if attribute == CLASS:
         raise UsageError("attribute 'class': expected an item column other than the class")
-    within = attribute_information(
-        codes, attribute, given=CLASS, groups=groups, bins=bins, permutations=permutations, seed=seed
+    within = information_of(
+        *("attribute_reuse", codes, attribute),
+        given=CLASS,
+        groups=groups,
+        bins=bins,
+        permutations=permutations,
+        seed=seed,
     )
     generator = np.random.default_rng(seed)
     target, classes = labelling(codes, attribute, bins=bins), labelling(codes)
@@ -144,6 +151,7 @@ def attribute_reuse(
         within=within.information,
         within_p_value=within.p_value,
         within_q_value=within.q_value,
+        within_dependent_q_value=within.dependent_q_value,
         attribute=within.of,
         classes=int(classes_used.sum()),
         groups=several,
@@ -212,8 +220,6 @@ def _grouped(
 ) -> tuple[list[tuple[np.ndarray, ...]], int]:
     """`Effects` of each class where images of one `unit` are near copies, and how many units there are."""
     rows = np.flatnonzero((target.labels >= 0) & (classes.labels >= 0))
-    if len(np.unique(unit[rows])) < 2:
-        raise DataError("attribute_reuse: all items are of one group, expected two groups or more")
     rows = rows[one_class_each(unit[rows], classes.labels[rows], generator)]
     found = []
     for c in range(len(classes.names)):

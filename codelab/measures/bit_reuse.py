@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
-from codelab.core.attributes import Groups, group_column
+from codelab.core.attributes import Groups
 from codelab.core.checks import check_seed
 from codelab.core.codes import Codes
-from codelab.core.errors import DataError, UsageError
+from codelab.core.errors import UsageError
 from codelab.core.formats import number
 from codelab.core.result import PerBit
 from codelab.kernels.counting import class_counts
@@ -20,7 +19,7 @@ from codelab.measures.class_information import need_classes
 from codelab.measures.contrast_consistency import ContrastConsistency, contrast_consistency
 from codelab.statistics.counts import ClassCounts
 from codelab.statistics.estimators import binary_entropy, expected_information, table_information
-from codelab.statistics.exchange import Exchange
+from codelab.statistics.exchange import Exchange, need_groups
 from codelab.statistics.intervals import wilson_interval
 
 if TYPE_CHECKING:
@@ -107,24 +106,22 @@ def bit_reuse(
     """
     if features is not None and not isinstance(codes, Codes):
         raise UsageError("features: need the codes themselves, their counts are not enough")
-    if groups is not None and not isinstance(codes, Codes):
-        raise UsageError("bit_reuse: groups need the codes themselves, their counts are not enough")
     if permutations < 1:
         raise UsageError(f"permutations {permutations}: expected at least 1")
     check_seed(seed)
     counts = need_classes("bit_reuse", ClassCounts.of(codes))
+    labelled = codes.labels >= 0 if isinstance(codes, Codes) else slice(None)
+    units = need_groups("bit_reuse", codes, groups, labelled)
     contrast = None
     if isinstance(codes, Codes) and (features is not None or codes.features is not None):
         contrast = contrast_consistency(codes, features, groups=groups, permutations=permutations, seed=seed)
     class_n = counts.class_n
     share = counts.ones / class_n[:, None]
-    rows = units = None
-    if groups is not None and isinstance(codes, Codes):
-        rows, units = _grouped_rows(codes, groups)
-    if rows is None or units is None:
+    if units is None or not isinstance(codes, Codes):
         low, high = wilson_interval(counts.ones, class_n[:, None])
         chance = expected_information(counts.bit_ones, class_n)
     else:
+        rows = codes[labelled]
         low, high = wilson_interval(*_group_shares(rows, units))
         chance = _mean_information(rows, units, permutations, seed)
     entropy = binary_entropy(counts.bit_ones / counts.n)
@@ -141,19 +138,10 @@ def bit_reuse(
         perplexity=_perplexity(class_n[:, None] * binary_entropy(share)),
         on_perplexity=_perplexity(counts.ones),
         classes=len(class_n),
-        groups=None if units is None else len(np.unique(units)),
+        groups=None if units is None else int(units.max()) + 1,
         contrast=contrast,
         estimator=ESTIMATOR if units is None else "plug-in less its mean over permutations of whole groups",
     )
-
-
-def _grouped_rows(codes: Codes, groups: str | Sequence[Any] | np.ndarray) -> tuple[Codes, np.ndarray]:
-    """The labelled codes, and the group number of each."""
-    labelled = np.flatnonzero(codes.labels >= 0)
-    units = group_column(codes, groups)[labelled]
-    if len(np.unique(units)) == 1:
-        raise DataError("bit_reuse: all labelled items are of one group, expected two groups or more")
-    return codes[labelled], units
 
 
 def _group_shares(codes: Codes, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

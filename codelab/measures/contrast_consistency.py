@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
-from codelab.core.attributes import Groups, group_column
+from codelab.core.attributes import Groups
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError
@@ -14,7 +15,8 @@ from codelab.core.formats import number
 from codelab.core.result import PerBit, Source
 from codelab.measures.class_information import check_permutations
 from codelab.statistics.contrasts import FEW_CLASSES, TOLD, Classes, class_intervals, class_weights, one_class_each
-from codelab.statistics.nulls import false_discovery, tail_p_value
+from codelab.statistics.exchange import need_groups
+from codelab.statistics.nulls import false_discovery, permutation_p_value, tail_p_value
 
 HYPERPLANES = 64
 """Random hyperplanes behind `random_directions`."""
@@ -39,11 +41,12 @@ class ContrastConsistency(PerBit):
     not move, has W = 1, less what the noise of the others takes off, and shared nearly half of own.
     `classes_used` classes have both sides of the bit.
 
-    Three tests: `moves_p_value` and `moves_q_value`, that the bit moves anything, in any direction, against bits
-    permuted within each class; `shared_p_value` and `shared_q_value`, that `shared` is above 0, against the same
-    permuted bits, that is bits that move nothing; `flip_p_value`, that it is above 0, against contrasts with signs
-    flipped class by class, that is bits that move each class in its own way (NaN below 6 classes). Where fewer than
-    10 draws reach the observed value, the p-value has a fitted tail (see `tail_p_value`).
+    Three tests: `moves_p_value`, that the bit moves anything, in any direction, against bits permuted within each
+    class; `shared_p_value`, that `shared` is above 0, against the same permuted bits, that is bits that move nothing;
+    `flip_p_value`, that it is above 0, against contrasts with signs flipped class by class, that is bits that move
+    each class in its own way (the share of patterns of signs that reach it; NaN below 6 classes). For the first two,
+    `*_q_value` is after Benjamini-Hochberg, `*_dependent_q_value` after Benjamini-Yekutieli, which holds however the
+    bits depend on each other, and `*_fitted_tail` says where a p-value is from a fitted tail (see `tail_p_value`).
 
     `random_directions` is the mean W of bits made by random hyperplanes through the features of the codes (those
     given, where the codes have none): what any direction gives, and the value to compare a bit with; NaN where it
@@ -61,8 +64,12 @@ class ContrastConsistency(PerBit):
     own: np.ndarray
     moves_p_value: np.ndarray
     moves_q_value: np.ndarray
+    moves_dependent_q_value: np.ndarray
+    moves_fitted_tail: np.ndarray
     shared_p_value: np.ndarray
     shared_q_value: np.ndarray
+    shared_dependent_q_value: np.ndarray
+    shared_fitted_tail: np.ndarray
     flip_p_value: np.ndarray
     contrast_z: np.ndarray
     classes_used: np.ndarray
@@ -75,8 +82,10 @@ class ContrastConsistency(PerBit):
     estimator: str = "products of contrasts less their sampling variance; p-values of rare draws have a fitted tail"
 
     COLUMNS = (
-        *("consistency", "low", "high", "shared", "own", "moves_p_value", "moves_q_value"),
-        *("shared_p_value", "shared_q_value", "flip_p_value", "contrast_z", "classes_used"),
+        *("consistency", "low", "high", "shared", "own"),
+        *("moves_p_value", "moves_q_value", "moves_dependent_q_value", "moves_fitted_tail"),
+        *("shared_p_value", "shared_q_value", "shared_dependent_q_value", "shared_fitted_tail"),
+        *("flip_p_value", "contrast_z", "classes_used"),
     )
 
     def headline(self) -> str:
@@ -151,10 +160,6 @@ def contrast_consistency(
     moved = classes.totals(bits, used)[0]
     z = _standardised(own * number_used, null[1])
     told = (z >= TOLD) & ~np.isnan(w[0])
-    moves, shares, flips = (
-        np.where(number_used > least, tail_p_value(*statistic)[0], 1.0)
-        for least, statistic in ((0, (moved, null[0])), (1, (shared, null[2])), (1, (shared, flipped)))
-    )
     low, high = class_intervals(w, used, told)
     return ContrastConsistency(
         source=Source.of(codes),
@@ -164,11 +169,9 @@ def contrast_consistency(
         high=high,
         shared=shared * scale**2,
         own=own * scale**2,
-        moves_p_value=moves,
-        moves_q_value=false_discovery(moves),
-        shared_p_value=shares,
-        shared_q_value=false_discovery(shares),
-        flip_p_value=np.where(number_used < FEW_CLASSES, np.nan, flips),
+        **_tested("moves", moved, null[0], number_used > 0),
+        **_tested("shared", shared, null[2], number_used > 1),
+        flip_p_value=np.where(number_used < FEW_CLASSES, np.nan, permutation_p_value(shared, flipped)),
         contrast_z=z,
         classes_used=number_used,
         random_directions=_random_directions(codes, values, rows, classes, generator),
@@ -187,23 +190,26 @@ def _sorted_rows(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Rows of the codes by class and group, the edges of the classes, and those of the groups where there are any."""
     rows = np.flatnonzero(codes.labels >= 0)
-    unit = np.arange(len(codes)) if groups is None else group_column(codes, groups)
-    if groups is not None:
-        if len(np.unique(unit[rows])) == 1:
-            raise DataError("contrast_consistency: all labelled items are of one group, expected two groups or more")
-        rows = rows[one_class_each(unit[rows], codes.labels[rows], generator)]
-    names, sizes = np.unique(unit[rows], return_counts=True)
+    unit = need_groups("contrast_consistency", codes, groups, rows)
+    if unit is None:
+        unit = np.arange(len(rows))
+    else:
+        kept = one_class_each(unit, codes.labels[rows], generator)
+        rows, unit = rows[kept], unit[kept]
+    names, sizes = np.unique(unit, return_counts=True)
     if len(rows) > items:
         order = generator.permutation(len(names))
         taken = order[np.cumsum(sizes[order]) <= max(items, int(sizes[order[0]]))]
-        rows = rows[np.isin(unit[rows], names[taken])]
-    rows = rows[np.lexsort((unit[rows], codes.labels[rows]))]
+        kept = np.isin(unit, names[taken])
+        rows, unit = rows[kept], unit[kept]
+    order = np.lexsort((unit, codes.labels[rows]))
+    rows, unit = rows[order], unit[order]
     edges = np.append(np.unique(codes.labels[rows], return_index=True)[1], len(rows))
     if len(edges) < 3:
         raise DataError("contrast_consistency: all labelled items are of one class, expected two classes or more")
     if sizes.max() == 1:  # also where each image is named a group of its own
         return rows, edges, None
-    return rows, edges, np.append(0, np.append(np.flatnonzero(np.diff(unit[rows])) + 1, len(rows)))
+    return rows, edges, np.append(0, np.append(np.flatnonzero(np.diff(unit)) + 1, len(rows)))
 
 
 def _signs(classes: int, draws: int, generator: np.random.Generator) -> np.ndarray:
@@ -212,6 +218,18 @@ def _signs(classes: int, draws: int, generator: np.random.Generator) -> np.ndarr
         numbers = np.arange(1, 2 ** (classes - 1))[:, None]
         return 1.0 - 2.0 * (numbers >> np.arange(classes) & 1)
     return generator.choice([-1.0, 1.0], size=(draws, classes))
+
+
+def _tested(name: str, observed: np.ndarray, null: np.ndarray, enough: np.ndarray) -> dict[str, Any]:
+    """The fields of one test, each `[B]`; p = 1 where there are not `enough` classes."""
+    p_value, fitted = tail_p_value(observed, null)
+    p_value = np.where(enough, p_value, 1.0)
+    return {
+        f"{name}_p_value": p_value,
+        f"{name}_q_value": false_discovery(p_value),
+        f"{name}_dependent_q_value": false_discovery(p_value, dependent=True),
+        f"{name}_fitted_tail": fitted & enough,
+    }
 
 
 def _standardised(value: np.ndarray, null: np.ndarray) -> np.ndarray:

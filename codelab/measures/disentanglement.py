@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from codelab.core.attributes import CLASS, Groups, Labelling, attribute_names, group_column, labelling
+from codelab.core.attributes import CLASS, Groups, Labelling, attribute_names, group_column, labelling, same_partition
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError, UsageError
@@ -210,10 +210,11 @@ def _different(columns: list[Labelling]) -> tuple[list[Labelling], str]:
     kept: list[Labelling] = []
     notes = []
     for column in columns:
-        labels = _first_seen(column.labels)
+        labels, known = np.full(len(column.labels), -1), column.labels >= 0
+        labels[known] = np.unique(column.labels[known], return_inverse=True)[1].reshape(-1)
         if labels.max(initial=-1) < 1:
             raise DataError(f"factors: {column.text} has fewer than two values")
-        same = next((other.text for other in kept if np.array_equal(other.labels, labels)), None)
+        same = next((other.text for other in kept if same_partition(other.labels, labels)), None)
         if same is None:
             kept.append(dataclasses.replace(column, labels=labels))
         else:
@@ -221,15 +222,6 @@ def _different(columns: list[Labelling]) -> tuple[list[Labelling], str]:
     if len(kept) < 2:
         raise DataError(f"factors: needs two attributes, but {'; '.join(notes)}")
     return kept, "; ".join(notes)
-
-
-def _first_seen(labels: np.ndarray) -> np.ndarray:
-    """The labels numbered in order of first appearance, so that equal partitions are equal; -1 stays."""
-    numbers = np.full(len(labels), -1)
-    known = labels >= 0
-    _, first, inverse = np.unique(labels[known], return_index=True, return_inverse=True)
-    numbers[known] = np.argsort(np.argsort(first))[inverse]
-    return numbers
 
 
 def _ceiling(measure: str, labels: np.ndarray) -> float:

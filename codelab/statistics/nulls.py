@@ -134,7 +134,15 @@ def tail_p_value(observed: np.ndarray, null: np.ndarray) -> tuple[np.ndarray, np
 
         p = Q(4 / g^2, 4 / g^2 + 2 z / g),    z the observed value in standard deviations above the mean.
 
-    Source: Winkler et al. 2016 (tail approximation by moments).
+    The moments are those of n draws. With q the normal quantile of p, their errors give q about the variance v, and
+    what is reported is
+
+        1 - Phi(q / sqrt(1 + v)),    v = (1 + q^2 / 2 + (q^2 - 1)^2 / 6) / n,    q^4 at most 6 n + 7
+
+    where it is least: 2e-5 for 200 draws. So few say no more.
+
+    Source: Winkler et al. 2016 (tail approximation by moments); variance of a quantile by moments: Cornish & Fisher
+        1938, with 1 / n, 1 / 2n and 6 / n for mean, deviation and skewness of normal draws.
 
     Example:
         >>> null = np.random.default_rng(0).chisquare(3, (200, 2))
@@ -154,6 +162,8 @@ def tail_p_value(observed: np.ndarray, null: np.ndarray) -> tuple[np.ndarray, np
     skew = np.clip((centred**3).mean(axis=0), 0.1, 4.0)
     shape = 4 / skew**2
     tail = special.gammaincc(shape, np.maximum(shape + z * np.sqrt(shape), 0.0))
+    q = np.minimum(-special.ndtri(np.clip(tail, 1e-300, 0.5)), (6 * n + 7) ** 0.25)
+    tail = special.ndtr(-q / np.sqrt(1 + (1 + q**2 / 2 + (q**2 - 1) ** 2 / 6) / n))
     return np.where(fitted, np.clip(tail, 1e-16, (REACHED + 1) / (1 + n)), p_value), fitted
 
 

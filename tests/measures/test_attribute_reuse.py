@@ -96,6 +96,7 @@ def test_a_bit_that_is_the_attribute_and_one_that_is_the_class():
     assert found.reuse[0] == pytest.approx(1)
     assert np.isnan(found.reuse[1:]).all()
     assert (found.within_q_value < 0.01).tolist() == [True, False, False]
+    assert found.within_dependent_q_value == pytest.approx(np.minimum(found.within_q_value * (1 + 1 / 2 + 1 / 3), 1))
     assert found.headline() == (
         "mean reuse 1.000 over 5 classes (1: the same in all); 1 of 3 bits read tone within classes at q < 0.05"
     )
@@ -109,7 +110,11 @@ def test_groups_of_several_classes_and_calls_that_are_wrong():
     assert np.nanmean(found.reuse) == pytest.approx(1, abs=0.15)
     alone = attribute_reuse(codes, "tone", groups=np.arange(len(codes)), permutations=1)
     assert alone.own.tolist() == attribute_reuse(codes, "tone", permutations=1).own.tolist()
-    with pytest.raises(DataError, match="one group"):
+    with pytest.raises(DataError, match="attribute_reuse: all images are in one group"):
         attribute_reuse(codes, "tone", groups=np.zeros(len(codes)))
+    with pytest.raises(DataError, match="attribute_reuse: no image has both a value of tone and one of class"):
+        attribute_reuse(Codes.from_bits(codes.to_bits(), items=codes.items), "tone")
+    with pytest.raises(DataError, match="attribute_reuse: kind has one value only within each value of class"):
+        attribute_reuse(Codes.from_bits(codes.to_bits(), codes.labels, items={"kind": codes.labels}), "kind")
     with pytest.raises(UsageError, match="attribute 'class': expected an item column other"):
         attribute_reuse(codes, "class")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
-from codelab.core.attributes import attribute_names, labelling
+from codelab.core.attributes import attribute_names, labelling, same_partition
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.measures.attribute_information import attribute_information
@@ -126,6 +126,18 @@ def test_bad_columns_are_refused(people):
     with pytest.raises(DataError, match="found multi-label data"):
         attribute_information(Codes.from_bits(np.eye(3), np.eye(3, dtype=bool)))
     assert synthetic.fair_bits(3, 2).attributes == []
+
+
+def test_a_column_that_parts_the_images_as_the_class_does_is_the_class_again():
+    kind = np.arange(300) % 3
+    names = np.array(["owl", "cat", "dog"])[kind]  # sorted, their numbers are not those of the class
+    gaps = np.where(np.arange(300) % 30 == 0, None, names)
+    items = {"names": names, "gaps": gaps, "tone": (np.arange(300) % 2).astype(str)}
+    assert attribute_names(Codes.from_bits(np.ones((300, 1)), kind, items=items)) == ["tone"]
+    few = np.where(np.arange(300) < 200, kind, -1)
+    assert same_partition(few, kind)
+    assert not same_partition(few, np.where(np.arange(300) < 110, -1, kind + (kind == 1)))
+    assert not same_partition(np.where(np.arange(300) < 200, 0, -1), np.where(np.arange(300) < 200, 1, 0))
 
 
 def test_a_column_named_class_does_not_replace_the_labels():

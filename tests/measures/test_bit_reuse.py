@@ -77,7 +77,7 @@ def test_groups_are_refused_where_they_say_nothing():
     codes = near_copies(6, 2)
     with pytest.raises(UsageError, match="groups need the codes themselves, their counts are not enough"):
         bit_reuse(ClassCounts.of(codes), groups="thing")
-    with pytest.raises(DataError, match="all labelled items are of one group, expected two groups or more"):
+    with pytest.raises(DataError, match="bit_reuse: all images are in one group, expected two groups or more"):
         bit_reuse(codes, groups=np.zeros(len(codes)))
 
 

@@ -163,10 +163,15 @@ def test_attributes_that_part_the_images_alike_count_once(coins):
     codes = Codes.from_bits(np.stack([a, b], axis=1), a, items=items)
     found = factors(codes, permutations=5)
     assert found.factors == ("class", "colour")
-    assert "kind parts the images as class does" in found.note
-    assert "tint parts the images as colour does" in found.note
+    assert "kind" not in found.factors  # nor is it an attribute: see `attribute_names`
+    assert found.note == "tint parts the images as colour does, and counts once"
     with pytest.raises(DataError, match="needs two attributes, but class parts the images as kind does"):
         factors(codes, ["kind", "class"])
+    gaps = np.where(np.arange(len(a)) % 20 == 0, None, items["kind"])  # 5 % are missing
+    some = Codes.from_bits(np.stack([a, b], axis=1), a, items={"colour": items["colour"], "kind": gaps})
+    assert factors(some, permutations=1).factors == ("class", "colour")
+    found = factors(some, ["colour", "kind", "class"], permutations=1)
+    assert (found.factors, found.note) == (("colour", "kind"), "class parts the images as kind does, and counts once")
 
 
 def test_the_control_holds_its_95_percent_point(coins):

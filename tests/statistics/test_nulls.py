@@ -32,6 +32,23 @@ def test_the_fitted_tail_is_that_of_the_gamma_it_was_drawn_from():
     assert permutation_p_value(np.array([20.0]), null)[0] == 1 / 2001
 
 
+def test_a_fitted_tail_is_below_one_in_a_thousand_in_one_of_a_thousand():
+    """Its moments are those of 200 draws, whose errors alone would make it twice as often."""
+    generator = np.random.default_rng(0)
+    for draws in (generator.chisquare(3, (201, 40_000)), generator.exponential(size=(201, 40_000))):
+        p_value, fitted = tail_p_value(draws[0], draws[1:])
+        assert 0.0005 < (p_value <= 0.001).mean() < 0.0015
+        assert fitted[p_value <= 0.001].all()
+
+
+def test_a_fitted_tail_falls_with_the_observed_value_down_to_what_so_few_draws_can_say():
+    null = np.random.default_rng(0).chisquare(3, (200, 1))
+    found = [float(tail_p_value(np.array([value]), null)[0][0]) for value in (15, 20, 30, 100, 1e6)]
+    assert (np.diff(found) <= 0).all()
+    assert found[1] > found[2]
+    assert found[-1] == pytest.approx(1.8e-5, rel=0.05)
+
+
 def test_strata_are_permuted_within():
     """Tables drawn by stratum against labels permuted within each: the information has the same mean and spread."""
     generator = np.random.default_rng(0)
