@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import operator
@@ -92,7 +93,7 @@ class Codes:
         if self.features is not None:
             _set(self, features=check_reals("features", self.features, n, np.float32))
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        _set(self, meta={"format": FORMAT, "version": __version__, "created": now, **self.meta})
+        _set(self, meta={"format": FORMAT, "version": __version__, "created": now, **copy.deepcopy(dict(self.meta))})
 
     # -- from arrays --------------------------------------------------------------------------------------------------
 
@@ -302,6 +303,8 @@ class Codes:
         """The items at `rows`: a slice, indices, a bool mask or a bitarray of N bits."""
         if isinstance(rows, bitarray):
             rows = np.frombuffer(rows.unpack(), dtype=bool)
+        if isinstance(rows, str):
+            raise UsageError(f"codes[{rows!r}]: columns are in codes.items; codes[...] takes rows")
         index = np.arange(len(self))[rows]
         index = np.atleast_1d(index)
         return replace(

@@ -16,6 +16,10 @@ MOST_CLASSES = 100_000
 """Class numbers without names stay below this, or below the number of codes where that is larger."""
 
 
+SHARED = (pa.types.is_primitive, pa.types.is_nested, pa.types.is_dictionary)
+"""Kinds of columns that may lie in the memory of a NumPy array; text and bytes are always Arrow's own."""
+
+
 def check_labels(labels: np.ndarray | None, classes: Sequence[str], n: int) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels of n codes as int32 `[N]` (-1 = none) or bool `[N, C]`, and the names of their classes."""
     names = tuple(str(c) for c in classes)
@@ -76,6 +80,9 @@ def check_items(items: pa.Table | None, n: int) -> pa.Table:
         return pa.table({"id": pa.array([str(i) for i in range(n)], pa.string())})
     if items.num_rows != n:
         raise DataError(f"items: found {items.num_rows} rows, expected one for each of {n} codes")
+    for place, kind in enumerate(items.schema.types):
+        if any(may_be(kind) for may_be in SHARED):  # a copy, which nobody else can write to
+            items = items.set_column(place, items.schema.field(place), items[place].take(pa.array(np.arange(n))))
     if "id" not in items.column_names:
         items = items.add_column(0, "id", pa.array([str(i) for i in range(n)], pa.string()))
     for name in ("id", "path", "split"):  # numbers are fine as names, but they are names
@@ -139,10 +146,8 @@ def as_table(items: Any) -> pa.Table | None:
     if items is None or isinstance(items, pa.Table):
         return items
     if isinstance(items, Mapping):
-        # copies, as Arrow shares the memory of NumPy arrays
-        own = {name: column.copy() if isinstance(column, np.ndarray) else column for name, column in items.items()}
-        return pa.table(own) if own else None
+        return pa.table(dict(items)) if items else None
     if not hasattr(items, "columns"):
         kinds = "a pyarrow Table, a pandas DataFrame or a mapping of columns"
         raise DataError(f"items: found {type(items).__name__}, expected {kinds}")
-    return pa.Table.from_pandas(items.copy(), preserve_index=False)
+    return pa.Table.from_pandas(items, preserve_index=False)

@@ -43,8 +43,8 @@ class Channel(PerBit):
 
     `value` is a lower bound of I(Z1; Z2) of the whole code in bits, with the 95 % interval `value_low` to
     `value_high`; it cannot exceed `ceiling`, log2 of the number of images compared, so near the ceiling the truth
-    may be far above. The interval holds the mean of `value` over samples of as many
-    images. `upper` bounds it from above: the held-out length of the code (None below 64 images).
+    may be far above, and there is no interval (NaN, and `note` says so) where it would reach the ceiling. The interval
+    holds the mean of `value` over samples of as many images. `upper` bounds it from above: the held-out length of the code (None below 64 images).
     `information_sum` adds up the bits; it is neither bound unless the bits are independent. `groups` is their number,
     None without.
 
@@ -136,11 +136,13 @@ def channel(codes_a: Codes, codes_b: Codes, *, items: int = 4096, seed: int = 0,
     fit, held_out = _halves(counts.n, units, items, np.random.default_rng(seed))
     value, reach = info_nce(codes_a, codes_b, fit, held_out, items, units)
     number, what = (counts.n, "images") if units is None else (int(units.max()) + 1, "groups")
-    note = ""
+    note, ceiling = "", float(np.log2(len(held_out)))
     if number < ENOUGH:
         reach, note = float("nan"), f"no interval below {ENOUGH} {what}"
     elif len(held_out) < LEAST:  # one group of half the images is a half by itself
         reach, note = float("nan"), f"one group is so large that only {len(held_out)} could be held out: no interval"
+    elif value + reach > ceiling:  # it would be too wide, and say nothing of what is above the ceiling
+        reach, note = float("nan"), f"near its ceiling of {ceiling:.1f} bits: no interval"
     return Channel(
         source=counts.source,
         seed=seed,
@@ -149,7 +151,7 @@ def channel(codes_a: Codes, codes_b: Codes, *, items: int = 4096, seed: int = 0,
         value=max(value, 0.0),
         value_low=float(np.maximum(value - reach, 0.0)),  # NaN stays
         value_high=float(np.maximum(value + reach, 0.0)),
-        ceiling=float(np.log2(len(held_out))),
+        ceiling=ceiling,
         upper=code_length(codes_a, groups=groups).value if number >= SHORTEST else None,
         n=counts.n,
         groups=None if units is None else number,

@@ -96,6 +96,27 @@ def test_item_columns_are_owned_too(kind):
     assert codes.items["size"].to_pylist() == list(range(12))
 
 
+def test_columns_of_a_table_and_what_meta_holds_are_owned_too():
+    sizes, tones, box = np.arange(12.0), np.arange(12, dtype=np.int8) % 2, np.arange(24)
+    table = pa.table(
+        {
+            "size": sizes,
+            "tone": pa.DictionaryArray.from_arrays(pa.array(tones), pa.array(["dark", "light"])),
+            "box": pa.FixedSizeListArray.from_arrays(pa.array(box), 2),
+        }
+    )
+    meta = {"encoder": {"widths": [4, 8]}}
+    codes = [Codes.from_bits(BITS, items=table, meta=meta), Codes(np.packbits(BITS, axis=1), 16, items=table, meta=meta)]
+    for array in (sizes, tones, box):
+        array[:] = 0
+    meta["encoder"]["widths"].append(0)
+    for one in codes:
+        assert one.items["size"].to_pylist() == list(range(12))
+        assert one.items["tone"].to_pylist() == ["dark", "light"] * 6
+        assert one.items["box"].to_pylist() == [[2 * i, 2 * i + 1] for i in range(12)]
+        assert one.meta["encoder"] == {"widths": [4, 8]}
+
+
 def test_codes_are_an_array_of_their_bits():
     codes = Codes.from_bits(BITS)
     assert np.asarray(codes).dtype == np.uint8

@@ -88,6 +88,11 @@ def test_a_small_logit_keeps_its_sign_in_a_file(tmp_path):
     assert Codes.from_logits(read.logits).sha256 == codes.sha256
 
 
+def test_a_column_is_not_a_row():
+    with pytest.raises(UsageError, match=r"codes\['id'\]: columns are in codes.items; codes\[...\] takes rows"):
+        Codes.from_bits(np.eye(2))["id"]
+
+
 def test_items_from_pandas_and_label_by():
     frame = pd.DataFrame({"tone": ["dark", None, "light"], "split": ["a", "b", "a"]})
     codes = Codes.from_bits(np.eye(3), items=frame)

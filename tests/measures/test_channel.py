@@ -170,6 +170,15 @@ def test_the_bound_has_an_interval_from_a_hundred_images():
         channel(sent, sent, groups=np.arange(120) % 7)
 
 
+def test_near_its_ceiling_the_bound_has_no_interval_and_says_so():
+    sent = synthetic.fair_bits(300, 20)
+    found = channel(sent, noisy(sent, 0.03))
+    assert found.ceiling - 0.1 < found.value <= found.ceiling
+    assert np.isnan([found.value_low, found.value_high]).all()
+    assert found.note == "near its ceiling of 7.2 bits: no interval"
+    assert found.note in found.headline()
+
+
 def test_the_interval_of_the_bound_holds_its_mean_over_samples():
     found = []
     for seed in range(40):
