@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codelab.analysis.figures import FIGURES, NAMED, Sample
-from codelab.core.attributes import group_column
+from codelab.core.attributes import group_column, named_groups
 from codelab.core.bits import pack_bits
 from codelab.core.checks import check_codes, check_seed, check_whole, need_items
 from codelab.core.codes import Codes
@@ -202,9 +202,10 @@ def controls(
     check_codes("codes", codes)
     check_seed(seed)
     check_whole("images", images, 2)
+    groups = named_groups(groups)
     n = need_items("controls", len(codes), least=2)
     generator = np.random.default_rng(seed)
-    unit = np.arange(n) if groups is None else group_column(codes, groups)
+    unit = group_column(codes, groups)
     chosen = dataclasses.replace(codes, items=codes.items.select(["id"]))
     if n > images:
         rows = _drawn(unit, images, generator)

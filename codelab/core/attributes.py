@@ -133,7 +133,16 @@ def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 Groups = str | Sequence[Any] | np.ndarray | None
-"""An item column, or one value an image, equal where images are near copies; None: each image is its own group."""
+"""An item column, or one value an image, equal where images are near copies; None or `none`: all images differ."""
+
+
+NO_GROUPS = "none"
+"""Groups that say that all images differ: as None, but `analyze` does not warn of near copies then."""
+
+
+def named_groups(groups: Any) -> Any:
+    """The groups; None where they are `none`."""
+    return None if isinstance(groups, str) and groups == NO_GROUPS else groups
 
 
 def group_numbers(values: Iterable[Any] | pa.ChunkedArray) -> np.ndarray:
@@ -180,22 +189,20 @@ def group_values(values: Iterable[Any] | pa.ChunkedArray) -> list[Any]:
     return rows
 
 
-def group_column(codes: Codes, groups: str | Sequence[Any] | np.ndarray) -> np.ndarray:
-    """`group_numbers` of an item column, or of one value an item.
+def group_column(codes: Codes, groups: Groups) -> np.ndarray:
+    """`group_numbers` of an item column, or of one value an item; without groups each item is its own.
 
     Raises:
         UsageError: no such column, or not one value an item.
     """
+    if named_groups(groups) is None:
+        return np.arange(len(codes))
     if isinstance(groups, str) and groups not in codes.items.column_names:
         raise UsageError(f"groups={groups!r}: these codes have {', '.join(codes.attributes) or 'no attributes'}")
     numbers = group_numbers(codes.items[groups] if isinstance(groups, str) else groups)
     if len(numbers) != len(codes):
         raise UsageError(f"groups: found {len(numbers)} values, expected one for each of {len(codes)} codes")
     return numbers
-
-
-NO_GROUPS = "none"
-"""The groups of images that are all different."""
 
 
 def check_groups(codes: Codes, groups: Groups) -> str | np.ndarray | None:
@@ -209,7 +216,8 @@ def check_groups(codes: Codes, groups: Groups) -> str | np.ndarray | None:
         >>> check_groups(codes, "frame"), check_groups(codes, [5, 7, 5]).tolist(), check_groups(codes, "none")
         ('frame', [0, 1, 0], None)
     """
-    if groups is None or (isinstance(groups, str) and groups == NO_GROUPS):
+    groups = named_groups(groups)
+    if groups is None:
         return None
     numbers = group_column(codes, groups)
     import pandas as pd

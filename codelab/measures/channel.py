@@ -44,7 +44,8 @@ class Channel(PerBit):
     `value` is a lower bound of I(Z1; Z2) of the whole code in bits, with the 95 % interval `value_low` to
     `value_high`; it cannot exceed `ceiling`, log2 of the number of images compared, so near the ceiling the truth
     may be far above, and there is no interval (NaN, and `note` says so) where it would reach the ceiling. The interval
-    holds the mean of `value` over samples of as many images. `upper` bounds it from above: the held-out length of the code (None below 64 images).
+    holds the mean of `value` over samples of as many images. `upper` bounds it from above: the held-out length of the
+    code (None below 64 images).
     `information_sum` adds up the bits; it is neither bound unless the bits are independent. `groups` is their number,
     None without.
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from codelab.core.attributes import CLASS, Groups, Labelling, attribute_names, group_column, labelling, same_partition
+from codelab.core.attributes import (
+    CLASS,
+    Groups,
+    Labelling,
+    attribute_names,
+    group_column,
+    labelling,
+    named_groups,
+    same_partition,
+)
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError, UsageError
@@ -145,8 +154,9 @@ def factors(
     """
     check_codes("codes", codes)
     check_permutations(permutations, seed)
+    groups = named_groups(groups)
     source, names = Source.of(codes), _names(codes, attributes, groups)
-    unit = np.arange(len(codes)) if groups is None else group_column(codes, groups)
+    unit = group_column(codes, groups)
     if len(codes) > items:
         chosen = np.sort(np.random.default_rng([seed, 2]).permutation(len(codes))[:items])
         codes, unit = codes[chosen], np.unique(unit[chosen], return_inverse=True)[1].reshape(-1)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from codelab.core.attributes import Groups, group_numbers, group_values
+from codelab.core.attributes import Groups, group_numbers, group_values, named_groups
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
@@ -323,6 +323,7 @@ def rank(
         raise UsageError(f"exclude_self: expected the same codes twice, found {found}")
     _check_fit(queries, base, by)
     itself = database is None or (_same_set(queries, base, by) if exclude_self is None else exclude_self)
+    groups = named_groups(groups)
     query_owner, owner = _owners(queries, base, itself, groups)
     words = ["self"] if itself else []
     if groups is not None:

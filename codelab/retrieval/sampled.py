@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codelab.core.attributes import Groups, group_column
+from codelab.core.attributes import Groups, group_column, named_groups
 from codelab.core.checks import check_codes, check_whole
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
@@ -105,6 +105,7 @@ def sampled_retrieval(
     most = min(QUERIES, max(FEWEST, PAIRS // n)) if queries is None else check_whole("queries", queries, 1)
     bare = replace(codes, items=codes.items.select(["id"]), features=None, logits=None)
     rows = np.sort(np.random.default_rng(seed).choice(n, most, replace=False)) if most < n else None
+    groups = named_groups(groups)
     own: Any = None if groups is None else group_column(codes, groups)
     if rows is not None:
         unit = np.arange(n) if own is None else own

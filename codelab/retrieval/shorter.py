@@ -260,7 +260,7 @@ def smaller_code(
     check_seed(seed)
     check_choice("average", average, ("query", "class"))
     generator = np.random.default_rng(seed)
-    unit = np.arange(len(codes)) if groups is None else group_column(codes, groups)
+    unit = group_column(codes, groups)
     held_out = half(np.argsort(generator.permutation(int(unit.max()) + 1)), unit)
     if held_out.all() or not held_out.any():
         raise DataError("smaller_code: too few items, or groups, for a half of queries and a half of database")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from codelab.core.attributes import Groups, group_column
+from codelab.core.attributes import Groups, group_column, named_groups
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.kernels.counting import class_counts
@@ -33,7 +33,7 @@ def group_units(measure: str, codes: Any, groups: Groups, least: int = 2) -> np.
         >>> group_units("bit_usage", Codes.from_bits([[1], [0], [1]]), ["a", "b", "a"]).tolist()
         [0, 1, 0]
     """
-    if groups is None:
+    if named_groups(groups) is None:
         return None
     if not isinstance(codes, Codes):
         raise UsageError(f"{measure}: groups need the codes themselves, their counts are not enough")

@@ -106,7 +106,8 @@ def test_columns_of_a_table_and_what_meta_holds_are_owned_too():
         }
     )
     meta = {"encoder": {"widths": [4, 8]}}
-    codes = [Codes.from_bits(BITS, items=table, meta=meta), Codes(np.packbits(BITS, axis=1), 16, items=table, meta=meta)]
+    given = {"items": table, "meta": meta}
+    codes = [Codes.from_bits(BITS, **given), Codes(np.packbits(BITS, axis=1), 16, **given)]
     for array in (sizes, tones, box):
         array[:] = 0
     meta["encoder"]["widths"].append(0)

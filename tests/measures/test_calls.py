@@ -1,5 +1,7 @@
 """Calls that are wrong are refused in one line."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -7,14 +9,24 @@ import codelab
 from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
 from codelab.measures.attribute_information import attribute_information
+from codelab.measures.attribute_reuse import attribute_reuse
+from codelab.measures.bit_reuse import bit_reuse
+from codelab.measures.channel import channel
 from codelab.measures.class_log_odds import class_log_odds
 from codelab.measures.contrast_consistency import contrast_consistency
 from codelab.measures.disentanglement import factors
 from codelab.measures.joint_information import joint_information
+from codelab.retrieval.sampled import sampled_retrieval
 from codelab.retrieval.shorter import smaller_code
+from codelab.statistics.counts import ClassCounts
 
 LABELS = np.arange(200) % 4
 CODES = Codes.from_bits(np.random.default_rng(0).integers(0, 2, (200, 8)), LABELS, items={"tone": LABELS.astype(str)})
+MORE = Codes.from_bits(
+    *(CODES.to_bits(), LABELS),
+    items={"tone": np.random.default_rng(1).integers(0, 2, 200).astype(str)},
+    features=np.random.default_rng(2).normal(size=(200, 3)),
+)
 
 
 @pytest.mark.parametrize(
@@ -112,3 +124,23 @@ def test_a_path_instead_of_codes_is_one_line_that_says_how_to_load_it(call):
 def test_a_seed_below_zero_is_one_line(measure):
     with pytest.raises(UsageError, match=r"^seed -1: expected a whole number, 0 or more$"):
         measure(CODES, seed=-1)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda **how: codelab.bit_usage(CODES, **how),
+        lambda **how: codelab.class_information(CODES, permutations=20, **how),
+        lambda **how: codelab.class_information(ClassCounts.of(CODES), permutations=20, **how),
+        lambda **how: attribute_reuse(MORE, "tone", permutations=20, **how),
+        lambda **how: bit_reuse(MORE, permutations=20, **how),
+        lambda **how: factors(MORE, ["tone", "class"], permutations=5, **how),
+        lambda **how: channel(CODES, MORE, **how),
+        lambda **how: smaller_code(CODES, 2, draws=5, **how),
+        lambda **how: codelab.retrieval_map(CODES, bootstrap=5, **how),
+        lambda **how: codelab.retrieval_map(CODES[:50], CODES[50:], bootstrap=5, **how),
+        lambda **how: sampled_retrieval(CODES, queries=60, **how),
+    ],
+)
+def test_the_groups_none_are_no_groups_in_every_measure(measure):
+    assert json.dumps(measure(groups="none").to_dict()) == json.dumps(measure(groups=None).to_dict())
