@@ -12,7 +12,7 @@ from textwrap import shorten
 import numpy as np
 
 from codelab.analysis.given import NEEDS, Given, of_parts
-from codelab.analysis.near_copies import unnamed_copies
+from codelab.analysis.near_copies import unnamed_copies, warn_of_copies
 from codelab.analysis.section import Section
 from codelab.analysis.sections import SECTIONS
 from codelab.core.attributes import NO_GROUPS, Groups, attribute_names
@@ -113,17 +113,9 @@ def analyze(
     check_codes("codes", codes)
     features = view.features if features is None and view is not None else features
     given = Given.of(codes, groups=groups, view=view, features=features, permutations=permutations, seed=seed)
-    _warn_of_copies(codes, groups, seed)
+    if groups is None:
+        warn_of_copies(unnamed_copies(codes, seed=seed), stacklevel=2)
     return Analysis({name: measured(section, given, *about) for name, section, about in _plan(given, sections)})
-
-
-def _warn_of_copies(codes: Codes, groups: Groups, seed: int) -> None:
-    """One line where nothing is said of near copies, and the codes look as if they held some."""
-    reason = "" if groups is not None else unnamed_copies(codes, seed=seed)
-    if reason:
-        text = f"near copies count as independent images here, and {reason}"
-        hint = "name the column that says which by groups= (--group), or say groups='none' if all images differ"
-        warnings.warn(f"{text}; {hint}", UserWarning, stacklevel=3)
 
 
 def _plan(given: Given, wanted: Collection[str] | None) -> list[tuple[str, Section, tuple[str, ...]]]:
@@ -210,6 +202,6 @@ def analyze_parts(
 def _looked_at(parts: Iterable[Codes], groups: str | None, seed: int) -> Iterator[Codes]:
     """The parts; a warning where the first looks as if it held near copies."""
     for number, part in enumerate(parts):
-        if number == 0:
-            _warn_of_copies(part, groups, seed)
+        if number == 0 and groups is None:
+            warn_of_copies(unnamed_copies(part, seed=seed), stacklevel=2)
         yield part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,14 @@ def unnamed_copies(codes: Codes, *, seed: int = 0) -> str:
         return ""
     code = f"within {radius} of {codes.bits} bits" if radius else "with the same code"
     return f"{share:.0%} of the images have another {code}{' and nearly the same thumbnail' if pictured else ''}"
+
+
+def warn_of_copies(reason: str, stacklevel: int) -> None:
+    """One line where nothing is said of near copies, and the codes look as if they held some."""
+    if reason:
+        text = f"near copies count as independent images here, and {reason}"
+        hint = "name the column that says which by groups= (--group), or say groups='none' if all images differ"
+        warnings.warn(f"{text}; {hint}", UserWarning, stacklevel=stacklevel + 1)
 
 
 def _expected(codes: Codes, radius: int, seed: int) -> float:

@@ -73,7 +73,8 @@ def _in_blocks(options: argparse.Namespace) -> tuple[str, Analysis]:
         )
     blocks = iter_codes(options.codes, columns=SAME_THING)  # a column of such a name is warned of
     results = analyze_parts(blocks, groups=options.group, permutations=options.permutations, seed=options.seed)
-    return f"{options.codes}, block by block", results
+    about = f"{options.codes}, block by block; controls (shuffled codes, random directions) need the codes in memory"
+    return about, results
 
 
 def _in_memory(options: argparse.Namespace) -> tuple[str, Analysis]:

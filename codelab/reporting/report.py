@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from codelab.analysis import analyze
 from codelab.analysis.controls import MEANING, Controls
-from codelab.analysis.near_copies import unnamed_copies
+from codelab.analysis.near_copies import unnamed_copies, warn_of_copies
 from codelab.analysis.sections import bit_table
 from codelab.core.attributes import NO_GROUPS, check_groups, same_thing
 from codelab.core.checks import check_codes
@@ -100,7 +100,11 @@ def write_report(
     if groups is not None and not isinstance(groups, str):
         raise UsageError(f"write_report: groups is a {type(groups).__name__}, expected the name of an item column")
     check_groups(codes, groups)
-    sections = dict(analyze(codes, groups=groups) if results is None else results)
+    copies = unnamed_copies(codes) if groups is None else ""
+    if results is None:
+        warn_of_copies(copies, stacklevel=2)
+        results = analyze(codes, groups=groups or NO_GROUPS)
+    sections = dict(results)
     if "pair_distances" not in sections:
         sections |= analyze(codes, sections=["pair_distances"], groups=groups or NO_GROUPS)
     group = None if groups == NO_GROUPS else groups or same_thing(codes)
@@ -110,7 +114,7 @@ def write_report(
         "report.html",
         path,
         title=title,
-        subtitle=_subtitle(codes, groups),
+        subtitle=_subtitle(codes, groups, copies),
         answer=overall(lines),
         lines=lines,
         controls=_controls(sections),
@@ -128,7 +132,7 @@ def write_report(
     )
 
 
-def _subtitle(codes: Codes, groups: str | None) -> str:
+def _subtitle(codes: Codes, groups: str | None, copies: str) -> str:
     parts = [counted(len(codes), "image"), counted(codes.bits, "bit")]
     if codes.labelled:
         parts.append(f"{len(codes.classes)} classes{', several an image' if codes.multilabel else ''}")
@@ -136,8 +140,8 @@ def _subtitle(codes: Codes, groups: str | None) -> str:
         parts.append(f"{' + '.join(codes.splits)} split")
     if groups not in (None, NO_GROUPS):
         parts.append(f"near copies share one {groups}")
-    elif groups is None and (reason := unnamed_copies(codes)):
-        parts.append(f"near copies count as independent images: {reason}")
+    elif copies:
+        parts.append(f"near copies count as independent images: {copies}")
     return " · ".join(parts)
 
 

@@ -103,7 +103,9 @@ def test_analyze_block_by_block_gives_the_same_numbers(tmp_path, capsys):
     assert streamed["class_information"]["p_value"] == pytest.approx(whole["class_information"]["p_value"])
     assert streamed["degrees_of_freedom"]["value"] == pytest.approx(whole["degrees_of_freedom"]["value"])
     assert main(["analyze", str(tmp_path), "--stream"]) == 0
-    assert "independent coins" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "controls (shuffled codes, random directions) need the codes in memory" in shown.splitlines()[0]
+    assert "independent coins" in shown
     assert "without --by" in fails(capsys, 2, "analyze", tmp_path, "--stream", "--by", "tone")
 
 

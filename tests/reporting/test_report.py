@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pandas as pd
@@ -230,3 +231,15 @@ def test_the_note_on_p_values_says_that_only_some_are_from_a_fitted_tail(tmp_pat
     )
     write_report(codes, path, results=analyze(codes, sections=["bit_usage", "class_information"], permutations=20))
     assert "exact or count label permutations; the smallest may come from a tail fitted to these" in path.read_text()
+
+
+def test_near_copies_are_looked_for_once(tmp_path, monkeypatch):
+    module, found = sys.modules["codelab.analysis.near_copies"], []
+    real = module.search
+    monkeypatch.setattr(module, "search", lambda *given, **how: found.append(given) or real(*given, **how))
+    bits = np.random.default_rng(0).integers(0, 2, (40, 64))
+    path = tmp_path / "report.html"
+    with pytest.warns(UserWarning, match=r"near copies count .*; name the column that says which by groups="):
+        write_report(Codes.from_bits(np.repeat(bits, 3, axis=0)), path)
+    assert len(found) == 1
+    assert "near copies count as independent images: 100% of the images" in path.read_text()
