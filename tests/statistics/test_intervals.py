@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from sklearn.metrics import balanced_accuracy_score
 
 from codelab.statistics.intervals import (
     Members,
@@ -69,3 +70,41 @@ def test_averages_of_several_labels():
 def test_percentiles_hold_what_they_say():
     values = np.random.default_rng(0).normal(size=100_000)
     assert percentiles(values) == pytest.approx((-1.96, 1.96), abs=0.03)
+
+
+class TestAverages:
+    def test_over_images_and_over_classes(self):
+        rng = np.random.default_rng(0)
+        truth, answer = rng.integers(0, 5, 300), rng.integers(0, 5, 300)
+        found = averages(truth == answer, truth)
+        assert found.value == (truth == answer).mean()
+        assert found.class_value == pytest.approx(balanced_accuracy_score(truth, answer))
+        assert found.interval[0] < found.value < found.interval[1]
+        assert found.class_interval[0] < found.class_value < found.class_interval[1]
+        assert "Wilson" in found.how
+
+    def test_wilson_by_its_formula(self):
+        right = np.arange(50) < 40
+        low, high = averages(right, np.zeros(50, int)).interval
+        z, p, n = 1.959964, 0.8, 50
+        middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+        assert (low, high) == pytest.approx((middle - half, middle + half), abs=1e-6)
+
+    def test_copies_of_an_image_add_nothing(self):
+        rng = np.random.default_rng(0)
+        values, labels = rng.random(80), rng.integers(0, 3, 80)
+        one = averages(values, labels)
+        copies = averages(np.repeat(values, 5), np.repeat(labels, 5), np.repeat(np.arange(80) * 7, 5))
+        assert copies.interval == pytest.approx(one.interval)
+        assert copies.class_interval == pytest.approx(one.class_interval)
+        careless = averages(np.repeat(values, 5), np.repeat(labels, 5))
+        assert np.diff(careless.interval) < 0.6 * np.diff(one.interval)
+
+    def test_the_bootstrap_is_as_wide_as_the_standard_error_says(self):
+        values = np.random.default_rng(0).normal(size=400)
+        low, high = averages(values, np.zeros(400, int)).interval
+        assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+
+    def test_a_class_without_an_image_does_not_count(self):
+        assert averages(np.array([1.0, 0.0]), np.array([0, 7])).class_value == 0.5

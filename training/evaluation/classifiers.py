@@ -1,244 +1,112 @@
-"""Classifiers on frozen features: logistic regression, a linear layer trained by SGD, and one hidden layer."""
+"""Classifiers on standardised features: logistic regression, a linear layer trained by SGD, and one hidden layer."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
-from codelab.features.coder import BLOCK
-from codelab.features.moments import moments
-from codelab.features.sources import open_features
 from training.data import batches
 
-Model = Callable[[Tensor], Tensor]
+Model = Callable[[np.ndarray], np.ndarray]
 """Standardised features `[n, d]` to class scores `[n, C]`."""
-
-BATCH = 256
-LR = 1e-3
-STEPS = 20
-"""Steps a round of the hidden-layer classifier has at least."""
 
 ROUGH, FINE = 1e-4, 1e-6
 """The largest entry of a gradient that counts as none: to compare penalties, and to report a figure."""
 
+SGD_EPOCHS = 10
+"""Epochs of SGD: with so many images, a tenth of DINO's 100."""
+
 _PASSES = 1000  # of L-BFGS; beyond it the classifier is used as it is
-
-
-@dataclass(frozen=True)
-class Standard:
-    """Subtracts each dimension's mean and divides by its standard deviation; a constant dimension becomes 0."""
-
-    mean: np.ndarray
-    factor: np.ndarray
-
-    @classmethod
-    def of(cls, features: np.ndarray, name: str = "features") -> Standard:
-        """From all rows `[N, d]`.
-
-        Raises:
-            DataError: a value is NaN or infinite, or these are not numbers `[N, d]`; the message calls them `name`.
-        """
-        source = replace(open_features(features), name=name)
-        found = moments(source, covariance=False, block=BLOCK, advance=lambda rows: None)
-        spread = np.sqrt(found.variance)
-        return cls(found.mean, np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0))
-
-
-@dataclass(frozen=True)
-class Table:
-    """Some rows of features with their classes, as standardised tensors.
-
-    Args:
-        features: `[N, d]`, numbers of any kind.
-        labels: class numbers `[N]` from 0, one for each row of `features`.
-        rows: the numbers of the rows meant.
-        standard: how they are standardised.
-        device: where the tensors go. On a CPU they are float64, elsewhere float32.
-    """
-
-    features: np.ndarray
-    labels: np.ndarray
-    rows: np.ndarray
-    standard: Standard
-    device: torch.device
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def dims(self) -> int:
-        return int(self.features.shape[1])
-
-    def part(self, places: np.ndarray) -> Table:
-        """The table of some of its rows."""
-        return replace(self, rows=self.rows[places])
-
-    def take(self, places: np.ndarray | slice) -> tuple[Tensor, Tensor]:
-        """Features `[n, d]` and classes `[n]` of some of its rows, in this order."""
-        rows, dtype = self.rows[places], torch.float64 if self.device.type == "cpu" else torch.float32
-        mean, factor = (torch.from_numpy(v).to(self.device, dtype) for v in (self.standard.mean, self.standard.factor))
-        raw = torch.from_numpy(self.features[rows]).to(self.device).to(dtype)  # raw numbers are the fewest bytes
-        return (raw - mean) * factor, torch.from_numpy(self.labels[rows].astype(np.int64)).to(self.device)
-
-    def blocks(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """All of its rows, block after block."""
-        for start in range(0, len(self), BLOCK):
-            yield self.take(slice(start, start + BLOCK))
-
-
-@dataclass(frozen=True)
-class Linear:
-    """Scores `x @ weight.T + bias`: `weight` `[C, d]`, `bias` `[C]`; `flat` says whether the optimum was reached."""
-
-    weight: Tensor
-    bias: Tensor
-    flat: bool = True
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return torch.addmm(self.bias.to(x), x, self.weight.to(x).T)
+_BLOCK = 65_536  # rows scored at once
 
 
 def logistic_path(
-    table: Table, classes: int, penalties: Iterable[float], *, tolerance: float = FINE
-) -> Iterator[Linear]:
-    """Multinomial logistic regressions, one for each penalty, each started from the last.
+    x: np.ndarray, y: np.ndarray, penalties: Iterable[float], tolerance: float = FINE
+) -> Iterator[tuple[Model, bool]]:
+    """Logistic regressions, one for each penalty, each started from the last; and whether the optimum was reached.
 
-        min_W  1/N sum_i -log softmax(W x_i + b)_{y_i}  +  penalty / 2 |W|^2
-
-    The minimum is unique, so the start changes the time and not the weights. scikit-learn's L-BFGS finds it with
-    C = 1 / (penalty N); of two classes it fits the difference of the two rows, whose penalty is half.
-
-    Args:
-        table: the rows to fit, with at least one of each class; they are copied as float64.
-        classes: C.
-        penalties: above 0; from large to small is fastest.
-        tolerance: the largest entry of the gradient that counts as none.
-
-    Example:
-        >>> x, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1])
-        >>> table = Table(x, y, np.arange(4), Standard.of(x), torch.device("cpu"))
-        >>> weak, strong = logistic_path(table, 2, [10.0, 0.1])
-        >>> weak.weight[1].item() < strong.weight[1].item(), round(weak.bias[1].item(), 6)
-        (True, 0.0)
+    A model that was yielded changes when the next one is taken.
     """
-    x, y = (values.numpy() for values in replace(table, device=torch.device("cpu")).take(slice(None)))
     model = LogisticRegression(tol=tolerance, max_iter=_PASSES, warm_start=True)
     for penalty in penalties:
-        model.set_params(C=(2 if classes == 2 else 1) / (penalty * len(x)))
+        model.set_params(C=1 / (penalty * len(y)))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # `flat` says so
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the caller is told, and notes it
             model.fit(x, y)
-        weight, bias = (torch.from_numpy(v.copy()) for v in (model.coef_, model.intercept_))
-        if classes == 2:
-            weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
-        yield Linear(weight, bias, flat=int(model.n_iter_.max()) < _PASSES)
+        yield model.predict_log_proba, int(model.n_iter_.max()) < _PASSES
 
 
-def sgd_layer(table: Table, classes: int, *, lr: float, epochs: int, seed: int) -> Linear:
+def sgd_layer(x: np.ndarray, y: np.ndarray, classes: int, lr: float, seed: int, device: str | torch.device) -> Model:
     """A linear layer trained as in DINO's evaluation: SGD, momentum 0.9, cosine learning rate, no weight decay.
-
-    Args:
-        table: the rows to fit.
-        classes: C.
-        lr: learning rate for a batch of 256; it grows with the batch.
-        epochs: passes over the rows.
-        seed: of the order of the rows.
 
     Source: Caron et al. 2021, appendix F.2; learning rate and batch: Goyal et al. 2017.
     """
-    layer = nn.Linear(table.dims, classes, device=table.device)
+    layer = nn.Linear(x.shape[1], classes, device=device)
     for values in layer.parameters():
         nn.init.zeros_(values)
-    batch = min(1024, len(table))
+    batch = min(1024, len(y))
     optimizer = torch.optim.SGD(layer.parameters(), lr=lr * batch / 256, momentum=0.9)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * (len(table) // batch))
-    for epoch in range(epochs):
-        for places in batches(len(table), batch, seed, epoch).numpy():
-            x, y = table.take(places)
-            optimizer.zero_grad()
-            functional.cross_entropy(layer(x.float()), y).backward()
-            optimizer.step()
-            schedule.step()
-    return Linear(layer.weight.detach(), layer.bias.detach())
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, SGD_EPOCHS)
+    models = _epochs(layer, optimizer, x, y, batch, seed)
+    for _ in range(SGD_EPOCHS):
+        model = next(models)
+        schedule.step()
+    return model
 
 
-def hidden_layer_rounds(
-    table: Table, classes: int, *, hidden: int, decay: float, epochs: int, seed: int
+def hidden_layer_epochs(
+    x: np.ndarray, y: np.ndarray, classes: int, hidden: int, decay: float, seed: int, device: str | torch.device
 ) -> Iterator[Model]:
-    """One hidden layer of GELUs, trained without end: the classifier after each round of epochs.
-
-    AdamW at a constant learning rate of 1e-3, batches of 256 in a new order each epoch. The classifier that is yielded
-    changes when the next one is taken.
-
-    Args:
-        table: the rows to fit.
-        classes: C.
-        hidden: width of the layer.
-        decay: weight decay, none on biases.
-        epochs: passes in a round; see `round_epochs`.
-        seed: draws weights and batches.
-    """
+    """One hidden layer, trained without end: the classifier after each epoch; it changes when the next is taken."""
     with torch.random.fork_rng(devices=[]):  # the state of the caller's generator stays as it was
         torch.manual_seed(seed)
-        model = nn.Sequential(nn.Linear(table.dims, hidden), nn.GELU(), nn.Linear(hidden, classes))
-    model.to(table.device)
+        model = nn.Sequential(nn.Linear(x.shape[1], hidden), nn.GELU(), nn.Linear(hidden, classes)).to(device)
     groups = [
         {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=LR)
-    n, epoch = min(BATCH, len(table)), 0
-    while True:
-        for _ in range(epochs):
-            for places in batches(len(table), n, seed, epoch).numpy():
-                x, y = table.take(places)
-                loss = functional.cross_entropy(model(x.float()), y)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-            epoch += 1
-        yield _scores(model)
+    batch = max(1, min(256, len(y) // 20))
+    return _epochs(model, torch.optim.AdamW(groups, lr=1e-3), x, y, batch, seed)
 
 
-def round_epochs(rows: int) -> int:
-    """Epochs in a round for a table of so many rows: one, or as many as have `STEPS` steps.
+def _epochs(
+    model: nn.Module, optimizer: torch.optim.Optimizer, x: np.ndarray, y: np.ndarray, batch: int, seed: int
+) -> Iterator[Model]:
+    """The model after each epoch of batches in a new order."""
+    device = next(model.parameters()).device
+    inputs, truth = torch.as_tensor(x, dtype=torch.float32, device=device), torch.as_tensor(y, device=device)
 
-    Example:
-        >>> round_epochs(60_000), round_epochs(600)
-        (1, 10)
-    """
-    return -(-STEPS // max(1, rows // BATCH))
-
-
-def _scores(model: nn.Module) -> Model:
     @torch.no_grad()
-    def scores(x: Tensor) -> Tensor:
-        return model(x.float())
+    def scores(features: np.ndarray) -> np.ndarray:
+        blocks = torch.as_tensor(features, dtype=torch.float32).split(_BLOCK)
+        return torch.cat([model(block.to(device)).cpu() for block in blocks]).numpy()
 
-    return scores
+    for epoch in count():
+        for rows in batches(len(y), batch, seed, epoch).to(device):
+            optimizer.zero_grad()
+            functional.cross_entropy(model(inputs[rows]), truth[rows]).backward()
+            optimizer.step()
+        yield scores
 
 
-@torch.no_grad()
-def places_of_truth(model: Model, table: Table) -> tuple[np.ndarray, float]:
-    """At which place, from 0, each row's class comes among the scores, int64 `[n]`; and the mean cross-entropy.
+def places_of_truth(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """At which place, from 0, each row's class comes among its scores `[n, C]`, int64 `[n]`.
 
     Equal scores are ordered by class number, as `argmax` has it; a row with a score that is not finite comes last.
+
+    Example:
+        >>> places_of_truth(np.array([[0.1, 0.7, 0.2], [1.0, 1.0, 0.0], [np.nan, 0.0, 0.0]]), np.array([2, 1, 0]))
+        array([1, 1, 3])
     """
-    places, total = [], 0.0
-    for x, y in table.blocks():
-        scores = model(x)
-        own = scores.gather(1, y[:, None])
-        before = torch.arange(scores.shape[1], device=y.device) < y[:, None]
-        ahead = ((scores > own) | ((scores == own) & before)).sum(1)
-        ahead[~torch.isfinite(scores).all(1)] = scores.shape[1]
-        places.append(ahead.cpu().numpy())
-        total += float(functional.cross_entropy(scores, y, reduction="sum"))
-    return np.concatenate(places), total / len(table)
+    own = np.take_along_axis(scores, y[:, None], axis=1)
+    before = np.arange(scores.shape[1]) < y[:, None]
+    places = ((scores > own) | ((scores == own) & before)).sum(1)
+    return np.where(np.isfinite(scores).all(1), places, scores.shape[1])

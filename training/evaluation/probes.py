@@ -12,24 +12,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.preprocessing import StandardScaler
 
 from codelab.core.checks import check_whole
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number, with_interval
 from codelab.core.progress import counter
 from codelab.core.result import Result
+from codelab.features.sources import finite
 from codelab.statistics.intervals import Averages, averages
 from codelab.statistics.splits import held_out_part
 from training.evaluation.classifiers import (
     ROUGH,
-    Linear,
+    SGD_EPOCHS,
     Model,
-    Standard,
-    Table,
-    hidden_layer_rounds,
+    hidden_layer_epochs,
     logistic_path,
     places_of_truth,
-    round_epochs,
     sgd_layer,
 )
 
@@ -45,20 +44,17 @@ MANY = 200_000
 LRS = (1e-3, 1e-2, 1e-1)
 """Learning rates of SGD that are tried, for a batch of 256."""
 
-SGD_EPOCHS = 10
-"""Epochs of SGD: with so many images, a tenth of DINO's 100."""
-
 DECAYS = (1.0, 0.1, 0.01)
 """Weight decays of the hidden-layer probe that are tried."""
 
 HIDDEN = 512
 """Width of its hidden layer."""
 
-ROUNDS = 100
-"""Rounds it may train; a round is an epoch, or more where the images are few."""
+EPOCHS = 100
+"""Epochs it may train."""
 
 PATIENCE = 10
-"""Rounds without a better validation accuracy after which a weight decay is given up."""
+"""Epochs without a better validation accuracy after which a weight decay is given up."""
 
 TOP = 5
 """Top-5 accuracy is measured from twice as many classes on."""
@@ -66,12 +62,11 @@ TOP = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One setting that was tried: penalty or learning rate, epochs of SGD, and the accuracy on the validation part."""
+    """One setting that was tried: penalty, learning rate or decay, epochs, and the accuracy on the validation part."""
 
     penalty: float
     epochs: int | None
     accuracy: float
-    cross_entropy: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +135,7 @@ def linear_probe(
         train_labels, test_labels: class numbers, each 0 or more; every class of test must be in train.
         train_groups, test_groups: group numbers of near copies: train's never straddle the validation part, and test's
             are resampled whole in the interval.
-        penalties: of the L2 norm of the weights that are tried: penalty / 2 |W|^2 beside the mean cross-entropy.
+        penalties: L2 penalties that are tried: scikit-learn's C is 1 / (penalty N).
         seed: of the validation part and the bootstrap.
         device: of torch.
         progress: a bar on stderr where that is a terminal.
@@ -158,46 +153,33 @@ def linear_probe(
     """
     if not penalties or min(penalties) <= 0:
         raise UsageError(f"linear probe: penalties are {penalties}, expected numbers above 0")
-    setting = _Setting.of(train, train_labels, test, test_labels, train_groups, test_groups, seed, device)
-    if len(setting.train) > MANY:
-        return _sgd_probe(setting, progress)
-    path = tuple(sorted(penalties, reverse=True))
+    data = _Data.of(train, train_labels, test, test_labels, train_groups, test_groups, seed)
+    x, y = data.train
     tried: list[Choice] = []
+    notes: list[str] = []
+    by_sgd = len(y) > MANY
+    path = LRS[::-1] if by_sgd else tuple(sorted(penalties, reverse=True))
+    tuned = "learning rate" if by_sgd else "L2 penalty"
     with counter("linear probe", len(path) + 1, show=progress) as advance:
-        models = logistic_path(setting.fitted, setting.classes, path, tolerance=ROUGH)
-        for penalty, model in zip(path, models, strict=True):
-            tried.append(setting.choice(model, penalty, None))
-            advance(1)
-            if _since_better(tried) >= ENOUGH:  # the rest take longest, and overfit more
-                break
-        best = _best(tried)
-        (model,) = logistic_path(setting.train, setting.classes, [best.penalty])
-        advance(1)
-    notes = [] if model.flat else ["the optimum was not reached"]
-    return setting.result("linear", model, best, tried, tuned="L2 penalty", notes=[*notes, *_at_an_end(best, path)])
-
-
-def _sgd_probe(setting: _Setting, progress: bool) -> ProbeResult:
-    """The linear probe by SGD, its learning rate chosen on the validation part."""
-    with counter("linear probe", len(LRS) + 1, show=progress) as advance:
-
-        def fit(table: Table, lr: float) -> Linear:
-            model = sgd_layer(table, setting.classes, lr=lr, epochs=SGD_EPOCHS, seed=setting.seed)
-            advance(1)
-            return model
-
-        tried = [setting.choice(fit(setting.fitted, lr), lr, SGD_EPOCHS) for lr in LRS]
-        best = _best(tried)
-        model = fit(setting.train, best.penalty)
-    notes = _at_an_end(best, LRS[::-1], "learning rate")
-    return setting.result("linear", model, best, tried, tuned="learning rate", notes=notes)
-
-
-def _at_an_end(best: Choice, path: tuple[float, ...], what: str = "penalty") -> list[str]:
-    """A note where the best of a path from large to small is at one of its ends."""
-    if len(path) < 2 or best.penalty not in (path[0], path[-1]):
-        return []
-    return [f"the {'largest' if best.penalty == path[0] else 'smallest'} {what}, {best.penalty:g}, was best"]
+        if by_sgd:
+            for lr in path:
+                model = sgd_layer(*data.fitted, data.classes, lr, seed, device)
+                tried.append(data.choice(model, lr, SGD_EPOCHS))
+                advance(1)
+            model = sgd_layer(x, y, data.classes, _best(tried).penalty, seed, device)
+        else:
+            for penalty, (model, _) in zip(path, logistic_path(*data.fitted, path, ROUGH), strict=False):
+                tried.append(data.choice(model, penalty, None))
+                advance(1)
+                if _since_better(tried) >= ENOUGH:  # the rest take longest, and overfit more
+                    break
+            ((model, flat),) = logistic_path(x, y, [_best(tried).penalty])
+            notes += [] if flat else ["the optimum was not reached"]
+    best = _best(tried)
+    if len(path) > 1 and best.penalty in (path[0], path[-1]):
+        end = "largest" if best.penalty == path[0] else "smallest"
+        notes.append(f"the {end} {tuned.removeprefix('L2 ')}, {best.penalty:g}, was best")
+    return data.result("linear", model, best, tried, tuned=tuned, notes=notes)
 
 
 def mlp_probe(
@@ -210,58 +192,56 @@ def mlp_probe(
     test_groups: np.ndarray | None = None,
     hidden: int = HIDDEN,
     decays: tuple[float, ...] = DECAYS,
-    rounds: int = ROUNDS,
+    epochs: int = EPOCHS,
     seed: int = 0,
     device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> ProbeResult:
     """One hidden layer on features standardised by the statistics of train: `d -> hidden -> C` with GELU.
 
-    Weight decay and the number of epochs are chosen on the validation part. AdamW, learning rate 1e-3, batches of 256.
+    Weight decay and the number of epochs are chosen on the validation part. AdamW, learning rate 1e-3, batches of
+    256, smaller where an epoch would have fewer than 20.
 
     Args:
         hidden: width of the hidden layer.
         decays: weight decays that are tried.
-        rounds: the most rounds of epochs; 10 without a better accuracy on the validation part end a try.
+        epochs: the most; 10 without a better accuracy on the validation part end a try.
         seed: also of weights and batches.
 
     Other arguments and errors are those of `linear_probe`.
     """
     check_whole("hidden", hidden, 1)
-    check_whole("rounds", rounds, 1)
+    check_whole("epochs", epochs, 1)
     if not decays or min(decays) < 0:
         raise UsageError(f"mlp probe: decays are {decays}, expected numbers of 0 or more")
-    setting = _Setting.of(train, train_labels, test, test_labels, train_groups, test_groups, seed, device)
-    epochs = round_epochs(len(setting.fitted))
-    plan: dict[str, Any] = {"hidden": hidden, "epochs": epochs, "seed": seed}
+    data = _Data.of(train, train_labels, test, test_labels, train_groups, test_groups, seed)
     tried = []
-    with counter("mlp probe", len(decays) * rounds, show=progress) as advance:
+    with counter("mlp probe", len(decays) * epochs, show=progress) as advance:
         for decay in decays:
             found: list[Choice] = []
-            models = hidden_layer_rounds(setting.fitted, setting.classes, decay=decay, **plan)
-            for number, model in enumerate(islice(models, rounds), start=1):
-                found.append(setting.choice(model, decay, number * epochs))
+            models = hidden_layer_epochs(*data.fitted, data.classes, hidden, decay, seed, device)
+            for epoch, model in enumerate(islice(models, epochs), start=1):
+                found.append(data.choice(model, decay, epoch))
                 advance(1)
                 if _since_better(found) >= PATIENCE:
-                    advance(rounds - number)
+                    advance(epochs - epoch)
                     break
             tried.append(_best(found))
         best = _best(tried)
-        last = (best.epochs or 0) // epochs
-        models = hidden_layer_rounds(setting.train, setting.classes, decay=best.penalty, **plan)
-        model = next(islice(models, last - 1, None))
-    notes = [f"the most epochs there are, {best.epochs}, were best"] if last == rounds else []
-    return setting.result("mlp", model, best, tried, tuned="weight decay", hidden=hidden, notes=notes)
+        models = hidden_layer_epochs(*data.train, data.classes, hidden, best.penalty, seed, device)
+        model = next(islice(models, (best.epochs or 1) - 1, None))
+    notes = [f"the most epochs there are, {best.epochs}, were best"] if best.epochs == epochs else []
+    return data.result("mlp", model, best, tried, tuned="weight decay", hidden=hidden, notes=notes)
 
 
 @dataclass(frozen=True)
-class _Setting:
-    """Train, its two parts, and test; classes are numbered anew, those of train from 0."""
+class _Data:
+    """Standardised features `[n, d]` and classes, numbered from 0, of train, of its two parts, and of test."""
 
-    train: Table
-    fitted: Table
-    validation: Table
-    test: Table
+    train: tuple[np.ndarray, np.ndarray]
+    fitted: tuple[np.ndarray, np.ndarray]
+    validation: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
     classes: int
     test_groups: np.ndarray | None
     seed: int
@@ -276,41 +256,38 @@ class _Setting:
         train_groups: np.ndarray | None,
         test_groups: np.ndarray | None,
         seed: int,
-        device: str | torch.device,
-    ) -> _Setting:
+    ) -> _Data:
         check_whole("seed", seed, 0)
         train, train_labels = _checked("train", train, train_labels, train_groups)
         test, test_labels = _checked("test", test, test_labels, test_groups)
         if test.shape[1] != train.shape[1]:
             raise DataError(f"test: {test.shape[1]} features, train has {train.shape[1]}")
-        classes = np.unique(train_labels)
-        if len(classes) < 2:
-            raise DataError(f"train: all {len(train):,} images are of one class, expected 2 classes or more")
-        strange = np.setdiff1d(test_labels, classes)
+        names, y = np.unique(train_labels, return_inverse=True)
+        if len(names) < 2:
+            raise DataError(f"train: all {len(y):,} images are of one class, expected 2 classes or more")
+        strange = np.setdiff1d(test_labels, names)
         if len(strange):
             raise DataError(f"test: class {strange[0]} has no image in train ({len(strange)} such classes)")
-        standard = Standard.of(train, "train features")
-        Standard.of(test, "test features")  # refuses what is not finite before the work, not after it
-        where = torch.device(device)
-        numbers = np.searchsorted(classes, train_labels)
-        whole = Table(train, numbers, np.arange(len(train)), standard, where)
-        fitted, validation = held_out_part(numbers, train_groups, seed=seed)
+        # L-BFGS needs float64 to reach its tolerance; so many rows are trained by SGD in float32
+        dtype = np.float64 if len(y) <= MANY else np.float32
+        scaler = StandardScaler()
+        x = scaler.fit_transform(finite(train, "train features").astype(dtype))
+        wanted = scaler.transform(finite(test, "test features").astype(dtype))
+        fitted, held = held_out_part(y, train_groups, seed=seed)
         return cls(
-            train=whole,
-            fitted=whole.part(fitted),
-            validation=whole.part(validation),
-            test=Table(test, np.searchsorted(classes, test_labels), np.arange(len(test)), standard, where),
-            classes=len(classes),
+            train=(x, y),
+            fitted=(x[fitted], y[fitted]),
+            validation=(x[held], y[held]),
+            test=(wanted, np.searchsorted(names, test_labels)),
+            classes=len(names),
             test_groups=test_groups,
             seed=seed,
         )
 
     def choice(self, model: Model, penalty: float, epochs: int | None) -> Choice:
         """What a model of the fitted part scores on the validation part."""
-        places, cross_entropy = places_of_truth(model, self.validation)
-        return Choice(
-            penalty=penalty, epochs=epochs, accuracy=float((places == 0).mean()), cross_entropy=cross_entropy
-        )
+        x, y = self.validation
+        return Choice(penalty=penalty, epochs=epochs, accuracy=float((places_of_truth(model(x), y) == 0).mean()))
 
     def result(
         self,
@@ -324,29 +301,30 @@ class _Setting:
         notes: list[str],
     ) -> ProbeResult:
         """The final model on the test images."""
-        places, cross_entropy = places_of_truth(model, self.test)
-        if not np.isfinite(cross_entropy):
+        (x, y), train_labels, held = self.test, self.train[1], self.validation[1]
+        scores = model(x)
+        if not np.isfinite(scores).all():
             raise DataError(f"{probe} probe: the scores of the test images are not finite numbers")
-        labels, sizes = self.test.labels, np.bincount(self.train.labels)
-        unchecked = self.classes - len(np.unique(self.validation.labels[self.validation.rows]))
+        places = places_of_truth(scores, y)
+        unchecked = self.classes - len(np.unique(held))
         if unchecked:
             notes = [*notes, f"{unchecked} classes have too few train images to be in the validation part"]
 
         def score(right: np.ndarray) -> Averages:
-            return averages(right, labels, self.test_groups, seed=self.seed)
+            return averages(right, y, self.test_groups, seed=self.seed)
 
         return ProbeResult(
             seed=self.seed,
             probe=probe,
             top1=score(places == 0),
             top5=score(places < TOP) if self.classes >= 2 * TOP else None,
-            majority=score(labels == sizes.argmax()),
-            dims=self.train.dims,
+            majority=score(y == np.bincount(train_labels).argmax()),
+            dims=x.shape[1],
             classes=self.classes,
-            test_classes=len(np.unique(labels)),
-            n=len(self.test),
-            n_train=len(self.train),
-            n_validation=len(self.validation),
+            test_classes=len(np.unique(y)),
+            n=len(y),
+            n_train=len(train_labels),
+            n_validation=len(held),
             penalty=best.penalty,
             tuned=tuned,
             epochs=best.epochs,
@@ -377,5 +355,5 @@ def _since_better(tried: list[Choice]) -> int:
 
 
 def _best(tried: list[Choice]) -> Choice:
-    """The highest accuracy, and among equals the lowest cross-entropy, the first of those that are wholly equal."""
-    return max(tried, key=lambda c: (c.accuracy, -c.cross_entropy if np.isfinite(c.cross_entropy) else -np.inf))
+    """The highest accuracy, the first among equals: the strongest penalty, the fewest epochs."""
+    return max(tried, key=lambda choice: choice.accuracy)

@@ -207,8 +207,7 @@ def test_the_linear_probe_is_that_of_scikit_learn(run, pictures, encoded, capsys
         )
         found = table["probes"][on]
         scaler = StandardScaler().fit(x.astype(np.float64))
-        # two classes: scikit-learn's ridge is on the difference of their weights
-        peer = LogisticRegression(C=2 / (found["penalty"] * len(x)), tol=1e-8, max_iter=10_000)
+        peer = LogisticRegression(C=1 / (found["penalty"] * len(x)), tol=1e-8, max_iter=10_000)
         right = peer.fit(scaler.transform(x.astype(np.float64)), y).score(scaler.transform(wanted * 1.0), truth)
         assert found["value"] == pytest.approx(right, abs=1 / 40 + 1e-9)
         assert found["majority"]["value"] == 0.5

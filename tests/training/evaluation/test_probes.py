@@ -5,31 +5,17 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from scipy.special import softmax
 from scipy.stats import binom
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, log_loss, top_k_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
 from codelab import DataError, UsageError
-from codelab.core.attributes import group_numbers
-from codelab.statistics.intervals import averages
-from codelab.statistics.splits import held_out_part
 from training.evaluation import classifiers, probes
-from training.evaluation.classifiers import (
-    Standard,
-    Table,
-    hidden_layer_rounds,
-    logistic_path,
-    places_of_truth,
-    round_epochs,
-    sgd_layer,
-)
+from training.evaluation.classifiers import hidden_layer_epochs, logistic_path, places_of_truth, sgd_layer
 from training.evaluation.probes import linear_probe, mlp_probe
-
-CPU = torch.device("cpu")
 
 
 def clouds(n, classes, dims, *, apart=1.0, seed=0, draw=0):
@@ -48,58 +34,36 @@ def xor(n, seed):
     return x, (x[:, 0] * x[:, 1] > 0).astype(int)
 
 
-def table(x, y):
-    return Table(x, y, np.arange(len(x)), Standard.of(x), CPU)
+def standard(x):
+    return StandardScaler().fit_transform(x.astype(np.float64))
 
 
 class TestLogistic:
-    @pytest.mark.parametrize("penalty", [1.0, 0.01, 1e-4])
-    def test_the_weights_are_those_of_scikit_learn(self, penalty):
-        x, y = clouds(300, 4, 7, apart=0.7)
-        (model,) = logistic_path(table(x, y), 4, [penalty])
-        peer = LogisticRegression(C=1 / (penalty * len(x)), tol=1e-9, max_iter=10_000)
-        peer.fit(StandardScaler().fit_transform(x.astype(np.float64)), y)
-        assert model.flat
-        assert model.weight.numpy() == pytest.approx(peer.coef_, abs=2e-4)
-        bias = model.bias.numpy() - model.bias.numpy().mean()  # a shift of all biases changes nothing
-        assert bias == pytest.approx(peer.intercept_ - peer.intercept_.mean(), abs=2e-4)
-
-    def test_two_classes_are_the_binary_regression_of_half_the_penalty(self):
-        x, y = clouds(200, 2, 5, apart=0.5)
-        (model,) = logistic_path(table(x, y), 2, [0.02])
-        peer = LogisticRegression(C=2 / (0.02 * len(x)), tol=1e-9, max_iter=10_000)
-        peer.fit(StandardScaler().fit_transform(x.astype(np.float64)), y)
-        assert (model.weight[1] - model.weight[0]).numpy() == pytest.approx(peer.coef_[0], abs=2e-4)
-
-    def test_where_the_path_comes_from_does_not_matter(self):
-        x, y = clouds(200, 3, 5)
-        (straight,) = logistic_path(table(x, y), 3, [1e-3])
-        *_, warm = logistic_path(table(x, y), 3, [10.0, 0.1, 1e-3])
-        assert warm.weight.numpy() == pytest.approx(straight.weight.numpy(), abs=1e-3)
-
-    def test_constant_and_copied_dimensions_do_no_harm(self):
-        x, y = clouds(200, 3, 5)
-        doubled = np.concatenate([x, x, np.full((200, 1), 7, np.float32)], axis=1)
-        (model,) = logistic_path(table(doubled, y), 3, [0.02])
-        (single,) = logistic_path(table(x, y), 3, [0.01])  # two copies of half the weight: half the ridge
-        assert model.weight[:, :5].numpy() == pytest.approx(single.weight.numpy() / 2, abs=2e-4)
-        assert (model.weight[:, 10] == 0).all()
+    @pytest.mark.parametrize(("penalty", "classes"), [(1.0, 4), (0.01, 4), (1e-4, 4), (0.02, 2)])
+    def test_scores_are_those_of_scikit_learn_from_a_cold_start(self, penalty, classes):
+        x, y = clouds(300, classes, 7, apart=0.7)
+        x = standard(x)
+        *_, (model, flat) = logistic_path(x, y, [10.0, 0.1, penalty])
+        peer = LogisticRegression(C=1 / (penalty * len(x)), tol=1e-9, max_iter=10_000).fit(x, y)
+        assert flat
+        assert model(x) == pytest.approx(peer.predict_log_proba(x), abs=2e-3)
 
     def test_a_path_that_is_cut_short_says_so(self, monkeypatch):
         monkeypatch.setattr(classifiers, "_PASSES", 2)
         x, y = clouds(200, 3, 5)
-        (model,) = logistic_path(table(x, y), 3, [1e-4])
-        assert not model.flat
+        ((_, flat),) = logistic_path(standard(x), y, [1e-4])
+        assert not flat
 
 
 class TestManyRows:
     def test_a_layer_trained_by_sgd_is_as_accurate_as_the_optimum(self):
         x, y = clouds(3000, 4, 6, apart=0.7)
         wanted, truth = clouds(2000, 4, 6, apart=0.7, draw=1)
-        tested = Table(wanted, truth, np.arange(2000), Standard.of(x), CPU)
-        (optimum,) = logistic_path(table(x, y), 4, [1e-6])
-        layer = sgd_layer(table(x, y), 4, lr=0.1, epochs=20, seed=0)
-        right = [(places_of_truth(model, tested)[0] == 0).mean() for model in (optimum, layer)]
+        scaler = StandardScaler().fit(x)
+        x, wanted = scaler.transform(x), scaler.transform(wanted)
+        ((optimum, _),) = logistic_path(x, y, [1e-6])
+        layer = sgd_layer(x, y, 4, 0.1, 0, "cpu")
+        right = [(model(wanted).argmax(1) == truth).mean() for model in (optimum, layer)]
         assert right[1] == pytest.approx(right[0], abs=0.02)
 
     def test_the_linear_probe_takes_it_above_a_number_of_rows(self, monkeypatch):
@@ -193,19 +157,19 @@ class TestLinearProbe:
 
 class TestHiddenLayer:
     def test_it_reads_xor(self):
-        assert mlp_probe(*xor(500, 0), *xor(500, 1), hidden=32, decays=(0.01,), rounds=40).value > 0.95
+        assert mlp_probe(*xor(500, 0), *xor(500, 1), hidden=32, decays=(0.01,), epochs=40).value > 0.95
 
     def test_shuffled_labels_are_chance(self):
         x, y = clouds(200, 4, 6, apart=5)
         wanted, truth = clouds(300, 4, 6, apart=5, draw=1)
         y, truth = (np.random.default_rng(0).permutation(labels) for labels in (y, truth))
         low, high = binom.interval(0.999, 300, 0.25)
-        assert low <= mlp_probe(x, y, wanted, truth, hidden=16, rounds=20).value * 300 <= high
+        assert low <= mlp_probe(x, y, wanted, truth, hidden=16, epochs=20).value * 300 <= high
 
     def test_the_same_seed_gives_the_same_and_leaves_chance_alone(self):
         x, y = clouds(200, 3, 6, apart=0.6)
         torch.manual_seed(3)
-        one, two, other = (mlp_probe(x, y, x, y, hidden=16, rounds=5, seed=s) for s in (0, 0, 1))
+        one, two, other = (mlp_probe(x, y, x, y, hidden=16, epochs=5, seed=s) for s in (0, 0, 1))
         assert one == two
         assert one.tried != other.tried
         drawn = torch.rand(1)
@@ -215,20 +179,18 @@ class TestHiddenLayer:
     def test_the_figure_is_that_of_the_chosen_epochs_on_all_of_train(self):
         x, y = clouds(300, 3, 6, apart=0.6)
         wanted, truth = clouds(200, 3, 6, apart=0.6, draw=1)
-        found = mlp_probe(x, y, wanted, truth, hidden=16, rounds=6, seed=2)
-        epochs = round_epochs(300 - found.n_validation)
-        assert found.epochs % epochs == 0
-        rounds = hidden_layer_rounds(table(x, y), 3, hidden=16, decay=found.penalty, epochs=epochs, seed=2)
-        model = next(itertools.islice(rounds, found.epochs // epochs - 1, None))
-        inputs = Table(wanted, truth, np.arange(200), Standard.of(x), CPU).take(np.arange(200))[0]
-        assert (model(inputs).argmax(1).numpy() == truth).mean() == found.value
+        found = mlp_probe(x, y, wanted, truth, hidden=16, epochs=6, seed=2)
+        models = hidden_layer_epochs(standard(x), y, 3, 16, found.penalty, 2, "cpu")
+        model = next(itertools.islice(models, found.epochs - 1, None))
+        inputs = StandardScaler().fit(x.astype(np.float64)).transform(wanted)
+        assert (model(inputs).argmax(1) == truth).mean() == found.value
 
-    def test_weights_decay_and_rounds_go_on(self):
+    def test_weights_decay_and_epochs_go_on(self):
         x, y = clouds(300, 3, 6, apart=0.6)
         losses = {}
         for decay in (0.0, 10.0):
-            rounds = hidden_layer_rounds(table(x, y), 3, hidden=8, decay=decay, epochs=5, seed=0)
-            losses[decay] = [places_of_truth(model, table(x, y))[1] for model in itertools.islice(rounds, 8)]
+            models = hidden_layer_epochs(standard(x), y, 3, 8, decay, 0, "cpu")
+            losses[decay] = [log_loss(y, softmax(model(standard(x)), axis=1)) for model in itertools.islice(models, 8)]
         assert losses[0.0][-1] < losses[0.0][0]
         assert losses[10.0][-1] > losses[0.0][-1]
 
@@ -236,67 +198,15 @@ class TestHiddenLayer:
 class TestPlaces:
     def test_against_sorting(self):
         rng = np.random.default_rng(0)
-        x, y = rng.normal(size=(50, 6)), rng.integers(0, 6, 50)
-        places, cross_entropy = places_of_truth(lambda scores: scores, table(x, y))
-        scores = StandardScaler().fit_transform(x)
+        scores, y = rng.normal(size=(50, 6)), rng.integers(0, 6, 50)
         order = np.argsort(-scores, axis=1)
-        assert places.tolist() == [order[i].tolist().index(y[i]) for i in range(50)]
-        logs = scores - np.log(np.exp(scores).sum(1, keepdims=True))
-        assert cross_entropy == pytest.approx(-logs[np.arange(50), y].mean())
+        assert places_of_truth(scores, y).tolist() == [order[i].tolist().index(y[i]) for i in range(50)]
 
     def test_equal_scores_are_not_all_right(self):
-        y = np.array([0, 1, 2])
-        places, _ = places_of_truth(lambda x: torch.zeros(3, 3), table(np.eye(3), y))
-        assert places.tolist() == [0, 1, 2]
+        assert places_of_truth(np.zeros((3, 3)), np.arange(3)).tolist() == [0, 1, 2]
 
     def test_scores_that_are_not_numbers_are_wrong(self):
-        places, cross_entropy = places_of_truth(lambda x: x * torch.nan, table(np.eye(3), np.array([0, 1, 2])))
-        assert (places == 3).all()
-        assert np.isnan(cross_entropy)
-
-
-class TestHeldOutPart:
-    @given(
-        st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1, max_size=60),
-        st.booleans(),
-        st.integers(0, 5),
-    )
-    @settings(max_examples=150, deadline=None)
-    def test_it_is_fair(self, items, grouped, seed):
-        labels, groups = (np.array(column) for column in zip(*items, strict=True))
-        units = groups if grouped else np.arange(len(labels))
-        try:
-            fitted, held = held_out_part(labels, groups if grouped else None, seed=seed)
-        except DataError:
-            assert max(len(set(units[labels == c])) for c in set(labels)) < 2 or grouped
-            return
-        assert sorted([*fitted, *held]) == list(range(len(labels)))
-        assert len(held) > 0
-        assert not set(units[fitted]) & set(units[held])
-        assert set(labels[fitted]) == set(labels)
-        if not grouped:
-            for c in set(labels):
-                n = (labels == c).sum()
-                assert (labels[held] == c).sum() == (0 if n == 1 else max(1, int(0.2 * n)))
-
-    def test_another_seed_draws_others(self):
-        labels = np.arange(100) % 3
-        parts = [held_out_part(labels, seed=s)[1].tolist() for s in (0, 0, 1)]
-        assert parts[0] == parts[1] != parts[2]
-
-    def test_a_class_of_one_large_and_one_small_group_holds_out_the_small_one(self):
-        fitted, held = held_out_part(np.zeros(10, int), np.array([0] * 7 + [1] * 3))
-        assert held.tolist() == [7, 8, 9]
-        assert len(fitted) == 7
-
-    def test_nothing_to_part(self):
-        with pytest.raises(DataError, match="none of 3 classes has 2 images"):
-            held_out_part(np.arange(3))
-        with pytest.raises(DataError, match="none of 1 classes has 2 groups"):
-            held_out_part(np.zeros(5, int), np.zeros(5, int))
-
-    def test_empty_values_are_no_group(self):
-        assert len(set(group_numbers([None, "", "a", float("nan"), "a"]).tolist())) == 4
+        assert (places_of_truth(np.eye(3) * np.nan, np.arange(3)) == 3).all()
 
 
 class TestGroups:
@@ -307,44 +217,6 @@ class TestGroups:
         groups = np.repeat(np.arange(60), 10)
         assert linear_probe(x, y, x, y).validation == 1
         assert linear_probe(x, y, x, y, train_groups=groups).validation < 0.8
-
-
-class TestAverages:
-    def test_over_images_and_over_classes(self):
-        rng = np.random.default_rng(0)
-        truth, answer = rng.integers(0, 5, 300), rng.integers(0, 5, 300)
-        found = averages(truth == answer, truth)
-        assert found.value == (truth == answer).mean()
-        assert found.class_value == pytest.approx(balanced_accuracy_score(truth, answer))
-        assert found.interval[0] < found.value < found.interval[1]
-        assert found.class_interval[0] < found.class_value < found.class_interval[1]
-        assert "Wilson" in found.how
-
-    def test_wilson_by_its_formula(self):
-        right = np.arange(50) < 40
-        low, high = averages(right, np.zeros(50, int)).interval
-        z, p, n = 1.959964, 0.8, 50
-        middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-        assert (low, high) == pytest.approx((middle - half, middle + half), abs=1e-6)
-
-    def test_copies_of_an_image_add_nothing(self):
-        rng = np.random.default_rng(0)
-        values, labels = rng.random(80), rng.integers(0, 3, 80)
-        one = averages(values, labels)
-        copies = averages(np.repeat(values, 5), np.repeat(labels, 5), np.repeat(np.arange(80) * 7, 5))
-        assert copies.interval == pytest.approx(one.interval)
-        assert copies.class_interval == pytest.approx(one.class_interval)
-        careless = averages(np.repeat(values, 5), np.repeat(labels, 5))
-        assert np.diff(careless.interval) < 0.6 * np.diff(one.interval)
-
-    def test_the_bootstrap_is_as_wide_as_the_standard_error_says(self):
-        values = np.random.default_rng(0).normal(size=400)
-        low, high = averages(values, np.zeros(400, int)).interval
-        assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
-
-    def test_a_class_without_an_image_does_not_count(self):
-        assert averages(np.array([1.0, 0.0]), np.array([0, 7])).class_value == 0.5
 
 
 X, Y = clouds(40, 2, 3)
@@ -381,7 +253,7 @@ def test_what_cannot_be_probed_is_one_line(probe, call, message):
         (linear_probe, {"penalties": (0.0,)}, "expected numbers above 0"),
         (mlp_probe, {"decays": (-1.0,)}, "expected numbers of 0 or more"),
         (mlp_probe, {"hidden": 0}, "hidden=0: expected 1 or more"),
-        (mlp_probe, {"rounds": 0}, "rounds=0: expected 1 or more"),
+        (mlp_probe, {"epochs": 0}, "epochs=0: expected 1 or more"),
         (linear_probe, {"seed": -1}, "seed=-1: expected 0 or more"),
     ],
 )
