@@ -233,13 +233,8 @@ def attribute_pairs(
     flips, effects = sets.changes(codes, sets.values, len(target.names))
     generator = np.random.default_rng(seed)
     largest = np.abs(effects).max(axis=0)
-    null = np.stack(
-        [
-            np.abs(sets.changes(codes, sets.shuffled(generator), len(target.names))[1]).max(axis=0)
-            for _ in range(permutations)
-        ]
-    )
-    p_value = mid_p_value(largest, null)
+    drawn = (sets.changes(codes, sets.shuffled(generator), len(target.names))[1] for _ in range(permutations))
+    p_value = mid_p_value(largest, np.stack([np.abs(changes).max(axis=0) for changes in drawn]))
     # the last of those furthest from 0: of two values the second
     best = len(effects) - 1 - (np.abs(effects[::-1]) > largest - 1e-12).argmax(axis=0)
     rates = {}
