@@ -43,6 +43,7 @@ _PUBLIC = {
     "semantics.exemplars": ["exemplars"],
     "semantics.signatures": ["class_shares"],
     "semantics.alignment": ["align_attributes"],
+    "semantics.formulas": ["describe"],
     "semantics.pairs": ["attribute_pairs", "minimal_pairs"],
     "semantics.probing": ["probe_curve"],
     "analysis.controls": ["controls"],
