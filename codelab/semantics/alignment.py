@@ -1,0 +1,251 @@
+"""Alignment: which class, attribute value or image statistic each bit agrees with, and how well."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from codelab.core.attributes import Groups, check_groups, group_column
+from codelab.core.checks import check_codes, check_seed
+from codelab.core.codes import Codes
+from codelab.core.errors import DataError
+from codelab.core.formats import number
+from codelab.core.result import PerBit, Source
+from codelab.measures.class_information import check_permutations
+from codelab.semantics.directions import random_directions
+from codelab.semantics.targets import targets
+from codelab.statistics.estimators import binary_entropy, two_by_two_information
+from codelab.statistics.exchange import shuffled_rows
+from codelab.statistics.nulls import pair_null
+from codelab.statistics.splits import half
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How well a yes/no column agrees with another; arrays of one shape.
+
+    `phi` is their correlation; `iou` images where both are 1 over those where either is; `f1` the harmonic mean of
+    precision and recall; `information` their mutual information less its mean under permutation, over the larger of
+    their two entropies: 1 where each follows from the other.
+    """
+
+    phi: np.ndarray
+    iou: np.ndarray
+    f1: np.ndarray
+    information: np.ndarray
+
+
+def agreement(both: np.ndarray, ones: np.ndarray, has: np.ndarray, n: int) -> Agreement:
+    """From counts; a column that never changes agrees with nothing: all its figures are 0.
+
+    Each of them falls where half of the labels are missing, and where as many wrong ones are added, however rare the
+    label is.
+
+    Args:
+        both: images where both columns are 1; the arguments broadcast.
+        ones, has: ones of the first and of the second column.
+        n: images.
+
+    Source: the tests a score must pass: NeuronEval, arXiv 2506.05774.
+
+    Example:
+        >>> found = agreement(np.array([30, 15]), np.array(30), np.array([30, 15]), 300)  # all labels, half of them
+        >>> found.phi.round(2).tolist(), found.iou.tolist()
+        ([1.0, 0.69], [1.0, 0.5])
+    """
+    both, ones, has = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (both, ones, has)))
+    spread = np.sqrt(ones * (n - ones) * has * (n - has))
+    alive = spread > 0
+    information = np.zeros(both.shape)
+    if alive.any():
+        a, b, ab = (v[alive].astype(np.int64) for v in (ones, has, both))
+        chance = pair_null(a, b, ab, n)[0]
+        entropy = np.maximum(binary_entropy(a / n), binary_entropy(b / n))
+        information[alive] = (two_by_two_information(ab, a, b, n) - chance) / np.maximum(entropy - chance, 1e-12)
+
+    def ratio(top: np.ndarray, below: np.ndarray) -> np.ndarray:
+        return np.divide(top, below, out=np.zeros(both.shape), where=alive & (below > 0))
+
+    return Agreement(
+        phi=ratio(n * both - ones * has, spread),
+        iou=ratio(both, ones + has - both),
+        f1=ratio(2 * both, ones + has),
+        information=np.clip(information, 0.0, 1.0),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Alignment(PerBit):
+    """Per bit, arrays `[B]`: the yes/no question it agrees with best, chosen on one half of the images, and how well
+    it agrees on the other.
+
+    `target` is the question, `side` 1 where the bit is 1 for yes, 0 where it is 0. `phi`, `iou`, `f1` and
+    `information` (see `Agreement`; of the bit's side) are on the other half, as are `auprc`, the area under the
+    precision-recall curve of the logit beside its chance level `prevalence`, and `auc` (NaN without logits). `auc`
+    cannot tell a concept from one half of it, so nothing is chosen by it. `p_value`: how often the largest |phi| of
+    all bits and all questions reaches this one where attributes are permuted over the images.
+
+    `phi_of` `[B, T]` is phi of every bit with each question in `targets`, on the other half. Near copies never
+    straddle the halves: see `groups`. `n_scored` images were scored on. `random_phi` `[B]` are the same figures of as
+    many random directions of the same features; empty without features.
+
+    The line quotes how many bits agree with a question at p < 0.05, and the best of them.
+    """
+
+    target: np.ndarray
+    side: np.ndarray
+    phi: np.ndarray
+    iou: np.ndarray
+    f1: np.ndarray
+    information: np.ndarray
+    auprc: np.ndarray
+    prevalence: np.ndarray
+    auc: np.ndarray
+    p_value: np.ndarray
+    phi_of: np.ndarray
+    random_phi: np.ndarray
+    targets: tuple[str, ...]
+    n_scored: int
+    groups: int | None
+    permutations: int
+    estimator: str = "chosen on one half, scored on the other; the p-value is over all bits and questions"
+
+    COLUMNS = (
+        *("target", "side", "phi", "iou", "f1", "information"),
+        *("auprc", "prevalence", "auc", "p_value"),
+    )
+
+    def headline(self) -> str:
+        sure = self.p_value < 0.05
+        found = f"{int(sure.sum())} of {len(sure)} bits agree with one of {len(self.targets)} questions at p < 0.05"
+        if not sure.any():
+            return found
+        best = int(np.where(sure, self.phi, -1).argmax())
+        null = f", random directions at best {number(float(self.random_phi.max()))}" if len(self.random_phi) else ""
+        return f"{found}; best bit {best}: {self.target[best]}, phi {number(self.phi[best])}{null}"
+
+
+def align_attributes(
+    codes: Codes,
+    attributes: Sequence[str] | None = None,
+    *,
+    groups: Groups = None,
+    permutations: int = 200,
+    seed: int = 0,
+) -> Alignment:
+    """Which class, attribute value or image statistic each bit agrees with best, and how well on other images.
+
+    Args:
+        codes: codes `[N, B]` with labels, item columns, or both.
+        attributes: the columns that are tried; default: the class, every attribute, and the image statistics.
+        groups: an item column or one value an image; images of one group are near copies: they are in one half, and
+            their attributes are permuted as a whole.
+        permutations: behind the p-values.
+        seed: of the halves and the permutations.
+
+    Raises:
+        UsageError: no such column.
+        DataError: nothing to compare with, or too few images (groups) for two halves.
+
+    Source: phi, IoU and F1 as scores of a unit's name: NeuronEval, arXiv 2506.05774; the distribution of the maximum:
+        Westfall & Young 1993.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> tone, noise = rng.integers(0, 2, 400), rng.integers(0, 2, 400)
+        >>> codes = Codes.from_bits(np.stack([1 - tone, noise], 1), items={"tone": np.array(["dark", "light"])[tone]})
+        >>> found = align_attributes(codes)
+        >>> str(found.target[0]), int(found.side[0]), float(found.phi[0]), (found.p_value < 0.05).tolist()
+        ('tone = dark', 1, 1.0, [True, False])
+    """
+    check_codes("codes", codes)
+    check_permutations(permutations, seed)
+    check_seed(seed)
+    asked = targets(codes, attributes)
+    units = None if check_groups(codes, groups) is None else group_column(codes, groups)  # type: ignore[arg-type]
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(codes) if units is None else int(units.max()) + 1)
+    first = half(order, units)
+    choose, score = np.flatnonzero(first), np.flatnonzero(~first)
+    if min(len(choose), len(score)) < 2:
+        raise DataError(f"align_attributes: {len(order)} images or groups, expected at least 4, for two halves")
+    bits = codes.to_bits()
+    chosen, side = _chosen(bits[choose], asked.of(choose))
+    scored, truth = bits[score].astype(np.float32), asked.of(score)
+    phi_of = _correlations(scored, truth)
+    random = np.empty(0)
+    if codes.features is not None:
+        drawn = random_directions(codes.features, codes.bits, seed)
+        of_drawn, of_side = _chosen(drawn[choose], asked.of(choose))
+        random = _correlations(drawn[score], truth)[np.arange(codes.bits), of_drawn] * (2 * of_side - 1)
+    null = _largest(scored, truth, None if units is None else units[score], permutations, generator)
+    right = scored == side  # the bit where 1 stands for yes, its complement where 0 does
+    has = truth[:, chosen] > 0
+    n = len(score)
+    figures = agreement((right & has).sum(axis=0), right.sum(axis=0), has.sum(axis=0), n)
+    auprc, auc = _curves(codes, score, side, has)
+    return Alignment(
+        source=Source.of(codes),
+        seed=seed,
+        target=np.array(asked.names)[chosen],
+        side=side,
+        **{f.name: getattr(figures, f.name) for f in dataclasses.fields(figures)},
+        auprc=auprc,
+        prevalence=has.mean(axis=0),
+        auc=auc,
+        p_value=(1 + (null[:, None] >= figures.phi - 1e-9).sum(axis=0)) / (1 + permutations),
+        phi_of=phi_of,
+        random_phi=random,
+        targets=asked.names,
+        n_scored=n,
+        groups=None if units is None else int(units.max()) + 1,
+        permutations=permutations,
+    )
+
+
+def _chosen(bits: np.ndarray, has: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The question that each bit agrees with best, and the side of the bit that stands for yes: `[B]` each."""
+    phi = _correlations(bits, has)
+    chosen = np.abs(phi).argmax(axis=1)
+    return chosen, (phi[np.arange(len(phi)), chosen] >= 0).astype(np.int64)
+
+
+def _correlations(bits: np.ndarray, has: np.ndarray) -> np.ndarray:
+    """phi of every bit with every question, `[B, T]`; 0 where one of the two never changes."""
+    return _standard(bits).T @ _standard(has) / len(bits)
+
+
+def _standard(columns: np.ndarray) -> np.ndarray:
+    columns = columns.astype(np.float32)
+    centred = columns - columns.mean(axis=0)
+    spread = columns.std(axis=0)
+    return np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
+
+
+def _largest(
+    bits: np.ndarray, has: np.ndarray, units: np.ndarray | None, permutations: int, generator: np.random.Generator
+) -> np.ndarray:
+    """The largest |phi| of all bits and questions, whole groups' attributes permuted: `[permutations]`."""
+    fixed = _standard(bits).T
+    unit = np.arange(len(bits)) if units is None else np.unique(units, return_inverse=True)[1].reshape(-1)
+    largest = [
+        np.abs(fixed @ _standard(has[shuffled_rows(unit, generator)])).max() / len(bits) for _ in range(permutations)
+    ]
+    return np.array(largest)
+
+
+def _curves(codes: Codes, rows: np.ndarray, side: np.ndarray, has: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Areas under the precision-recall and the ROC curve of each bit's logit, `[B]`; NaN without logits."""
+    nothing = np.full(codes.bits, np.nan)
+    if codes.logits is None:
+        return nothing, nothing
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    sure = codes.logits[rows].astype(np.float32) * np.where(side == 1, 1, -1)
+    auprc, auc = nothing, nothing.copy()
+    for b in np.flatnonzero(has.any(axis=0) & ~has.all(axis=0)).tolist():
+        auprc[b] = average_precision_score(has[:, b], sure[:, b])
+        auc[b] = roc_auc_score(has[:, b], sure[:, b])
+    return auprc, auc

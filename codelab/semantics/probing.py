@@ -1,0 +1,246 @@
+"""Sparse probing: how well the best k bits tell a class or an attribute, beside what chance and other codes give."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codelab.core.attributes import CLASS, Groups, check_groups, group_column, labelling
+from codelab.core.checks import check_codes, check_seed, check_whole
+from codelab.core.codes import Codes
+from codelab.core.drawing import GREY, INK, ONE, ZERO, blank
+from codelab.core.errors import DataError, UsageError
+from codelab.core.formats import number
+from codelab.core.result import Result, Source
+from codelab.semantics.directions import random_directions
+from codelab.semantics.targets import question
+from codelab.statistics.splits import held_out_part
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+KS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+"""Numbers of bits that are tried where the caller names none; B is tried too."""
+
+PASSES = 2000
+"""Passes of L-BFGS after which a read-out has not converged."""
+
+ROWS = {
+    "bits": "these bits",
+    "shuffled": "random labels, one a group",
+    "random_bits": "random bits of this code",
+    "random_directions": "random directions of the same features",
+}
+"""Rows of a probing curve, and what they are in words."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeCurve(Result):
+    """Scores of a logistic read-out of k bits on the held-out half, arrays `[K]` for each row in `ROWS`.
+
+    `accuracy` is the share of right answers, `auprc` the area under the precision-recall curve, the mean over the
+    values of the target. Rows:
+
+    * `bits`: the k bits with the largest |difference of means| on the training half;
+    * `shuffled`: the same with random labels, one a group (an image without groups), mean of `draws`;
+    * `random_bits`: k bits drawn at random, mean of `draws`;
+    * `random_directions`: the best k of as many signs of random directions of the same features; with features only.
+
+    `selectivity` `[K]` is the accuracy of `bits` less that of `shuffled`. `chosen` holds the bits in the order they
+    were chosen, `majority` the accuracy of the most frequent value, `prevalence` the chance level of AUPRC.
+
+    The line quotes the accuracy of one bit and of all, and the selectivity of all.
+    """
+
+    target: str
+    k: np.ndarray
+    accuracy: dict[str, np.ndarray]
+    auprc: dict[str, np.ndarray]
+    chosen: np.ndarray
+    majority: float
+    prevalence: float
+    values: int
+    n_train: int
+    n_test: int
+    groups: int | None
+    draws: int
+    estimator: str = "bits chosen and read-out fitted on one half, scored on the other"
+
+    @property
+    def selectivity(self) -> np.ndarray:
+        """Accuracy less that with random labels, `[K]` (Hewitt & Liang 2019)."""
+        return self.accuracy["bits"] - self.accuracy["shuffled"]
+
+    def headline(self) -> str:
+        mine = self.accuracy["bits"]
+        ends = f"{number(mine[0])} by {self.k[0]} and {number(mine[-1])} by {self.k[-1]} bits"
+        null = f"majority {number(self.majority)}, selectivity {number(self.selectivity[-1])}"
+        return f"{self.target}: accuracy {ends}; {null}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a number of bits and a kind: `row`, `k`, `accuracy`, `auprc`."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {"row": row, "k": int(k), "accuracy": accuracy, "auprc": auprc}
+                for row in self.accuracy
+                for k, accuracy, auprc in zip(self.k, self.accuracy[row], self.auprc[row], strict=True)
+            ]
+        )
+
+    def plot(self) -> go.Figure:
+        """Accuracy over the number of bits, each row a line, with the majority as a level."""
+        figure = blank("bits", "accuracy on the held-out half", height=320)
+        colours = dict(zip(ROWS, (ONE, GREY, INK, ZERO), strict=True))
+        for row, values in self.accuracy.items():
+            figure.add_scatter(x=self.k, y=values, name=ROWS[row], mode="lines+markers", line_color=colours[row])
+        figure.add_hline(self.majority, line={"color": GREY, "dash": "dot"}, annotation_text="majority")
+        ticks = [int(k) for k in self.k]
+        return figure.update_xaxes(type="log", tickvals=ticks, ticktext=[str(k) for k in ticks])
+
+
+def probe_curve(
+    codes: Codes,
+    target: str = CLASS,
+    *,
+    k: Sequence[int] | None = None,
+    groups: Groups = None,
+    draws: int = 10,
+    seed: int = 0,
+) -> ProbeCurve:
+    """How well the best k bits tell a class, an attribute, or one value of it.
+
+    Bits are ranked on the training half by the difference of their means where the target has a value and elsewhere,
+    each value with its share; a logistic regression (scikit-learn, C = 1) reads k of them, and is scored on the other
+    half.
+
+    Args:
+        codes: codes `[N, B]`.
+        target: `class`, an item column, or `COLUMN = VALUE` for one value against the rest.
+        k: numbers of bits; default 1, 2, 5, 10, 20, ... and B.
+        groups: an item column or one value an image; images of one group are near copies: they are in one half, and
+            have one label where labels are random.
+        draws: of random labels and of random bits.
+        seed: of the halves and the draws.
+
+    Raises:
+        UsageError: no such column or value, or a k that is not 1 to B.
+        DataError: one value only, no value with two images (groups), or a read-out that does not converge.
+
+    Source: k-sparse probing: Gurnee et al. 2023, SAEBench (Karvonen et al. 2025); selectivity: Hewitt & Liang 2019.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> labels = rng.integers(0, 2, 400)
+        >>> bits = np.stack([labels, *rng.integers(0, 2, (3, 400))], axis=1)
+        >>> found = probe_curve(Codes.from_bits(bits, labels))
+        >>> found.k.tolist(), found.accuracy["bits"].tolist(), found.chosen[0].item()
+        ([1, 2, 4], [1.0, 1.0, 1.0], 0)
+    """
+    check_codes("codes", codes)
+    check_seed(seed)
+    check_whole("draws", draws, 1)
+    ks = sorted({*(n for n in KS if n < codes.bits), codes.bits} if k is None else set(k))
+    for n in ks:
+        if check_whole("k", n, 1) > codes.bits:
+            raise UsageError(f"k={n}: the code has {codes.bits} bits")
+    if not ks:
+        raise UsageError("k: name at least one number of bits")
+    words, labels = _labels(codes, target)
+    rows = np.flatnonzero(labels >= 0)
+    names, y = np.unique(labels[rows], return_inverse=True)
+    if len(names) < 2:
+        raise DataError(f"probe_curve: {words} has {len(names)} value, expected two or more")
+    units = None if check_groups(codes, groups) is None else group_column(codes, groups)[rows]  # type: ignore[arg-type]
+    train, test = held_out_part(y, units, share=0.5, seed=seed)
+    there = np.isin(y[test], y[train])
+    if not there.all():
+        test = test[there]
+    bits = codes[rows].to_bits()
+    generator = np.random.default_rng(seed)
+    unit = np.arange(len(y)) if units is None else np.unique(units, return_inverse=True)[1].reshape(-1)
+    probe = _Probe(train, test, ks, len(names))
+    found = {"bits": probe(bits, y)}
+    shuffled = [probe(bits, generator.permutation(y)[: unit.max() + 1][unit]) for _ in range(draws)]
+    drawn = [probe(bits[:, generator.permutation(codes.bits)], y, ranked=False) for _ in range(draws)]
+    found["shuffled"], found["random_bits"] = (np.mean(several, axis=0) for several in (shuffled, drawn))
+    if codes.features is not None:
+        found["random_directions"] = probe(random_directions(codes.features[rows], codes.bits, seed), y)
+    counts = np.bincount(y[test], minlength=len(names))
+    return ProbeCurve(
+        source=Source.of(codes),
+        seed=seed,
+        target=words,
+        k=np.array(ks),
+        accuracy={row: values[0] for row, values in found.items()},
+        auprc={row: values[1] for row, values in found.items()},
+        chosen=probe.order(bits, y),
+        majority=float((y[test] == np.bincount(y[train]).argmax()).mean()),
+        prevalence=float((counts[counts > 0] / len(test)).mean()),
+        values=len(names),
+        n_train=len(train),
+        n_test=len(test),
+        groups=None if units is None else len(np.unique(units)),
+        draws=draws,
+    )
+
+
+def _labels(codes: Codes, target: str) -> tuple[str, np.ndarray]:
+    """The target in words, and its values `[N]`, -1 where there is none."""
+    if "=" in target and target not in codes.items.column_names:
+        words, has = question(codes, target)
+        return words, has.astype(np.int64)
+    found = labelling(codes, target)
+    return found.text, found.labels
+
+
+@dataclasses.dataclass(frozen=True)
+class _Probe:
+    """Read-outs fitted on rows `train` and scored on rows `test`, by each number of bits in `ks`."""
+
+    train: np.ndarray
+    test: np.ndarray
+    ks: Sequence[int]
+    values: int
+
+    def order(self, bits: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Bits by |mean at a value - mean elsewhere| on the training half, summed over values by their shares."""
+        x, labels = bits[self.train].astype(np.float64), y[self.train]
+        has = np.eye(self.values)[labels]
+        n = has.sum(axis=0)[:, None]
+        ones = has.T @ x
+        apart = ones / np.maximum(n, 1) - (x.sum(axis=0) - ones) / np.maximum(len(x) - n, 1)
+        return np.argsort(-(n / len(x) * np.abs(apart)).sum(axis=0), kind="stable")
+
+    def __call__(self, bits: np.ndarray, y: np.ndarray, *, ranked: bool = True) -> np.ndarray:
+        """Accuracy and AUPRC `[2, K]`."""
+        order = self.order(bits, y) if ranked else np.arange(bits.shape[1])
+        return np.array([self._score(2.0 * bits[:, order[:k]] - 1, y) for k in self.ks]).T
+
+    def _score(self, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.metrics import average_precision_score
+
+        truth = y[self.test]
+        if len(np.unique(y[self.train])) < 2:  # random labels of few groups
+            return float((truth == y[self.train][0]).mean()), float((np.bincount(truth) / len(truth)).max())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            try:
+                model = LogisticRegression(max_iter=PASSES).fit(x[self.train], y[self.train])
+            except ConvergenceWarning:
+                raise DataError(f"probe_curve: the read-out of {x.shape[1]} bits has not converged") from None
+        given = model.predict_proba(x[self.test])
+        areas = [
+            average_precision_score(truth == value, given[:, place])
+            for place, value in enumerate(model.classes_)
+            if (truth == value).any()
+        ]
+        return float((model.classes_[given.argmax(axis=1)] == truth).mean()), float(np.mean(areas))

@@ -1,0 +1,100 @@
+"""What bits are compared with: yes/no questions about images, from the class, attributes and image statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from codelab.core.attributes import CLASS, attribute_names, labelling
+from codelab.core.codes import Codes
+from codelab.core.errors import DataError, UsageError
+
+STATISTIC = "image."
+"""How the names of item columns that hold image statistics begin: see `codelab.images.statistics`."""
+
+FEWEST = 5
+"""Images that a question must be true of, and false of, to be asked."""
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Yes/no questions: `has` bool `[N, T]`, in words `names` `[T]`, and the item column `columns` `[T]` of each."""
+
+    has: np.ndarray
+    names: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """The answers for some rows as float32 `[n, T]`."""
+        return self.has[rows].astype(np.float32)
+
+
+def targets(codes: Codes, attributes: Sequence[str] | None = None) -> Targets:
+    """The questions that these codes' items answer.
+
+    Of each class and of each value of an attribute: does the image have it? An image without a value does not. Of a
+    number: is it above its lower quartile, its median, its upper quartile?
+
+    Args:
+        codes: codes `[N, B]` with labels, item columns, or both.
+        attributes: columns, `class` among them; default: the class, all attributes, and the image statistics.
+
+    Raises:
+        UsageError: no such column.
+        DataError: no question is true of `FEWEST` images and false of `FEWEST`.
+
+    Example:
+        >>> items = {"tone": ["dark", "light"] * 5, "size": list(range(10))}
+        >>> targets(Codes.from_bits(np.zeros((10, 1)), items=items), ["tone"]).names
+        ('tone = dark', 'tone = light')
+    """
+    if attributes is None:
+        statistics = [name for name in codes.items.column_names if name.startswith(STATISTIC)]
+        attributes = [*([CLASS] if codes.labelled else []), *attribute_names(codes), *statistics]
+    found: dict[str, tuple[np.ndarray, str]] = {}
+    for name in attributes:
+        for words, has in _questions(codes, name):
+            if FEWEST <= has.sum() <= len(has) - FEWEST:
+                found[words] = (has, name)
+    if not found:
+        raise DataError(
+            f"no class and no attribute value that {FEWEST} images have and {FEWEST} have not: "
+            "nothing to compare bits with; export the codes with labels or attribute columns"
+        )
+    has, columns = zip(*found.values(), strict=True)
+    return Targets(np.stack(has, axis=1), tuple(found), columns)
+
+
+def question(codes: Codes, target: str) -> tuple[str, np.ndarray]:
+    """One question in words, and its answers bool `[N]`.
+
+    Args:
+        target: `COLUMN = VALUE`, as `targets` names it.
+
+    Raises:
+        UsageError: no such column or value.
+    """
+    name, _, value = (part.strip() for part in target.partition("="))
+    for words, has in _questions(codes, name):
+        if words == f"{name} = {value}":
+            return words, has
+    raise UsageError(f"target {target!r}: {name} has no value {value!r}")
+
+
+def _questions(codes: Codes, name: str) -> list[tuple[str, np.ndarray]]:
+    if name == CLASS and codes.multilabel:
+        return [(f"{name} = {c}", codes.labels[:, i]) for i, c in enumerate(codes.classes)]
+    if name in codes.items.column_names and pa.types.is_floating(codes.items.schema.field(name).type):
+        values = codes.items[name].to_numpy().astype(np.float64)
+        known = values[np.isfinite(values)]
+        cuts = np.unique(np.quantile(known, (0.25, 0.5, 0.75))) if len(known) else np.empty(0)
+        short = name.removeprefix(STATISTIC)
+        return [(f"{short} above {cut:.3g}", values > cut) for cut in cuts]
+    found = labelling(codes, name)
+    return [(f"{name} = {value}", found.labels == number) for number, value in enumerate(found.names)]
