@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codelab.core.attributes import Groups, check_groups, group_column
+from codelab.core.attributes import Groups
 from codelab.core.checks import check_codes, check_seed
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
@@ -16,6 +16,7 @@ from codelab.core.result import PerBit, Source
 from codelab.measures.class_information import check_permutations
 from codelab.semantics.directions import random_directions
 from codelab.semantics.targets import targets
+from codelab.statistics.clusters import group_units
 from codelab.statistics.estimators import binary_entropy, two_by_two_information
 from codelab.statistics.exchange import shuffled_rows
 from codelab.statistics.nulls import pair_null
@@ -164,7 +165,7 @@ def align_attributes(
     check_permutations(permutations, seed)
     check_seed(seed)
     asked = targets(codes, attributes)
-    units = None if check_groups(codes, groups) is None else group_column(codes, groups)  # type: ignore[arg-type]
+    units = group_units("align_attributes", codes, groups)
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(codes) if units is None else int(units.max()) + 1)
     first = half(order, units)

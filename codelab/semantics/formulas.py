@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from bitarray import bitarray
 
-from codelab.core.attributes import Groups, check_groups, group_column
+from codelab.core.attributes import Groups
 from codelab.core.checks import check_codes, check_seed, check_whole
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
@@ -17,6 +17,7 @@ from codelab.core.formats import number, p_phrase
 from codelab.core.result import Result, Source
 from codelab.kernels.counting import class_counts
 from codelab.semantics.targets import question
+from codelab.statistics.clusters import group_units
 from codelab.statistics.exchange import Exchange
 from codelab.statistics.splits import held_out_part
 
@@ -153,7 +154,7 @@ def describe(
         raise DataError(
             f"describe: {words} is {'everything' if chosen.any() else 'empty'}, so no formula picks it out"
         )
-    units = None if check_groups(codes, groups) is None else group_column(codes, groups)  # type: ignore[arg-type]
+    units = group_units("describe", codes, groups)
     first, second = held_out_part(chosen.astype(np.int64), units, share=0.5, seed=seed)
     choose, score = codes[first], codes[second]
     best, tried = _search(choose, chosen[first], literals, beam)
@@ -238,7 +239,8 @@ def _search(codes: Codes, chosen: np.ndarray, literals: int, beam: int) -> tuple
         longer: list[Formula] = []
         seen = set[float]()
         for place in np.argsort(-flat, kind="stable")[: 20 * beam].tolist():
-            if np.isfinite(flat[place]) and flat[place] not in seen and len(longer) < beam:  # equal scores: most often the same images
+            # equal scores are most often of the same images
+            if np.isfinite(flat[place]) and flat[place] not in seen and len(longer) < beam:
                 seen.add(flat[place])
                 longer.append(_joined(heads[place // scores.shape[1]], place % scores.shape[1], codes.bits))
         heads = longer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codelab.core.attributes import CLASS, Groups, attribute_names, check_groups, group_column, labelling
+from codelab.core.attributes import CLASS, Groups, attribute_names, labelling
 from codelab.core.bits import differing
 from codelab.core.checks import check_codes, check_seed, check_whole
 from codelab.core.codes import Codes
@@ -18,6 +18,7 @@ from codelab.core.result import PerBit, Result, Source
 from codelab.kernels.counting import class_counts
 from codelab.measures.class_information import check_permutations
 from codelab.neighbours.search import search
+from codelab.statistics.clusters import group_units
 from codelab.statistics.nulls import false_discovery, mid_p_value
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def minimal_pairs(codes: Codes, bit: int, *, count: int = 8, groups: Groups = No
     check_whole("count", count, 1)
     check_seed(seed)
     values = np.frombuffer(codes.column(bit).unpack(), dtype=bool)
-    units = np.arange(len(codes)) if check_groups(codes, groups) is None else group_column(codes, groups)  # type: ignore[arg-type]
+    units = group_units("minimal_pairs", codes, groups)
+    units = np.arange(len(codes)) if units is None else units
     generator = np.random.default_rng(seed)
     sides = [_sample(np.flatnonzero(values == side), generator) for side in (False, True)]
     for side, rows in enumerate(sides):
@@ -220,7 +222,8 @@ def attribute_pairs(
     if attribute in held:
         raise UsageError(f"equal: {attribute!r} is the attribute that changes")
     keys = {name: labelling(codes, name).labels for name in dict.fromkeys([*held, *known])}
-    fixed: list[np.ndarray] = [] if check_groups(codes, groups) is None else [group_column(codes, groups)]  # type: ignore[arg-type]
+    units = group_units("attribute_pairs", codes, groups)
+    fixed = [] if units is None else [units]
     if codes.labelled and not codes.multilabel:
         fixed.append(codes.labels)
     sets = _Sets.of(target.labels, [*fixed, *(keys[name] for name in held)])

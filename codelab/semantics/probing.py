@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codelab.core.attributes import CLASS, Groups, check_groups, group_column, labelling
+from codelab.core.attributes import CLASS, Groups, labelling
 from codelab.core.checks import check_codes, check_seed, check_whole
 from codelab.core.codes import Codes
 from codelab.core.drawing import GREY, INK, ONE, ZERO, blank
@@ -18,6 +18,7 @@ from codelab.core.formats import number
 from codelab.core.result import Result, Source
 from codelab.semantics.directions import random_directions
 from codelab.semantics.targets import question
+from codelab.statistics.clusters import group_units
 from codelab.statistics.splits import held_out_part
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def probe_curve(
     names, y = np.unique(labels[rows], return_inverse=True)
     if len(names) < 2:
         raise DataError(f"probe_curve: {words} has {len(names)} value, expected two or more")
-    units = None if check_groups(codes, groups) is None else group_column(codes, groups)[rows]  # type: ignore[arg-type]
+    units = group_units("probe_curve", codes, groups)
+    units = None if units is None else units[rows]
     train, test = held_out_part(y, units, share=0.5, seed=seed)
     there = np.isin(y[test], y[train])
     if not there.all():
