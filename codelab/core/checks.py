@@ -57,3 +57,20 @@ def need_items(measure: str, n: int, least: int = 1) -> int:
     if n < least:
         raise DataError(f"{measure}: found {n} codes, expected at least {least}")
     return n
+
+
+def check_same_images(measure: str, a: Codes, b: Codes) -> None:
+    """Refuse two codes that are not of the same images in the same order.
+
+    Raises:
+        DataError: the first row that differs.
+    """
+    check_codes("a", a)
+    check_codes("b", b)
+    if len(a) != len(b):
+        raise DataError(f"{measure}: a has {len(a)} images and b has {len(b)}, expected the same images")
+    mine, theirs = (codes.items["id"].to_pylist() for codes in (a, b))
+    if mine != theirs:
+        row = next(i for i, (x, y) in enumerate(zip(mine, theirs, strict=True)) if x != y)
+        what = "the same images in another order" if sorted(mine) == sorted(theirs) else "other images"
+        raise DataError(f"{measure}: b has {what}: row {row} is {mine[row]!r} in a and {theirs[row]!r} in b")

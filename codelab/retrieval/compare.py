@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from codelab.core.attributes import Groups
-from codelab.core.checks import check_choice, check_codes
+from codelab.core.checks import check_choice, check_same_images
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number, p_phrase
@@ -125,15 +125,7 @@ def compare_retrieval(
 
 def _check_same(a: Codes, b: Codes, groups: Groups) -> None:
     """Raises DataError unless the two codes have the same ids, labels and groups in the same order."""
-    check_codes("a", a)
-    check_codes("b", b)
-    if len(a) != len(b):
-        raise DataError(f"compare_retrieval: a has {len(a)} images and b has {len(b)}, expected the same images")
-    mine, theirs = (codes.items["id"].to_pylist() for codes in (a, b))
-    if mine != theirs:
-        row = next(i for i, (x, y) in enumerate(zip(mine, theirs, strict=True)) if x != y)
-        what = "the same images in another order" if sorted(mine) == sorted(theirs) else "other images"
-        raise DataError(f"compare_retrieval: b has {what}: row {row} is {mine[row]!r} in a and {theirs[row]!r} in b")
+    check_same_images("compare_retrieval", a, b)
     if a.labels is None or b.labels is None or a.classes != b.classes or not np.array_equal(a.labels, b.labels):
         raise DataError("compare_retrieval: a and b have different labels, expected the same label for each image")
     if isinstance(groups, str) and groups in a.items.column_names and groups in b.items.column_names:

@@ -20,6 +20,7 @@ from codelab.statistics.clusters import group_units
 from codelab.statistics.estimators import binary_entropy, two_by_two_information
 from codelab.statistics.exchange import shuffled_rows
 from codelab.statistics.nulls import pair_null
+from codelab.statistics.phi import phi
 from codelab.statistics.splits import half
 
 
@@ -173,17 +174,17 @@ def align_attributes(
     if min(len(choose), len(score)) < 2:
         raise DataError(f"align_attributes: {len(order)} images or groups, expected at least 4, for two halves")
     bits = codes.to_bits()
-    chosen, side = _chosen(bits[choose], asked.of(choose))
-    scored, truth = bits[score].astype(np.float32), asked.of(score)
-    phi_of = _correlations(scored, truth)
+    chosen, side = _chosen(bits[choose], asked.has[choose])
+    scored, truth = bits[score], asked.has[score]
+    phi_of = phi(scored, truth)
     random = np.empty(0)
     if codes.features is not None:
         drawn = random_directions(codes.features, codes.bits, seed)
-        of_drawn, of_side = _chosen(drawn[choose], asked.of(choose))
-        random = _correlations(drawn[score], truth)[np.arange(codes.bits), of_drawn] * (2 * of_side - 1)
+        of_drawn, of_side = _chosen(drawn[choose], asked.has[choose])
+        random = phi(drawn[score], truth)[np.arange(codes.bits), of_drawn] * (2 * of_side - 1)
     null = _largest(scored, truth, None if units is None else units[score], permutations, generator)
     right = scored == side  # the bit where 1 stands for yes, its complement where 0 does
-    has = truth[:, chosen] > 0
+    has = truth[:, chosen]
     n = len(score)
     figures = agreement((right & has).sum(axis=0), right.sum(axis=0), has.sum(axis=0), n)
     auprc, auc = _curves(codes, score, side, has)
@@ -208,33 +209,18 @@ def align_attributes(
 
 def _chosen(bits: np.ndarray, has: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The question that each bit agrees with best, and the side of the bit that stands for yes: `[B]` each."""
-    phi = _correlations(bits, has)
-    chosen = np.abs(phi).argmax(axis=1)
-    return chosen, (phi[np.arange(len(phi)), chosen] >= 0).astype(np.int64)
-
-
-def _correlations(bits: np.ndarray, has: np.ndarray) -> np.ndarray:
-    """phi of every bit with every question, `[B, T]`; 0 where one of the two never changes."""
-    return _standard(bits).T @ _standard(has) / len(bits)
-
-
-def _standard(columns: np.ndarray) -> np.ndarray:
-    columns = columns.astype(np.float32)
-    centred = columns - columns.mean(axis=0)
-    spread = columns.std(axis=0)
-    return np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
+    found = phi(bits, has)
+    chosen = np.abs(found).argmax(axis=1)
+    return chosen, (found[np.arange(len(found)), chosen] >= 0).astype(np.int64)
 
 
 def _largest(
     bits: np.ndarray, has: np.ndarray, units: np.ndarray | None, permutations: int, generator: np.random.Generator
 ) -> np.ndarray:
     """The largest |phi| of all bits and questions, whole groups' attributes permuted: `[permutations]`."""
-    fixed = _standard(bits).T
     unit = np.arange(len(bits)) if units is None else np.unique(units, return_inverse=True)[1].reshape(-1)
-    largest = [
-        np.abs(fixed @ _standard(has[shuffled_rows(unit, generator)])).max() / len(bits) for _ in range(permutations)
-    ]
-    return np.array(largest)
+    drawn = (has[shuffled_rows(unit, generator)] for _ in range(permutations))
+    return np.array([np.abs(phi(bits, answers)).max() for answers in drawn])
 
 
 def _curves(codes: Codes, rows: np.ndarray, side: np.ndarray, has: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -30,10 +30,6 @@ class Targets:
     def __len__(self) -> int:
         return len(self.names)
 
-    def of(self, rows: np.ndarray) -> np.ndarray:
-        """The answers for some rows as float32 `[n, T]`."""
-        return self.has[rows].astype(np.float32)
-
 
 def targets(codes: Codes, attributes: Sequence[str] | None = None) -> Targets:
     """The questions that these codes' items answer.
