@@ -46,7 +46,7 @@ def export(options: argparse.Namespace) -> None:
     from codelab.images.sources import open_images
 
     encoder = named_encoder(options, options.ckpt)
-    images = open_images(options.data, labels_csv=options.labels, split=options.split)
+    images = open_images(options.data, labels_csv=options.labels, split=options.split, skip_bad=options.skip_bad)
     done = export(
         encoder,
         images,

@@ -105,7 +105,7 @@ def _views(options: argparse.Namespace, codes: Codes) -> tuple[list[Codes], dict
     from codelab.images.sources import open_images
 
     encoder = own_encoder(options, codes)
-    images = open_images(options.data, labels_csv=options.labels)
+    images = open_images(options.data, labels_csv=options.labels, skip_bad=True)  # ids say which are needed
     row_of = {name: row for row, name in enumerate(images.items["id"].to_pylist())}
     ids = codes.items["id"].to_pylist()
     missing = next((name for name in ids if name not in row_of), None)

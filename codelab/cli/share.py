@@ -74,7 +74,7 @@ def report(options: argparse.Namespace) -> None:
 def _say_if_outside(codes: Codes, folder: Path) -> None:
     """One warning where the first image is a file that is not shown, as it lies elsewhere."""
     from codelab.images.cards import picture_file
-    from codelab.images.sources import SUFFIXES
+    from codelab.images.folder import SUFFIXES
 
     if "thumbnail" in codes.items.column_names or "path" not in codes.items.column_names or not len(codes):
         return

@@ -28,6 +28,7 @@ class ImageSet:
         classes: C names.
         read: the encoded bytes of image i.
         attribution: whom to credit where the images are shown.
+        left_out: a line for everything that may be an image and is not read.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ImageSet:
     classes: tuple[str, ...]
     read: Callable[[int], bytes]
     attribution: str = ""
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.items.num_rows
