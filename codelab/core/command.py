@@ -86,6 +86,11 @@ def timm_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--random-weights", action="store_true", help="with timm:NAME, do not load pretrained weights")
 
 
+def overwrite_option(sub: argparse.ArgumentParser) -> None:
+    """`--overwrite`, without which no output that is there is replaced."""
+    sub.add_argument("--overwrite", action="store_true", help="replace an output that is there already")
+
+
 def group_option(sub: argparse.ArgumentParser, effect: str, *, when: str = "") -> None:
     """`--group`, which says which images are near copies.
 
@@ -116,8 +121,8 @@ def run(work: Callable[[], object], *, name: str) -> int:
 
 def _done(work: Callable[[], object], name: str) -> int:
     try:
-        work()
-        with naming("standard output"):
+        with naming("standard output"):  # whatever writes a file names it itself
+            work()
             sys.stdout.flush()
     except CodelabError as error:
         if RANK and isinstance(error, UsageError):

@@ -145,6 +145,15 @@ def check_output(path: str | Path, *, overwrite: bool = True) -> None:
         raise UsageError(f"{path}: a folder, expected the name of a file")
     if not overwrite and path.exists():
         raise UsageError(f"{path}: is there already; --overwrite replaces it")
+    check_parent(path)
+
+
+def check_parent(path: Path) -> None:
+    """Refuse an output whose folder cannot be.
+
+    Raises:
+        UsageError: it cannot be made or written to.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -191,7 +191,8 @@ def _from_parquet(root: Path, parts: list[Path]) -> ImageSet:
     columns: dict[str, Any] = {"id": [str(i) for i in range(n)], "path": [f"{root}#{i}" for i in range(n)]}
     for name in others:
         columns[name] = table[name]  # type: ignore[index]
-    return _image_set(root, columns, _class_names(table, label_column, schema, n), read)
+    images = _image_set(root, columns, _class_names(table, label_column, schema, n), read)
+    return replace(images, tables=tuple(parts))
 
 
 def _holds_images(kind: pa.DataType) -> bool:

@@ -166,5 +166,7 @@ def test_finished_parts_are_kept_and_stale_ones_are_not(encoder, tmp_path, monke
     draw("disc", 200, 12).save(tmp_path / "in" / "0200.png")
     export(encoder, images, out, part_rows=1)
     assert len(encoded) == BATCH  # only the part of the mended picture
-    export(encoder, images, out, part_rows=1)
-    assert len(encoded) == 3 * BATCH  # a finished export starts anew
+    done = export(encoder, images, out, part_rows=1)
+    assert done.already
+    assert done.rows == 2 * BATCH
+    assert len(encoded) == BATCH  # a finished export is left as it is
