@@ -25,9 +25,9 @@ def files(tmp_path_factory):
     rng = np.random.default_rng(0)
     np.save(folder / "x.npy", rng.normal(size=(20000, 96)).astype(np.float32))
     Codes.from_bits(rng.random((6000, 128)) > 0.5, labels=rng.integers(0, 10, 6000)).save(folder / "c.parquet")
-    Encoder(EncoderConfig(bits=64, image_size=96, width=32, hidden=64), seed=0).save(folder / "e.safetensors")
+    Encoder(EncoderConfig(bits=64, image_size=48, width=16, hidden=64), seed=0).save(folder / "e.safetensors")
     (folder / "in").mkdir()
-    for i in range(1200):
+    for i in range(2100):
         draw("disc", i % 7, 12).save(folder / "in" / f"{i:04d}.png")
     return folder
 
@@ -60,7 +60,9 @@ def catches(process, number):
 
 
 def wait_for(condition, process):
+    end = time.monotonic() + 60
     while not condition():
+        assert time.monotonic() < end
         assert process.poll() is None
         time.sleep(0.005)
 
@@ -73,12 +75,12 @@ def test_sigterm_at_start_up_and_at_work_is_one_line(command, files, tmp_path):
         wait_for(lambda p=process: catches(p, signal.SIGTERM), process)
         time.sleep(later)
         process.send_signal(signal.SIGTERM)
-        out, errors = process.communicate(timeout=120)
+        out, errors = process.communicate(timeout=60)
         if process.returncode == 0:  # it was done by then
             continue
         assert process.returncode == 143
         (line,) = errors.splitlines()
-        assert line == NOTHING or (command == "export" and "0 of 2 parts are kept in out/o.parquet.parts" in line)
+        assert line == NOTHING or (command == "export" and "0 of 3 parts are kept in out/o.parquet.parts" in line)
         assert out == ""
         left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
         assert not left
@@ -87,20 +89,21 @@ def test_sigterm_at_start_up_and_at_work_is_one_line(command, files, tmp_path):
 def test_an_export_says_what_is_kept_and_goes_on(files, tmp_path):
     process = started("export", files, tmp_path)
     wait_for(lambda: list(tmp_path.glob("out/o.parquet.parts/part-*.parquet")), process)
+    time.sleep(0.2)  # it is counted when it is safe on disk
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=120)
-    words = "1 of 2 parts are kept in out/o.parquet.parts; the same call goes on from there"
+    _, errors = process.communicate(timeout=60)
+    words = "1 of 3 parts are kept in out/o.parquet.parts; the same call goes on from there"
     assert errors == f"codelab: interrupted: {words}\n"
     assert process.returncode == 143
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["part-00000.parquet"]
     again = started("export", files, tmp_path)
-    assert again.communicate()[0] == "out/o.parquet: 1200 codes of 64 bits\n"
-    assert len(codelab.load(tmp_path / "out/o.parquet")) == 1200
+    assert again.communicate()[0] == "out/o.parquet: 2100 codes of 64 bits\n"
+    assert len(codelab.load(tmp_path / "out/o.parquet")) == 2100
     again = started("export", files, tmp_path)
     out, errors = again.communicate()
     assert again.returncode == 0
-    assert out == "out/o.parquet: 1200 codes of 64 bits\n"
-    assert errors == "codelab: out/o.parquet: already made by the same call, and whole; left as it is\n"
+    assert out == "out/o.parquet: 2100 codes of 64 bits\n"
+    assert errors == "out/o.parquet: already made by the same call, and whole; left as it is\n"
 
 
 @pytest.mark.parametrize("command", ["export", "analyze"])
@@ -112,7 +115,7 @@ def test_three_ctrl_c_in_quick_succession_leave_no_traceback(command, files, tmp
         for _ in range(3):
             process.send_signal(signal.SIGINT)
             time.sleep(0.002)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=60)
         if process.returncode == 0:
             continue
         assert process.returncode == 130

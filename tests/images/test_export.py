@@ -187,7 +187,7 @@ def flip_in_a_page(file):
 
 
 def test_a_damaged_part_is_made_again(encoder, tmp_path):
-    """One bit of a part flipped, the end of another cut: both are made again, and the result is the undisturbed one."""
+    """One bit of a part flipped, the end of another cut: both are made again, and the result is as without it."""
     images = many_pictures(tmp_path / "in", 2 * BATCH + 1)
     whole = codelab.load(export(encoder, images, tmp_path / "whole.parquet", part_rows=1).path)
     (tmp_path / "in" / "0256.png").write_bytes(b"")
