@@ -7,7 +7,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from codelab.core.errors import few
@@ -138,7 +138,7 @@ def _sort_in(file: Path, found: Found) -> None:
             found.left_out[str(file)] = f"a picture whose name ends in {ending or 'nothing'}"
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _type(ending: str) -> str:
     """The media type that Python's own table has for an ending, empty where it has none."""
     kind, packed = mimetypes.MimeTypes(filenames=()).guess_type(f"x{ending}")
