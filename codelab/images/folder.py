@@ -20,40 +20,10 @@ SUFFIXES = (
 """Endings of the formats that `open_picture` reads."""
 
 OTHER_PICTURES = (
-    *(
-        ".jp2",
-        ".j2k",
-        ".jpc",
-        ".jpf",
-        ".jpx",
-        ".j2c",
-        ".jxl",
-        ".heic",
-        ".heif",
-        ".hif",
-        ".tga",
-        ".icb",
-        ".vda",
-        ".vst",
-    ),
-    *(
-        ".ico",
-        ".cur",
-        ".icns",
-        ".dib",
-        ".dds",
-        ".pcx",
-        ".sgi",
-        ".qoi",
-        ".psd",
-        ".psb",
-        ".xcf",
-        ".svg",
-        ".svgz",
-        ".eps",
-    ),
-    *(".ps", ".ai", ".exr", ".hdr", ".fits", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef"),
-    ".srw",
+    *(".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".jxl", ".heic", ".heif", ".hif", ".tga", ".icb", ".vda"),
+    *(".vst", ".ico", ".cur", ".icns", ".dib", ".dds", ".pcx", ".sgi", ".qoi", ".psd", ".psb", ".xcf", ".svg"),
+    *(".svgz", ".eps", ".ps", ".ai", ".exr", ".hdr", ".fits", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf"),
+    *(".rw2", ".raf", ".pef", ".srw"),
 )
 """Endings of pictures that are not read."""
 
