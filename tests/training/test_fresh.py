@@ -1,7 +1,12 @@
 """A wrong call never destroys a finished run, and a right one removes what a run wrote and nothing else."""
 
 import dataclasses
+import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -112,3 +117,24 @@ def test_no_name_is_not_the_current_folder(tmp_path, monkeypatch, capsys):
     assert main(["demo", "--out", "", "--fresh", "--no-serve"]) == 2
     assert "expected a folder" in capsys.readouterr().err
     assert contents(tmp_path) == {"checkpoint.safetensors": b"mine"}
+
+
+def test_a_signal_before_the_first_step_leaves_the_earlier_run(again, tmp_path):
+    """The lock is there when the images are about to be read; the run is stopped then."""
+    path = tmp_path / "config.yaml"
+    path.write_text(json.dumps(again.to_dict() | {"seed": 1}))
+    before = contents(tmp_path / "run")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", str(path), "--fresh"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not (tmp_path / "run" / ".training.codelab-lock").exists():
+        time.sleep(0.001)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 143
+    words = f"the earlier run in {tmp_path / 'run'} is as it was; the same call starts anew"
+    assert errors.splitlines()[-1] == f"training: interrupted: {words}"
+    assert contents(tmp_path / "run") == before
