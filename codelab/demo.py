@@ -144,7 +144,9 @@ def pixels(images: ImageSet) -> np.ndarray:
 
 def _exported(checkpoint: Path, images: ImageSet, out: Path, *, thumbnails: bool = False) -> Codes:
     encoder = Encoder.load(checkpoint)
-    export(encoder, images, out, logits=True, features=True, thumbnails=thumbnails, checkpoint=checkpoint)
+    export(
+        encoder, images, out, logits=True, features=True, thumbnails=thumbnails, overwrite=True, checkpoint=checkpoint
+    )
     return load(out)
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from codelab.core.command import RANK, Parser, run
-from training.config import add_flags, flags_given, load_config, published_words
+from codelab.core.signals import end_on_signals, ignore_signals
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The config file, how an earlier run is treated, and a flag for each field of the config."""
+    from training.config import add_flags
+
     parser.add_argument("config", help="a YAML file; every key of it is also a flag")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
     parser.add_argument("--fresh", action="store_true", help="throw away an earlier run in the same folder")
@@ -37,6 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Train by parsed options, and print the run folder; under `torchrun` the first process alone prints."""
+    from training.config import flags_given, load_config, published_words
     from training.loop import fit
     from training.start import at_own_size, size_words
 
@@ -52,4 +55,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_on_signals("training")
+    code = main()
+    ignore_signals()
+    sys.exit(code)

@@ -239,6 +239,7 @@ class TrainConfig:
             self._require(name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
         self._require("blur", all(0 <= p <= 1 for p in self.blur), "numbers from 0 to 1")
         self._require("jitter", all(0 <= s <= 1 for s in self.jitter) and self.jitter[3] <= 0.5, "0 to 1, hue to 0.5")
+        self._require("run", bool(self.run), "a folder; . is the current one")
         self._require("seed", self.seed < 1 << 31, "a number below 2^31")
         self._require("std", min(self.std) > 0, "numbers above 0")
         self._require("blur_sigma", 0 <= self.blur_sigma[0] <= self.blur_sigma[1], "smallest, largest, in pixels")

@@ -17,6 +17,7 @@ from codelab.core.attributes import NO_GROUPS
 from codelab.core.command import Parser, group_option, run, subcommands, timm_options, whole_number
 from codelab.core.errors import UsageError
 from codelab.core.shipped import shipped
+from codelab.core.signals import end_on_signals, ignore_signals
 from codelab.images.encoder import open_encoder
 from codelab.reporting.terminal import print_table
 from training.config import AUTO, add_flags, flags_given
@@ -110,7 +111,13 @@ def _sets(options: argparse.Namespace, *, apart: bool = False) -> Sets:
     same = bool(training) and Path(str(training.get("data"))).resolve() == Path(options.data).resolve()
     own = held_out_as(training) if same else None  # what its run held out of these images stays held out here
     chosen = replace(chosen, held_out=own or by_default)
-    pair = open_pair(options.data, chosen, train_data=options.train_data, labels_csv=options.labels)
+    pair = open_pair(
+        options.data,
+        chosen,
+        train_data=options.train_data,
+        labels_csv=options.labels,
+        skip_bad=options.skip_bad,
+    )
     device = str(find_device(options.device))
     return encode(encoder, pair, of=options.ckpt, skip_bad=options.skip_bad, device=device)
 
@@ -235,4 +242,7 @@ def _neighbours(sub: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_on_signals("evaluate")
+    code = main()
+    ignore_signals()
+    sys.exit(code)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from codelab.core import lock
 from codelab.core.errors import DataError, UsageError
-from codelab.core.io import atomic_path
+from codelab.core.io import atomic_path, naming
 from codelab.core.result import plain
 
 
@@ -37,15 +36,10 @@ def locked(folder: Path) -> Iterator[None]:
         raise UsageError(f"{folder}: a file, expected a folder for the run")
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"{folder}: another process is training in this folder; stop it first") from None
-        yield
+        with lock.locked(folder / ".training.codelab-lock", f"{folder}: another process is training in this folder"):
+            yield
     finally:
-        os.close(handle)
         if made:
             with suppress(OSError):  # not empty
                 folder.rmdir()
@@ -67,7 +61,7 @@ class Log:
             part.write_text("".join(f"{row}\n" for i, row in enumerate(rows) if self._stays(i, row, rows, step)))
 
     def write(self, values: dict[str, Any]) -> None:
-        with self.path.open("a") as file:
+        with naming(self.path), self.path.open("a") as file:
             file.write(json.dumps(plain(values), allow_nan=False) + "\n")
         if self.board is not None:
             for name, value in values.items():

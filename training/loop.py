@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 
 from codelab.core.errors import DataError, UsageError
-from codelab.core.io import atomic_path
+from codelab.core.io import atomic_path, remove_unfinished
 from codelab.core.run_folder import ENCODER
+from codelab.core.signals import if_stopped, stop_signals, stopped
 from codelab.images.encoder import read_encoder_config
 from codelab.images.imageset import ImageSet
 from codelab.runs.readings import BCE
@@ -26,17 +27,20 @@ from training.display import Display
 from training.folder import Log, locked, tensorboard
 from training.monitor import health_line, warning
 from training.parts import Parts, parts
-from training.process import find_device, find_precision, needing_memory, stop_signals, stopped
+from training.process import find_device, find_precision, needing_memory
 from training.schedules import draw_warning, draw_weight, draw_words, is_reset_epoch
 from training.score import HeldOut, read_held, score, score_line
 from training.threads import threads_for
 from training.trainer import Run
 
-_HALVES = ".*.tmp"  # files that a kill left half written
 _FILES = (
-    *("checkpoint*.safetensors", "best.safetensors", "encoder.safetensors", "untrained.safetensors"),
-    *("metrics.jsonl", "evaluation.jsonl", "unreadable.txt", "nonfinite.json", "tensorboard/*"),
+    *("checkpoint.safetensors", "checkpoint-best.safetensors", "checkpoint-[0-9]*.safetensors"),
+    *("best.safetensors", "encoder.safetensors", "untrained.safetensors"),
+    *("metrics.jsonl", "evaluation.jsonl", "unreadable.txt", "nonfinite.json", "tensorboard/events.out.tfevents.*"),
 )
+"""What a run writes, and `fresh` removes."""
+_ECHO = 5.0
+"""Seconds in which processes that share a batch take a second signal for the first one again."""
 
 
 def fit(
@@ -53,7 +57,7 @@ def fit(
         config: what to do.
         images: train on these in place of `config.data`.
         resume: go on from the run's checkpoint where there is one.
-        fresh: throw away an earlier run in the same folder.
+        fresh: throw away an earlier run in the same folder, once the images are read and the networks are built.
         show: progress on stderr.
 
     Returns:
@@ -73,22 +77,24 @@ def fit(
     folder = Path(config.run)
     device = find_device(config.device)
     config = replace(config, precision=find_precision(config.precision, device))
+    go_on = _how_to_go_on(resume, fresh)
     distributed.start(device)
     first = distributed.rank() == 0
     try:
-        with locked(folder) if first else nullcontext():
+        with locked(folder) if first else nullcontext(), if_stopped(_kept_words(folder, fresh, go_on)):
             if first:
-                _clear(folder, (_HALVES, *_FILES) if fresh else (_HALVES,))
+                remove_unfinished(folder)
             distributed.wait()
-            saved, ended = (folder / checkpoint.NEWEST).exists(), (folder / ENCODER).exists()
-            if saved and ended and not resume:
-                raise UsageError(f"{folder}: already trained; --fresh to redo, or change --run")
+            saved, ended = (not fresh and (folder / name).exists() for name in (checkpoint.NEWEST, ENCODER))
+            if ended and not (saved and resume):
+                what = "already trained" if saved else f"holds {ENCODER} without its checkpoint"
+                raise UsageError(f"{folder}: {what}; --fresh to redo, or change --run")
             if saved and not resume:
                 raise UsageError(
                     f"{folder}: holds a run already; add --resume, or --fresh to throw it away, or change --run"
                 )
             found = parts(config, images)
-            if saved and ended:
+            if ended:
                 known = None if config.skip_bad else fingerprint(found.train)  # some may have been left out
                 checkpoint.check(folder / checkpoint.NEWEST, found.config, known)
                 if show and first:
@@ -96,7 +102,7 @@ def fit(
                 return folder
             if found.note and show and first:
                 print(found.note, file=sys.stderr)
-            _whole_run(found, folder, device, go_on=_how_to_go_on(resume, fresh), show=show and first)
+            _whole_run(found, folder, device, fresh=fresh, go_on=go_on, show=show and first)
             distributed.wait()
         return folder
     except RuntimeError as error:
@@ -107,9 +113,28 @@ def fit(
         distributed.stop()
 
 
-def _clear(folder: Path, names: Sequence[str]) -> None:
-    for path in [path for name in names for path in folder.glob(name)]:
-        path.unlink()
+def _clear(folder: Path) -> None:
+    """Throw away an earlier run; every process is done with all that can fail before the first step."""
+    distributed.wait()
+    if distributed.rank() == 0:
+        for path in [path for name in _FILES for path in folder.glob(name)]:
+            path.unlink()
+    distributed.wait()
+
+
+def _kept_words(folder: Path, fresh: bool, go_on: str) -> Callable[[], str]:
+    """What is kept where the run is stopped before its first step, or while its product is written."""
+    newest = folder / checkpoint.NEWEST
+    earlier = newest.stat().st_ino if fresh and newest.exists() else None
+
+    def words() -> str:
+        if not newest.exists():
+            return "nothing was saved; the same call starts anew"
+        if newest.stat().st_ino == earlier:
+            return f"the earlier run in {folder} is as it was; the same call starts anew"
+        return f"the last checkpoint stays in {folder}; {go_on}"
+
+    return words
 
 
 def _how_to_go_on(resume: bool, fresh: bool) -> str:
@@ -119,7 +144,7 @@ def _how_to_go_on(resume: bool, fresh: bool) -> str:
     return f"the same call{' without --fresh' if fresh else ''} goes on from there"
 
 
-def _whole_run(found: Parts, folder: Path, device: torch.device, *, go_on: str, show: bool) -> None:
+def _whole_run(found: Parts, folder: Path, device: torch.device, *, fresh: bool, go_on: str, show: bool) -> None:
     """From images to encoder.safetensors."""
     first, saved, config = distributed.rank() == 0, folder / checkpoint.NEWEST, found.config
     with needing_memory("the images", "lower store_size, or set store to stream"):
@@ -132,6 +157,8 @@ def _whole_run(found: Parts, folder: Path, device: torch.device, *, go_on: str, 
     with threads_for(run.student.encoder.backbone, config) as threads:
         if show:
             _print_what_runs(run, threads)
+        if fresh:
+            _clear(folder)
         with needing_memory("the networks", networks):
             if saved.exists():
                 run.load(saved)
@@ -180,8 +207,10 @@ def train(run: Run, folder: Path, held: HeldOut | None, *, go_on: str, show: boo
         KeyboardInterrupt: SIGINT came, or SIGTERM (`Terminated`); all was saved first.
     """
     config, first = run.config, distributed.rank() == 0
-    watch = Watch(run, folder) if first else None
-    with Display(run.step, run.steps, show=show) as display, stop_signals(go_on) as signalled:
+    echo = _ECHO if distributed.world() > 1 else 0.0
+    signals = stop_signals(go_on, quiet=not first, echo=echo)
+    with Display(run.step, run.steps, show=show) as display, signals as signalled:
+        watch = Watch(run, folder) if first else None
         started, start_step = time.perf_counter(), run.step
         for batch in run.data.steps(run.step, run.steps):
             epoch, place = divmod(run.step, run.steps_per_epoch)

@@ -1,21 +1,16 @@
-"""The process: its device and precision, its memory, and the signals that stop it."""
+"""The process: its device and precision, and its memory."""
 
 from __future__ import annotations
 
 import os
 import re
-import signal
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-from codelab.core.errors import DataError, Terminated, UsageError
+from codelab.core.errors import DataError, UsageError
 from training.config import Precision
-from training.distributed import rank, world
 
 
 def find_device(name: str) -> torch.device:
@@ -82,45 +77,3 @@ def needing_memory(what: str, knobs: str) -> Iterator[None]:
         if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and not _STARVED.search(str(error)):
             raise
         raise DataError(f"out of memory for {what}; {knobs}") from None
-
-
-_ECHO = 5.0
-"""Seconds in which a second signal counts as the first one again."""
-
-
-def stopped(number: int, text: str) -> KeyboardInterrupt:
-    """What a run that this signal stopped raises."""
-    return Terminated(text) if number == signal.SIGTERM else KeyboardInterrupt(text)
-
-
-@contextmanager
-def stop_signals(go_on: str) -> Iterator[Callable[[], int]]:
-    """Yields a function that gives SIGINT or SIGTERM where it came, else 0; the step in progress is finished first.
-
-    A second signal stops at once, and the last checkpoint stays. With several processes a signal within seconds of the
-    first is ignored: a scheduler signals every process, and `torchrun` signals its own once more.
-
-    Args:
-        go_on: how a person goes on after an interruption, for the message.
-    """
-    came, first = 0, 0.0
-
-    def note(number: int, _: object) -> None:
-        nonlocal came, first
-        if came:
-            if world() > 1 and time.monotonic() - first < _ECHO:
-                return
-            raise stopped(number, f"at once, at the last checkpoint; {go_on}")
-        came, first = number, time.monotonic()
-        if rank() == 0:
-            print("stopping after this step; once more to stop at once", file=sys.stderr)
-
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield lambda: came
-        return
-    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codelab.cli.options import named_encoder
-from codelab.core.command import AddCommand, timm_options, whole_number
+from codelab.core.command import AddCommand, overwrite_option, timm_options, whole_number
 from codelab.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,16 +38,19 @@ def add_export(command: AddCommand) -> None:
     add("--skip-bad", action="store_true", help="leave unreadable images out instead of failing")
     add("--workers", type=whole_number(1), default=4, help="threads that decode images (default: %(default)s)")
     add("--device", help="cpu, cuda, … (default: cuda when there is one)")
+    overwrite_option(parser)
     timm_options(parser)
 
 
 def export(options: argparse.Namespace) -> None:
     """Encode images and write their codes."""
     from codelab.images.export import export
+    from codelab.images.export_parts import check_place
     from codelab.images.sources import open_images
 
+    check_place(options.out)
     encoder = named_encoder(options, options.ckpt)
-    images = open_images(options.data, labels_csv=options.labels, split=options.split)
+    images = open_images(options.data, labels_csv=options.labels, split=options.split, skip_bad=options.skip_bad)
     done = export(
         encoder,
         images,
@@ -55,10 +59,13 @@ def export(options: argparse.Namespace) -> None:
         features=options.features,
         thumbnails=options.thumbnails,
         skip_bad=options.skip_bad,
+        overwrite=options.overwrite,
         workers=options.workers,
         device=options.device,
         checkpoint=None if options.ckpt.startswith("timm:") else options.ckpt,
     )
+    if done.already:
+        print(f"{done.path}: already made by the same call, and whole; left as it is", file=sys.stderr)
     for line in done.bad:
         print(f"  skipped {line}", file=sys.stderr)
     skipped = f", {len(done.bad)} skipped" if done.bad else ""
@@ -88,25 +95,34 @@ def add_binarize(command: AddCommand) -> None:
     add("--features", dest="keep_features", action="store_true", help="keep the features")
     add("--save-coder", metavar="PATH", help="also save the fitted coder (.npz; hashcoder: .safetensors)")
     add("--coder", metavar="PATH", help="code with this saved coder; nothing is fitted")
+    overwrite_option(parser)
 
 
 def binarize(options: argparse.Namespace) -> None:
     """Code features with a coder, and write the codes."""
+    from codelab.core.io import check_output
+    from codelab.core.lock import output_lock
     from codelab.features.file import binarize_file, check_out
 
     check_out(Path(options.features), Path(options.out))  # before minutes of fitting
-    coder = _saved_coder(options) if options.coder else _fitted_coder(options)
-    rows = binarize_file(
-        options.features,
-        coder,
-        options.out,
-        labels=options.labels,
-        column=options.column,
-        logits=options.logits,
-        features=options.keep_features,
-    )
-    if options.save_coder:
-        coder.save(options.save_coder)
+    outputs = [options.out, *([] if options.save_coder is None else [options.save_coder])]
+    with ExitStack() as held:
+        for out in outputs:
+            check_output(out)
+            held.enter_context(output_lock(Path(out)))
+            check_output(out, overwrite=options.overwrite)
+        coder = _saved_coder(options) if options.coder else _fitted_coder(options)
+        rows = binarize_file(
+            options.features,
+            coder,
+            options.out,
+            labels=options.labels,
+            column=options.column,
+            logits=options.logits,
+            features=options.keep_features,
+        )
+        if options.save_coder:
+            coder.save(options.save_coder)
     print(f"{options.out}: {rows} codes of {coder.bits} bits by {coder.method}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codelab.cli.options import COUNTED_ONCE, add_codes, add_encoder, open_codes, own_encoder
-from codelab.core.command import AddCommand, group_option, whole_number
+from codelab.core.command import AddCommand, group_option, overwrite_option, whole_number
 from codelab.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,14 +38,15 @@ def add_analyze(command: AddCommand) -> None:
     add("--seed", type=int, default=0, help="seed of all chance (default: %(default)s)")
     add("--json", action="store_true", help="all results as JSON on stdout")
     add("--out", metavar="JSON", help="also write all results to this file")
+    overwrite_option(parser)
 
 
 def analyze(options: argparse.Namespace) -> None:
     """Run the sections of the analysis, and print or write them."""
     from codelab.core.io import atomic_path, check_output
 
-    if options.out:
-        check_output(options.out)
+    if options.out is not None:
+        check_output(options.out, overwrite=options.overwrite)
     about, results = _in_blocks(options) if options.stream else _in_memory(options)
     report = {name: result.to_dict() for name, result in results.items()}
     text = json.dumps(report, indent=1, allow_nan=False)
@@ -106,7 +107,7 @@ def _views(options: argparse.Namespace, codes: Codes) -> tuple[list[Codes], dict
     from codelab.images.sources import open_images
 
     encoder = own_encoder(options, codes)
-    images = open_images(options.data, labels_csv=options.labels)
+    images = open_images(options.data, labels_csv=options.labels, skip_bad=True)  # ids say which are needed
     row_of = {name: row for row, name in enumerate(images.items["id"].to_pylist())}
     ids = codes.items["id"].to_pylist()
     missing = next((name for name in ids if name not in row_of), None)

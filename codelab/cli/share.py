@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codelab.cli.options import COUNTED_ONCE, add_port, open_codes
-from codelab.core.command import AddCommand, group_option
+from codelab.core.command import AddCommand, group_option, overwrite_option
 from codelab.core.errors import UsageError
 from codelab.core.shipped import shipped
 
@@ -33,6 +33,7 @@ def add_report(command: AddCommand) -> None:
     parser.add_argument("--by", metavar="ATTRIBUTE", help="with codes: use this item column as the label")
     group_option(parser, COUNTED_ONCE, when="with codes: ")
     parser.add_argument("--out", help="the HTML file (default for one run: training.html in its folder)")
+    overwrite_option(parser)
     parser.add_argument("--title", help="its heading (default: from the name of the file or folder)")
     _pictures_option(parser, when="with codes: ")
 
@@ -51,10 +52,11 @@ def report(options: argparse.Namespace) -> None:
         raise UsageError(f"report: {other} is no run folder; expected one set of codes, or one or more runs")
     if runs and (options.split or options.by or options.group):
         raise UsageError(f"report: --split, --by and --group go with codes, found the run folder {runs[0]}")
-    out = options.out or (str(Path(runs[0], "training.html")) if len(runs) == 1 else None)
+    own = str(Path(runs[0], "training.html")) if len(runs) == 1 else None  # made anew as the run goes on
+    out = own if options.out is None else options.out
     if out is None:
         raise UsageError(f"report: --out is needed with {'several runs' if runs else 'codes'}, a name ending in .html")
-    check_output(out)
+    check_output(out, overwrite=options.overwrite or options.out is None)
     if runs:
         from codelab.runs.report import write_run_report
 
@@ -74,7 +76,7 @@ def report(options: argparse.Namespace) -> None:
 def _say_if_outside(codes: Codes, folder: Path) -> None:
     """One warning where the first image is a file that is not shown, as it lies elsewhere."""
     from codelab.images.cards import picture_file
-    from codelab.images.sources import SUFFIXES
+    from codelab.images.folder import SUFFIXES
 
     if "thumbnail" in codes.items.column_names or "path" not in codes.items.column_names or not len(codes):
         return

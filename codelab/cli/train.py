@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from codelab.cli.options import add_port
 from codelab.cli.share import serve
 from codelab.core.command import AddCommand, Parser
+from codelab.core.errors import UsageError
 from codelab.core.shipped import shipped
+from codelab.core.signals import if_stopped
 
 if TYPE_CHECKING:
     from training.coder import HashCoder
@@ -33,10 +35,13 @@ def demo(options: argparse.Namespace) -> None:
     from training.config import load_config
     from training.loop import fit
 
+    if not options.out:
+        raise UsageError("demo: --out is '', expected a folder; . is the current one")
     out = Path(options.out)
     config = load_config(shipped("configs/demo.yaml"), {"run": str(out), "seed": options.seed})
     fit(config, resume=True, fresh=options.fresh)
-    comparison = measure(out, seed=config.seed)
+    with if_stopped(lambda: f"the trained run is kept in {out}; the same call goes on from there"):
+        comparison = measure(out, seed=config.seed)
     print_table(comparison.HEADINGS, comparison.rows(), title=comparison.title())
     print(f"\n{out}/: encoder.safetensors, codes.parquet, results.json, report.html")
     if options.serve:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
 from codelab.core.errors import CodelabError, DataError, Terminated, UsageError
+from codelab.core.io import naming
+from codelab.core.signals import ignore_signals
 
 RANK = int(os.environ.get("RANK", "0"))
 """The number of this process among those that `torchrun` started."""
@@ -84,6 +86,11 @@ def timm_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--random-weights", action="store_true", help="with timm:NAME, do not load pretrained weights")
 
 
+def overwrite_option(sub: argparse.ArgumentParser) -> None:
+    """`--overwrite`, without which no output that is there is replaced."""
+    sub.add_argument("--overwrite", action="store_true", help="replace an output that is there already")
+
+
 def group_option(sub: argparse.ArgumentParser, effect: str, *, when: str = "") -> None:
     """`--group`, which says which images are near copies.
 
@@ -114,7 +121,9 @@ def run(work: Callable[[], object], *, name: str) -> int:
 
 def _done(work: Callable[[], object], name: str) -> int:
     try:
-        work()
+        with naming("standard output"):  # whatever writes a file names it itself
+            work()
+            sys.stdout.flush()
     except CodelabError as error:
         if RANK and isinstance(error, UsageError):
             return error.exit_code
@@ -129,12 +138,20 @@ def _done(work: Callable[[], object], name: str) -> int:
         print(f"{name}: this command needs {package}: pip install 'codelab[{_EXTRAS[package]}]'", file=sys.stderr)
         return UsageError.exit_code
     except BrokenPipeError:  # `codelab … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
     except OSError as error:
-        print(f"{name}: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
+        print(f"{name}: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}", file=sys.stderr)
+        if error.filename == "standard output":
+            _drop_output()
         return DataError.exit_code
     except KeyboardInterrupt as stop:
+        ignore_signals()
         if not RANK:
             print(f"{name}: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
         return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
     return 0
+
+
+def _drop_output() -> None:
+    """What is still in the buffer of stdout goes nowhere, instead of failing once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -33,8 +33,8 @@ WRITE: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 """Page checksums: damaged bytes give an error, never other codes."""
 HOLDS = "codes, packed or bits, and labels (or label), classes, ids, logits, features"
 READ_ERRORS = (pa.ArrowException, OSError, ValueError)  # ValueError: names that are not UTF-8
-PART_KEYS = ("part_key", "bad")
-"""Provenance of one part of an export, which the merged file does not keep."""
+PART_KEY, EXPORT_KEY = "part_key", "export_key"
+"""Provenance: a hash of everything that a part of an export, or the whole, was made from."""
 
 
 def load(path: str | Path, *, bits: int | None = None) -> Codes:
@@ -104,23 +104,44 @@ def write(codes: Codes, path: str | Path) -> None:
         pq.write_table(codes_table(codes), part, row_group_size=ROW_GROUP, **WRITE)
 
 
-def merge(parts: Sequence[Path], path: Path, meta: dict[str, Any]) -> None:
-    """Join part files into one, a row group at a time, with `meta` as the provenance of the whole."""
+def merge(parts: Sequence[Path], path: Path, meta: dict[str, Any], *, keys: Sequence[str]) -> None:
+    """Join part files into one, a row group at a time, with `meta` as the provenance of the whole.
+
+    Args:
+        keys: the `part_key` that each part must have.
+
+    Raises:
+        DataError: a part has another key, or cannot be read.
+    """
     first = pq.ParquetFile(parts[0]).schema_arrow
     head = {**_head(parts[0], first), "format": FORMAT, **meta}
-    head = {name: value for name, value in head.items() if name not in PART_KEYS}
+    head = {name: value for name, value in head.items() if name not in (PART_KEY, "bad")}
     schema = first.with_metadata({KEY: json.dumps(head).encode()})
     with atomic_path(path) as whole, pq.ParquetWriter(whole, schema, **WRITE) as writer:
         waiting: list[pa.Table] = []  # small parts are joined into larger row groups, which read faster
-        for part in parts:
-            file = pq.ParquetFile(part, page_checksum_verification=True)
-            for group in range(file.num_row_groups):
-                waiting.append(file.read_row_group(group).cast(schema))
+        for part, key in zip(parts, keys, strict=True):
+            for table in _groups(part, key):
+                waiting.append(table.cast(schema))
                 if sum(table.num_rows for table in waiting) >= ROW_GROUP:
                     writer.write_table(pa.concat_tables(waiting))
                     waiting.clear()
         if waiting:
             writer.write_table(pa.concat_tables(waiting))
+
+
+def _groups(part: Path, key: str) -> Iterator[pa.Table]:
+    """The row groups of a part that has this key."""
+    try:
+        file = pq.ParquetFile(part, page_checksum_verification=True)
+        if _head(part, file.schema_arrow).get(PART_KEY) != key:
+            raise DataError(f"{part}: a part of another export; the same call makes it again")
+        groups = (file.read_row_group(group) for group in range(file.num_row_groups))
+        while (table := next(groups, None)) is not None:
+            yield table
+    except READ_ERRORS as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{part}: damaged ({first_line(error)}); the same call makes it again") from None
 
 
 def part_files(path: Path) -> list[Path]:

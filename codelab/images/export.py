@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from codelab import __version__
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError, first_line
-from codelab.core.files import KEY, merge, write
-from codelab.core.io import check_output
+from codelab.core.lock import output_lock
 from codelab.core.progress import counter
 from codelab.core.run_folder import encoder_file
+from codelab.core.signals import if_stopped
+from codelab.images.export_parts import Parts, check_free, check_place
 from codelab.images.imageset import ImageSet
 
 if TYPE_CHECKING:
@@ -43,11 +40,15 @@ TRANSFORM = ("image_size", "mean", "std", "crop", "interpolation")
 
 @dataclass(frozen=True)
 class Exported:
-    """The result of an export: where the codes are, how many, and which images could not be read."""
+    """The result of an export: where the codes are, how many, and which images could not be read.
+
+    `already` says that an earlier call with the same encoder, images and options had made them.
+    """
 
     path: Path
     rows: int
     bad: tuple[str, ...]
+    already: bool = False
 
 
 def export(
@@ -59,6 +60,7 @@ def export(
     features: bool = False,
     thumbnails: bool = False,
     skip_bad: bool = False,
+    overwrite: bool = False,
     part_rows: int = 1024,
     workers: int = 4,
     device: str | None = None,
@@ -68,16 +70,18 @@ def export(
     """Encode every image and write the codes to `out`, as one Parquet file (`….parquet`) or as a folder of parts.
 
     Parts of `part_rows` images are finished one by one in `OUT.parts`; when the export is killed and started again
-    with the same encoder, images and options, finished parts are kept. The output appears only when all is done.
+    with the same encoder, images and options, finished parts are kept, and damaged ones are made again. The output
+    appears only when all is done, and a call that repeats a finished export changes nothing.
 
     Args:
         encoder: the model; it is put in evaluation mode.
         images: what to encode.
-        out: `….parquet`, or a folder that does not exist or is empty.
+        out: `….parquet`, or the name of a folder.
         logits: also keep the logits, float16 `[N, B]`.
         features: also keep the backbone's features, float32 `[N, d]`.
         thumbnails: also keep a picture of each image, at most 96 px, as WebP.
         skip_bad: leave unreadable images out instead of failing.
+        overwrite: replace an output that is there already.
         part_rows: images in a part.
         workers: threads that read and decode.
         device: where to run; default CUDA when there is one.
@@ -85,65 +89,61 @@ def export(
         checkpoint: the file or run folder that the encoder was loaded from, for the provenance.
 
     Raises:
-        UsageError: the output folder is not empty.
+        UsageError: the output is there already and was made from something else, the folder of its parts holds other
+            files, or another process writes it.
         DataError: an image cannot be read and `skip_bad` is off (every such image is listed), none is left, or the
             model gives a number that is not finite.
     """
-    out = Path(out)
-    _check_out(out)
+    check_place(out)
     where = _device(device)
     encoder = encoder.to(where).eval()
     options = {"logits": logits, "features": features, "thumbnails": thumbnails, "batch": BATCH}
     about = _provenance(encoder, images, checkpoint)
-    part_rows = max(BATCH, part_rows // BATCH * BATCH)
-    starts = range(0, len(images), part_rows)
-    folder = out.with_name(out.name + ".parts")
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = [folder / f"part-{number:05d}.parquet" for number in range(len(starts))]
-    for stray in set(folder.glob("*.parquet")) - set(parts):
-        stray.unlink()  # left by an export of other options
+    work = Parts.of(images, Path(out), about, options, encoder.sha256, max(BATCH, part_rows // BATCH * BATCH))
+    unread: list[str] = []
+    with output_lock(work.out), if_stopped(work.words):
+        known = work.already()
+        if known is not None:
+            _check_bad(images, known, skip_bad)
+            return Exported(work.out, len(images) - len(known), (*images.left_out, *known), already=True)
+        check_free(work.out, overwrite=overwrite)
+        work.take_folder()
+        with _threads(workers) as pool, counter("encoding", len(images), show=progress) as advance:
+            for number, rows in enumerate(work.rows):
+                found = work.finished(number)
+                if found is None:
+                    codes, found = _encode(encoder, images, rows, where, pool, options, advance)
+                    codes.meta.update(about, bad=found)
+                    work.write(number, codes)
+                else:
+                    advance(len(rows))
+                unread += found
+        if len(unread) == len(images):
+            work.remove()
+        _check_bad(images, unread, skip_bad, f" (finished parts are kept in {work.folder})")
+        work.finish({"skipped": unread})
+    return Exported(work.out, len(images) - len(unread), (*images.left_out, *unread))
 
-    bad: list[str] = []
-    with ThreadPoolExecutor(workers) as pool, counter("encoding", len(images), show=progress) as advance:
-        for start, part in zip(starts, parts, strict=True):
-            rows = range(start, min(start + part_rows, len(images)))
-            key = _part_key(encoder.sha256, images, rows, options)
-            found = _finished(part, key)
-            if found is None:
-                codes, found = _encode(encoder, images, rows, where, pool, options, advance)
-                codes.meta.update(about, part_key=key, bad=found)
-                write(codes, part)
-            else:
-                advance(len(rows))
-            bad += found
+
+def _check_bad(images: ImageSet, bad: list[str], skip_bad: bool, kept: str = "") -> None:
+    """Refuse images that cannot be read, unless they are to be left out and some are left."""
     if len(bad) == len(images):
-        shutil.rmtree(folder)
         raise DataError(f"{images.name}: none of {len(images)} images can be read", bad)
     if bad and not skip_bad:
         raise DataError(
-            f"{images.name}: {len(bad)} of {len(images)} images cannot be read; mend them, or add --skip-bad "
-            f"(finished parts are kept in {folder})",
+            f"{images.name}: {len(bad)} of {len(images)} images cannot be read; mend them, or add --skip-bad{kept}",
             bad,
         )
-    about["skipped"] = bad
-    if out.suffix == ".parquet":
-        merge(parts, out, about)
-        shutil.rmtree(folder)
-    else:
-        if out.is_dir():
-            out.rmdir()
-        folder.rename(out)
-    return Exported(out, len(images) - len(bad), tuple(bad))
 
 
-def _check_out(out: Path) -> None:
-    """Refuse, before any work is done, an output that cannot be written."""
-    if out.suffix == ".parquet":
-        check_output(out)
-    elif out.suffix or out.is_file():
-        raise UsageError(f"{out}: expected a file ending in .parquet, or a new folder without a dot in its name")
-    elif out.is_dir() and any(out.iterdir()):
-        raise UsageError(f"{out}: a folder that is not empty; name a new one, or a file ending in .parquet")
+@contextmanager
+def _threads(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool that an error does not wait for."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _provenance(encoder: Encoder, images: ImageSet, checkpoint: str | Path | None) -> dict[str, Any]:
@@ -153,6 +153,7 @@ def _provenance(encoder: Encoder, images: ImageSet, checkpoint: str | Path | Non
         "encoder": {"name": encoder.config.backbone, "sha256": encoder.sha256, "path": path},
         "transform": {name: getattr(encoder.config, name) for name in TRANSFORM},
         "data": {"name": images.name, **({"attribution": images.attribution} if images.attribution else {})},
+        **({"left_out": list(images.left_out)} if images.left_out else {}),
     }
 
 
@@ -273,23 +274,3 @@ def _thumbnail(image: Image.Image) -> bytes:
     out = io.BytesIO()
     small.save(out, "WEBP", quality=85)
     return out.getvalue()
-
-
-def _part_key(encoder_sha256: str, images: ImageSet, rows: range, options: dict[str, Any]) -> str:
-    """A hash of everything a part is made from; a file whose size or time has changed gives another key."""
-    digest = hashlib.sha256(json.dumps([__version__, encoder_sha256, options, images.classes]).encode())
-    items = images.items.slice(rows.start, len(rows))
-    for record, label in zip(items.to_pylist(), images.labels[rows.start : rows.stop].tolist(), strict=True):
-        file = Path(record["path"])
-        stat = file.stat() if file.is_file() else None
-        digest.update(repr((record, label, stat and (stat.st_size, stat.st_mtime_ns))).encode())
-    return digest.hexdigest()
-
-
-def _finished(part: Path, key: str) -> list[str] | None:
-    """The unreadable images of a part that an earlier export finished; None where there is no such part."""
-    try:
-        head = json.loads((pq.read_schema(part).metadata or {})[KEY])
-    except (OSError, KeyError, ValueError, pa.ArrowException):
-        return None
-    return head["bad"] if head.get("part_key") == key else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,8 @@ class ImageSet:
         classes: C names.
         read: the encoded bytes of image i.
         attribution: whom to credit where the images are shown.
+        tables: the Parquet files that hold the images, none where each is a file of its own.
+        left_out: a line for everything that may be an image and is not read.
     """
 
     name: str
@@ -36,6 +39,8 @@ class ImageSet:
     classes: tuple[str, ...]
     read: Callable[[int], bytes]
     attribution: str = ""
+    tables: tuple[Path, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.items.num_rows

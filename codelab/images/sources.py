@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -15,25 +16,42 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from codelab.core.errors import DataError, UsageError, first_line
+from codelab.core.errors import DataError, UsageError, few, first_line
+from codelab.core.files import KEY
+from codelab.core.io import read_regular
+from codelab.images.folder import SUFFIXES, Found, find_files, words
 from codelab.images.imageset import ImageSet
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 TAKEN = ("code", "label", "labels", "logits", "features", "thumbnail")
 """Names that attribute columns cannot have, because the codes file uses them."""
 SPLITS = ("train", "val", "valid", "validation", "test")
 
 
-def open_images(data: str | Path, *, labels_csv: str | Path | None = None, split: str | None = None) -> ImageSet:
+def open_images(
+    data: str | Path,
+    *,
+    labels_csv: str | Path | None = None,
+    split: str | None = None,
+    skip_bad: bool = False,
+) -> ImageSet:
     """The images a user names: `demo`, a folder, or a Parquet file or folder of Parquet files with image bytes.
 
     A folder gives classes by subfolder (`root/class/image.jpg`, or `root/train/class/image.jpg` with splits), or by
     `labels_csv`: a CSV with the columns `path` and `label`, an optional `split`, and any attribute columns.
     A Parquet data set needs an image column of bytes, or of structs with `bytes`, as Hugging Face writes them.
 
+    Args:
+        data: the name.
+        labels_csv: that table.
+        split: only the images of this split.
+        skip_bad: leave out, with a warning and in `left_out` of the result, what cannot be read: folders, pictures of
+            other formats, `.parquet` files beside images.
+
     Raises:
-        UsageError: the path, the split or a column is not there.
-        DataError: there is no image, or the table is not a data set of images.
+        UsageError: the path, the split or a column is not there; a folder has both images and `.parquet` files that
+            are no codes of codelab.
+        DataError: there is no image, the table is not a data set of images, or something in the folder that may be an
+            image is not read.
     """
     if str(data) == "demo":
         from codelab.images.openmoji import demo_images
@@ -45,13 +63,12 @@ def open_images(data: str | Path, *, labels_csv: str | Path | None = None, split
             raise UsageError(
                 f"{path}: no such file or folder; expected a folder of images, a .parquet file, or 'demo'"
             )
-        parts = sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.suffix == ".parquet" else []
         if labels_csv is not None:
             images = _from_csv(path, Path(labels_csv))
-        elif parts:
-            images = _from_parquet(path, parts)
         elif path.is_dir():
-            images = _from_folder(path)
+            images = _from_folder(path, skip_bad=skip_bad)
+        elif path.suffix == ".parquet":
+            images = _from_parquet(path, [path])
         else:
             raise UsageError(f"{path}: expected a folder of images, a .parquet file, or 'demo'")
     if not len(images):
@@ -59,11 +76,38 @@ def open_images(data: str | Path, *, labels_csv: str | Path | None = None, split
     return images.split(split) if split else images
 
 
-def _from_folder(root: Path) -> ImageSet:
-    files = []
-    for folder, folders, names in os.walk(root, followlinks=True):
-        folders.sort()
-        files += [Path(folder, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
+def _from_folder(root: Path, *, skip_bad: bool) -> ImageSet:
+    found = find_files(root)
+    tables = found.tables
+    if tables and (found.images or len(tables) > 1):
+        tables = [table for table in tables if not _is_codes(table)]  # an export into the folder of its images
+    if tables and found.images:
+        if not skip_bad:
+            raise UsageError(
+                f"{root}: {len(found.images)} image files, and {few([str(table) for table in tables])}; name the "
+                ".parquet data set itself, or move it away (--skip-bad leaves it out)"
+            )
+        found.left_out |= {str(table): "a .parquet file beside image files" for table in tables}
+    if found.left_out:
+        if not skip_bad:
+            raise DataError(f"{root}: {words(found.left_out)}; mend or move them, or add --skip-bad")
+        warnings.warn(f"{root}: {words(found.left_out)}", stacklevel=3)
+    left_out = tuple(f"{path}: {reason}" for path, reason in found.left_out.items())
+    by_table = found.tables and not found.images
+    images = _from_parquet(root, tables or found.tables) if by_table else _from_files(root, found)
+    return replace(images, left_out=left_out)
+
+
+def _is_codes(table: Path) -> bool:
+    """Whether codelab wrote this file, which then is no data set of images."""
+    try:
+        return KEY in (pq.read_schema(table).metadata or {})
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def _from_files(root: Path, found: Found) -> ImageSet:
+    files = found.images
     relative = [file.relative_to(root) for file in files]
     tops = {path.parts[0] for path in relative if len(path.parts) > 1}
     has_splits = bool(tops) and tops <= set(SPLITS)
@@ -72,7 +116,7 @@ def _from_folder(root: Path) -> ImageSet:
     columns: dict[str, Any] = {"id": [path.as_posix() for path in relative], "path": [str(f) for f in files]}
     if has_splits:
         columns["split"] = [path.parts[0] for path in relative]
-    return _image_set(root, columns, class_of, lambda i: files[i].read_bytes())
+    return _image_set(root, columns, class_of, lambda i: read_regular(files[i]))
 
 
 def _from_csv(root: Path, table: Path) -> ImageSet:
@@ -101,7 +145,7 @@ def _from_csv(root: Path, table: Path) -> ImageSet:
     for name in header:
         if name not in ("path", "label", "id"):
             columns[name] = [row[name] or None for row in rows]
-    return _image_set(root, columns, [row["label"] or None for row in rows], lambda i: files[i].read_bytes())
+    return _image_set(root, columns, [row["label"] or None for row in rows], lambda i: read_regular(files[i]))
 
 
 def _from_parquet(root: Path, parts: list[Path]) -> ImageSet:
@@ -147,7 +191,8 @@ def _from_parquet(root: Path, parts: list[Path]) -> ImageSet:
     columns: dict[str, Any] = {"id": [str(i) for i in range(n)], "path": [f"{root}#{i}" for i in range(n)]}
     for name in others:
         columns[name] = table[name]  # type: ignore[index]
-    return _image_set(root, columns, _class_names(table, label_column, schema, n), read)
+    images = _image_set(root, columns, _class_names(table, label_column, schema, n), read)
+    return replace(images, tables=tuple(parts))
 
 
 def _holds_images(kind: pa.DataType) -> bool:

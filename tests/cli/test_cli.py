@@ -144,7 +144,7 @@ def test_copies_that_nobody_named_are_one_line_on_stderr(command, copied, tmp_pa
     assert main(call) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("codelab: warning: near copies count as independent images here, and 100% of the images ")
-    assert main([*call, "--group", "none"]) == 0
+    assert main([*call, "--group", "none", "--overwrite"]) == 0
     assert capsys.readouterr().err == ""
 
 

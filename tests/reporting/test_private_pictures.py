@@ -48,12 +48,12 @@ def test_a_report_shows_files_beside_the_codes_alone(codes, tmp_path, capsys):
     own, private = (card(codes, row, tmp_path).picture for row in (0, 4))
     assert main(["report", file, "--out", str(out)]) == 0
     assert pictures(out) & {own, private} == {own}
-    assert main(["report", file, "--out", str(out), "--pictures", str(tmp_path)]) == 0
+    assert main(["report", file, "--out", str(out), "--overwrite", "--pictures", str(tmp_path)]) == 0
     assert pictures(out) >= {own, private}
     assert not capsys.readouterr().err.count("not shown")  # the first image was
     (tmp_path / "elsewhere").mkdir()
-    assert main(["report", file, "--out", str(out), "--pictures", str(tmp_path / "elsewhere")]) == 0
+    assert main(["report", file, "--out", str(out), "--overwrite", "--pictures", str(tmp_path / "elsewhere")]) == 0
     assert capsys.readouterr().err.count("so not shown; --pictures names another folder") == 1
     assert not pictures(out) & {own, private}
-    assert main(["report", file, "--out", str(out), "--pictures", str(tmp_path / "no")]) == 2
+    assert main(["report", file, "--out", str(out), "--overwrite", "--pictures", str(tmp_path / "no")]) == 2
     assert "expected a folder" in capsys.readouterr().err

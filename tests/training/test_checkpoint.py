@@ -161,12 +161,15 @@ class TestForeign:
             (run / "encoder.safetensors").unlink(missing_ok=True)
 
     def test_what_a_kill_left_half_written_goes(self, tmp_path):
-        half = tmp_path / "run" / ".checkpoint.safetensors.abcd.tmp"
+        half = tmp_path / "run" / ".checkpoint.safetensors.codelab-abcd.tmp"
+        mine = tmp_path / "run" / ".notes.mine.tmp"
         half.parent.mkdir()
         half.write_bytes(b"half")
+        mine.write_bytes(b"mine")
         config = dataclasses.replace(TINY, epochs=1, reset_every=0, run=str(tmp_path / "run"))
         fit(config, images=image_set(40), show=False)
         assert not half.exists()
+        assert mine.read_bytes() == b"mine"
 
     def test_a_file_in_the_place_of_the_folder(self, tmp_path):
         (tmp_path / "run").write_text("")

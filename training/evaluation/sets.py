@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -135,11 +135,17 @@ def _held_out_pair(whole: S, chosen: Chosen, name: str) -> Pair[S]:
 
 
 def open_pair(
-    data: str, chosen: Chosen, *, train_data: str | None = None, labels_csv: str | None = None
+    data: str,
+    chosen: Chosen,
+    *,
+    train_data: str | None = None,
+    labels_csv: str | None = None,
+    skip_bad: bool = False,
 ) -> Pair[ImageSet]:
     """The images of `data`, train those of `train_data` where it is named; errors as `choose` and `open_images`."""
-    whole = open_images(data, labels_csv=labels_csv)
-    others = whole if train_data is None else open_images(train_data, labels_csv=labels_csv)
+    given: dict[str, Any] = {"labels_csv": labels_csv, "skip_bad": skip_bad}
+    whole = open_images(data, **given)
+    others = whole if train_data is None else open_images(train_data, **given)
     return choose(whole, others, chosen, name=data, others_name=train_data or data)
 
 
