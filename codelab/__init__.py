@@ -51,6 +51,7 @@ _PUBLIC = {
     "semantics.pairs": ["attribute_pairs", "minimal_pairs"],
     "semantics.probing": ["probe_curve"],
     "analysis.controls": ["controls"],
+    "analysis.comparison": ["compare_codes"],
     "analysis": ["Analysis", "analyze", "analyze_parts"],
     "reporting.report": ["write_report"],
     "reporting.verdict": ["verdicts"],

@@ -31,6 +31,7 @@ def command_line() -> Parser:
         codes.add_export,
         codes.add_binarize,
         measure.add_analyze,
+        measure.add_compare,
         measure.add_search,
         share.add_report,
         share.add_explore,

@@ -1,4 +1,4 @@
-"""Commands that measure codes: `analyze` and `search`."""
+"""Commands that measure codes: `analyze`, `compare` and `search`."""
 
 from __future__ import annotations
 
@@ -123,6 +123,45 @@ def _views(options: argparse.Namespace, codes: Codes) -> tuple[list[Codes], dict
         for name in CHANGES
     }
     return views, changed
+
+
+def add_compare(command: AddCommand) -> None:
+    """`codelab compare`."""
+    parser = command(
+        "compare",
+        compare,
+        "two codes of the same images side by side: figures with paired tests, and their bits matched",
+        "runs/demo/codes.parquet runs/demo/untrained.parquet --group emoji",
+        "runs/seed0 runs/seed1 --group emoji --json",
+    )
+    parser.add_argument("a", help="codes: a file, a folder of parts, or a run folder")
+    parser.add_argument("b", help="codes of the same images in the same order")
+    parser.add_argument("--split", help="only the items of this split")
+    parser.add_argument("--by", metavar="ATTRIBUTE", help="use this item column as the label")
+    group_option(parser, COUNTED_ONCE)
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of all chance (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout")
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Measure two codes side by side, and match their bits."""
+    from codelab.analysis.comparison import compare_codes
+    from codelab.core.attributes import check_groups
+    from codelab.reporting.terminal import TOP, print_table
+
+    files = (options.a, options.b)
+    a, b = (open_codes(argparse.Namespace(**{**vars(options), "codes": file})) for file in files)
+    found = compare_codes(a, b, groups=check_groups(a, options.group), seed=options.seed)
+    if options.json:
+        print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        return
+    names = f"a: {options.a} ({a.bits} bits), b: {options.b} ({b.bits} bits), {len(a):,} images"
+    print_table(("figure", "a", "b", "a minus b"), found.table(), names)
+    print(found.matching.headline())
+    best = [
+        (str(x), str(y), f"{phi:+.3f}") for x, y, phi, _ in found.matching.to_frame().head(TOP).itertuples(index=False)
+    ]
+    print_table(("bit of a", "bit of b", "phi"), best, f"The {len(best)} best matched bits; below 0, its complement")
 
 
 def add_search(command: AddCommand) -> None:

@@ -1,0 +1,112 @@
+"""Two codes of the same images: their figures side by side, and which bit of one is which bit of the other."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codelab.analysis.figures import NAMED, Sample
+from codelab.core.attributes import Groups, group_column, named_groups
+from codelab.core.checks import check_same_images, check_seed
+from codelab.core.codes import Codes
+from codelab.core.errors import CodelabError
+from codelab.core.formats import number, p_phrase
+from codelab.core.result import Result, Source
+from codelab.retrieval.compare import RetrievalComparison, compare_retrieval
+from codelab.retrieval.sampled import MEASURES, k_of
+from codelab.semantics.matching import Matching, match_bits
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CodeComparison(Result):
+    """Figures of codes `a` and `b` by name, where both have them; `source` is that of a, `other` that of b.
+
+    `retrieval` has the paired difference, a minus b, of each retrieval measure with its interval and p-value; figures
+    without a paired test are shown without one. `matching` pairs their bits.
+
+    The line quotes mAP of both, or the number of matched bits without labels.
+    """
+
+    a: dict[str, float]
+    b: dict[str, float]
+    retrieval: dict[str, RetrievalComparison]
+    matching: Matching
+    other: Source | None
+
+    def headline(self) -> str:
+        found = self.retrieval.get("retrieval_map")
+        matched = self.matching.headline()
+        return matched if found is None else f"{found.headline()}; {matched}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a figure: `figure`, `a`, `b`, `difference` (a minus b), and where it is paired `low`, `high`,
+        `p_value`.
+        """
+        import pandas as pd
+
+        rows = []
+        for name, value in self.a.items():
+            row = {"figure": NAMED[name].words, "a": value, "b": self.b[name], "difference": value - self.b[name]}
+            pair = self.retrieval.get(name)
+            names = ("low", "high", "p_value")
+            rows.append(row | {key: np.nan if pair is None else getattr(pair, key) for key in names})
+        return pd.DataFrame(rows)
+
+    def table(self) -> list[tuple[str, ...]]:
+        """`to_frame` as a person reads it: figure, a, b, difference."""
+        rows = []
+        for name, value in self.a.items():
+            figure, pair = NAMED[name], self.retrieval.get(name)
+            words = f"{value - self.b[name]:+.{figure.decimals}f}"
+            if pair is not None:
+                words += f" ({pair.low:+.3f} to {pair.high:+.3f}), {p_phrase('p', pair.p_value)}"
+            rows.append((figure.words, *(number(v, figure.decimals) for v in (value, self.b[name])), words))
+        return rows
+
+
+def compare_codes(a: Codes, b: Codes, *, groups: Groups = None, seed: int = 0) -> CodeComparison:
+    """The figures of two codes of the same images side by side, retrieval with paired tests, and their bits matched.
+
+    Args:
+        a, b: codes of the same items in the same order, by `id`; the bits may differ in number.
+        groups: an item column of `a`, or one value an image; images of one group are near copies.
+        seed: of all chance.
+
+    Raises:
+        DataError: codes of other images, or in another order.
+
+    Example:
+        >>> labels = np.arange(120) % 3
+        >>> coins = np.random.default_rng(0).integers(0, 2, (120, 6)).astype(bool)
+        >>> good = Codes.from_bits(np.concatenate([np.eye(3, dtype=bool)[labels], coins[:, :3]], 1), labels)
+        >>> found = compare_codes(good, Codes.from_bits(coins, labels))
+        >>> bool(found.retrieval["retrieval_map"].p_value < 0.05), found.matching.lost.tolist()
+        (True, [0, 1, 2])
+    """
+    check_seed(seed)
+    check_same_images("compare", a, b)
+    groups = named_groups(groups)
+    units = None if groups is None else group_column(a, groups)
+    figures = [Sample.of(codes, units, seed).measured() for codes in (a, b)]
+    shared = [name for name in figures[0] if name in figures[1]]
+    retrieval: dict[str, RetrievalComparison] = {}
+    for name in MEASURES:
+        options: dict[str, Any] = {**k_of(name, len(a)), "groups": units, "seed": seed}
+        try:
+            retrieval[name] = compare_retrieval(a, b, measure=name, **options)
+        except CodelabError:  # no labels, no pair of one class, or several labels an image
+            continue
+    return CodeComparison(
+        source=Source.of(a),
+        other=Source.of(b),
+        seed=seed,
+        a={name: figures[0][name] for name in shared},
+        b={name: figures[1][name] for name in shared},
+        retrieval=retrieval,
+        matching=match_bits(a, b, groups=units, seed=seed),
+    )
