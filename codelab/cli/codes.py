@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codelab.cli.options import named_encoder
+from codelab.cli.options import add_most_pixels, named_encoder
 from codelab.core.command import AddCommand, timm_options, whole_number
 from codelab.core.errors import UsageError
 
@@ -35,6 +36,7 @@ def add_export(command: AddCommand) -> None:
     add("--features", action="store_true", help="keep the backbone's features")
     add("--thumbnails", action="store_true", help="keep a small picture of each image")
     add("--skip-bad", action="store_true", help="leave unreadable images out instead of failing")
+    add_most_pixels(parser)
     add("--workers", type=whole_number(1), default=4, help="threads that decode images (default: %(default)s)")
     add("--device", help="cpu, cuda, … (default: cuda when there is one)")
     timm_options(parser)
@@ -49,7 +51,7 @@ def export(options: argparse.Namespace) -> None:
     images = open_images(options.data, labels_csv=options.labels, split=options.split)
     done = export(
         encoder,
-        images,
+        replace(images, most_pixels=options.most_pixels),
         options.out,
         logits=options.logits,
         features=options.features,

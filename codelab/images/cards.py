@@ -12,13 +12,13 @@ from codelab.core.codes import RESERVED, Codes
 from codelab.core.errors import DataError
 from codelab.core.inside import inside
 from codelab.images.imageset import decode
-from codelab.images.picture import open_picture
+from codelab.images.picture import MOST_PIXELS, THUMBNAIL_PIXELS, TooManyPixels, open_picture
 
 LARGEST = 160
 """Longest side in pixels of a picture that is shown; a larger one is made smaller first."""
 
-MOST_PIXELS = 50_000_000
-"""Width times height of a picture that is shown, at most: a larger one would take more than a gigabyte to decode."""
+MOST_BYTES = 1 << 16
+"""Encoded bytes of a picture that is shown as it is, at most: a short film of small frames has more."""
 
 _KINDS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
 """Formats that every browser shows."""
@@ -78,16 +78,16 @@ def attribution(codes: Codes) -> str:
     return " ".join(str(named or "").split())
 
 
-def picture_uri(data: bytes, name: str) -> str:
+def picture_uri(data: bytes, name: str, *, most_pixels: int = MOST_PIXELS) -> str:
     """Encoded image bytes as a data URI that a browser shows, at most `LARGEST` pixels a side.
 
     Raises:
-        DataError: the bytes are not a whole image, or it has more than `MOST_PIXELS` pixels.
+        DataError: the bytes are not a whole image, or it has more than `most_pixels` pixels.
     """
-    image = decode(data, name, most_pixels=MOST_PIXELS)
-    with open_picture(data) as file:
-        kind = _KINDS.get(file.format or "")
-    if kind is None or max(image.size) > LARGEST:
+    image = decode(data, name, most_pixels=most_pixels, shown=LARGEST)
+    with open_picture(data, most_pixels=most_pixels) as file:
+        kind, longest = _KINDS.get(file.format or ""), max(file.size)
+    if kind is None or longest > LARGEST or len(data) > MOST_BYTES:
         image.thumbnail((LARGEST, LARGEST))
         out = io.BytesIO()
         image.save(out, "WEBP", quality=85)
@@ -100,10 +100,12 @@ def _picture(codes: Codes, row: int, path: str | None, pictures: Path | None) ->
     data = codes.items["thumbnail"][row].as_py() if "thumbnail" in codes.items.column_names else None
     try:
         if data:
-            return picture_uri(data, f"thumbnail of row {row}"), ""
+            return picture_uri(data, f"thumbnail of row {row}", most_pixels=THUMBNAIL_PIXELS), ""
         file = picture_file(path, pictures) if path and pictures else None
         if file is not None:
             return _file_uri(str(file), file.stat().st_mtime_ns), ""
+    except TooManyPixels:
+        return "", "picture too large to show"
     except (DataError, OSError):
         return "", "picture cannot be read"
     return "", "no picture kept"

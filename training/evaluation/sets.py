@@ -16,6 +16,7 @@ from codelab.core.files import load
 from codelab.images.encoder import Encoder
 from codelab.images.export import encode_images, export
 from codelab.images.imageset import ImageSet
+from codelab.images.picture import MOST_PIXELS
 from codelab.images.sources import open_images
 from training.parts import EVALUATED, held_out_rows, held_out_words, splits_of
 
@@ -135,11 +136,20 @@ def _held_out_pair(whole: S, chosen: Chosen, name: str) -> Pair[S]:
 
 
 def open_pair(
-    data: str, chosen: Chosen, *, train_data: str | None = None, labels_csv: str | None = None
+    data: str,
+    chosen: Chosen,
+    *,
+    train_data: str | None = None,
+    labels_csv: str | None = None,
+    most_pixels: int = MOST_PIXELS,
 ) -> Pair[ImageSet]:
     """The images of `data`, train those of `train_data` where it is named; errors as `choose` and `open_images`."""
-    whole = open_images(data, labels_csv=labels_csv)
-    others = whole if train_data is None else open_images(train_data, labels_csv=labels_csv)
+
+    def opened(path: str) -> ImageSet:
+        return replace(open_images(path, labels_csv=labels_csv), most_pixels=most_pixels)
+
+    whole = opened(data)
+    others = whole if train_data is None else opened(train_data)
     return choose(whole, others, chosen, name=data, others_name=train_data or data)
 
 
