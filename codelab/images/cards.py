@@ -12,7 +12,7 @@ from codelab.core.codes import RESERVED, Codes
 from codelab.core.errors import DataError
 from codelab.core.inside import inside
 from codelab.images.imageset import decode
-from codelab.images.picture import MOST_PIXELS, THUMBNAIL_PIXELS, TooManyPixels, open_picture
+from codelab.images.picture import MOST_PIXELS, THUMBNAIL_BYTES, THUMBNAIL_PIXELS, TooManyPixels
 
 LARGEST = 160
 """Longest side in pixels of a picture that is shown; a larger one is made smaller first."""
@@ -20,8 +20,8 @@ LARGEST = 160
 MOST_BYTES = 1 << 16
 """Encoded bytes of a picture that is shown as it is, at most: a short film of small frames has more."""
 
-_KINDS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-"""Formats that every browser shows."""
+_KINDS = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"RIFF": "image/webp", b"GIF8": "image/gif"}
+"""Formats that every browser shows, by their first bytes."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,9 @@ def picture_uri(data: bytes, name: str, *, most_pixels: int = MOST_PIXELS) -> st
     Raises:
         DataError: the bytes are not a whole image, or it has more than `most_pixels` pixels.
     """
-    image = decode(data, name, most_pixels=most_pixels, shown=LARGEST)
-    with open_picture(data, most_pixels=most_pixels) as file:
-        kind, longest = _KINDS.get(file.format or ""), max(file.size)
-    if kind is None or longest > LARGEST or len(data) > MOST_BYTES:
+    image = decode(data, name, most_pixels=most_pixels, shown=2 * LARGEST)  # so a larger one stays larger
+    kind = next((kind for head, kind in _KINDS.items() if data.startswith(head)), None)
+    if kind is None or max(image.size) > LARGEST or len(data) > MOST_BYTES:
         image.thumbnail((LARGEST, LARGEST))
         out = io.BytesIO()
         image.save(out, "WEBP", quality=85)
@@ -99,6 +98,8 @@ def _picture(codes: Codes, row: int, path: str | None, pictures: Path | None) ->
     """The picture, or why there is none."""
     data = codes.items["thumbnail"][row].as_py() if "thumbnail" in codes.items.column_names else None
     try:
+        if data and len(data) > THUMBNAIL_BYTES:
+            return "", "picture too large to show"
         if data:
             return picture_uri(data, f"thumbnail of row {row}", most_pixels=THUMBNAIL_PIXELS), ""
         file = picture_file(path, pictures) if path and pictures else None

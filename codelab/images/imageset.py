@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 from codelab.core.attributes import SAME_THING
 from codelab.core.errors import DataError, UsageError, first_line
-from codelab.images.picture import MOST_PIXELS, TooManyPixels, in_flight, open_picture
+from codelab.images.picture import MOST_PIXELS, TooManyPixels, decoded_size, in_flight, open_picture
 from codelab.images.rgb import as_rgb
 
 if TYPE_CHECKING:
@@ -63,9 +64,10 @@ class ImageSet:
             raise DataError(f"{name}: {error.strerror or error}") from None
         with ExitStack() as held:
             try:
-                image = held.enter_context(decoding(data, name, most_pixels=self.most_pixels))
+                image = held.enter_context(_decoding(data, name, most_pixels=self.most_pixels))
             except TooManyPixels as error:
                 raise DataError(f"{error}; most_pixels (--most-pixels) raises the limit") from None
+            held.callback(image.close)  # before the next is decoded
             yield image
 
     def image(self, i: int) -> Image.Image:
@@ -76,7 +78,7 @@ class ImageSet:
                 the image.
         """
         with self.opened(i) as image:
-            return image
+            return image.copy()
 
     def subset(self, rows: Sequence[int] | np.ndarray) -> ImageSet:
         """The images at these row numbers, in this order."""
@@ -115,17 +117,17 @@ def decode(data: bytes, name: str, *, most_pixels: int = MOST_PIXELS, shown: int
     Raises:
         DataError: the bytes are not a whole image, whatever the decoder raises, or it has too many pixels.
     """
-    with decoding(data, name, most_pixels=most_pixels, shown=shown) as image:
+    with _decoding(data, name, most_pixels=most_pixels, shown=shown) as image:
         return image
 
 
 @contextmanager
-def decoding(data: bytes, name: str, *, most_pixels: int = MOST_PIXELS, shown: int = 0) -> Iterator[Image.Image]:
+def _decoding(data: bytes, name: str, *, most_pixels: int, shown: int = 0) -> Iterator[Image.Image]:
     """As `decode`, with the pixels counted as in flight while the `with` lasts."""
     with ExitStack() as held:
         try:
             file = held.enter_context(open_picture(data, most_pixels=most_pixels))
-            held.enter_context(in_flight(file.width * file.height))
+            held.enter_context(in_flight(math.prod(decoded_size(file))))
             if shown:
                 file.draft(None, (shown, shown))
             image = as_rgb(file)

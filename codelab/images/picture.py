@@ -6,6 +6,7 @@ Pillow opens a file by its content, not by its name, so PostScript named `photo.
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,15 @@ MOST_PIXELS = 100_000_000
 
 THUMBNAIL_PIXELS = 4_000_000
 """Width times height of a picture kept in a codes file, at most; ours have 96 x 96."""
+
+THUMBNAIL_BYTES = 4_000_000
+"""Encoded bytes of such a picture, at most."""
+
+MOST_SCANS = 64
+"""Scans of a JPEG, at most: each goes over the whole picture, a progressive one has about 10, and few bytes make many."""
+
+MOST_PROFILES = 8
+"""Colour profiles of a PNG, at most: it may have one, and each of a kilobyte can unfold to a megabyte."""
 
 IN_FLIGHT = 100_000_000
 """Pixels of all pictures that threads decode at one time, at most; a larger picture is decoded alone."""
@@ -51,6 +61,8 @@ def open_picture(data: bytes, *, most_pixels: int = MOST_PIXELS) -> Image.Image:
     from PIL import Image
 
     Image.init()
+    if Image.core.get_block_size() < _BLOCK:
+        Image.core.set_block_size(_BLOCK)
     if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < most_pixels:
         Image.MAX_IMAGE_PIXELS = most_pixels
     reason = f"none of {', '.join(FORMATS)}"
@@ -59,17 +71,46 @@ def open_picture(data: bytes, *, most_pixels: int = MOST_PIXELS) -> Image.Image:
         try:
             if accepts is not None and accepts(data[:16]) is not True:  # a text says what Pillow lacks
                 continue
+            if name == "JPEG" and data.count(_SCAN) > MOST_SCANS and _scans(data) > MOST_SCANS:
+                raise DataError(f"more than {MOST_SCANS} scans")
+            if name == "PNG" and data.count(b"iCCP") > MOST_PROFILES:
+                raise DataError(f"more than {MOST_PROFILES} colour profiles")
             picture = factory(io.BytesIO(data), "")
+            width, height = decoded_size(picture)
         except (SyntaxError, IndexError, TypeError, struct.error) as error:
             reason = f"{name}: {first_line(error)}"
             continue
         except Image.DecompressionBombError:  # raised before the head is known
             raise TooManyPixels(f"too many pixels, expected at most {most_pixels:,} in all") from None
-        if picture.width * picture.height > most_pixels:
-            found = f"{picture.width} x {picture.height} pixels"
-            raise TooManyPixels(f"{found}, expected at most {most_pixels:,} in all")
+        if width * height > most_pixels:
+            raise TooManyPixels(f"{width} x {height} pixels, expected at most {most_pixels:,} in all")
         return picture
     raise DataError(reason)
+
+
+def decoded_size(picture: Image.Image) -> tuple[int, int]:
+    """Width and height of what is decoded: of a TIFF whole tiles, which may be larger than the picture."""
+    tags = getattr(picture, "tag_v2", {})
+    return max(picture.width, tags.get(_TILE_WIDTH, 0)), max(picture.height, tags.get(_TILE_LENGTH, 0))
+
+
+_BLOCK = 1 << 26
+"""Bytes of Pillow's blocks of pixels: what has more than 32 MB goes back to the system, where smaller blocks would stay
+with each thread that has decoded a large picture."""
+
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
+_SCAN, _END = b"\xff\xda", b"\xff\xd9"
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""What ends the pixels of a scan: within them 0xff is followed by 0 or by the number of a restart."""
+
+
+def _scans(data: bytes) -> int:
+    """How many scans a JPEG has, up to one more than `MOST_SCANS`; what lies beside its pixels does not count."""
+    scans, place = 0, 2
+    while scans <= MOST_SCANS and (marker := _MARKER.search(data, place)) and marker[0] != _END:
+        scans += marker[0] == _SCAN
+        place = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return scans
 
 
 _turn = Condition()

@@ -111,7 +111,7 @@ KINDS = {
     "WebP, lossless, transparent": lambda: encoded(Image.new("RGBA", (4, 4), (1, 2, 3, 0)), "WEBP", lossless=True),
     "WebP, lossless, three frames": lambda: frames("WEBP", lossless=True),
     "BMP, RGB": lambda: encoded(COLOUR, "BMP"),
-    "AVIF, RGB": lambda: encoded(COLOUR, "AVIF", quality=100, subsampling="4:4:4"),
+    "AVIF, white": lambda: encoded(Image.new("RGB", (16, 16), "white"), "AVIF"),
     "PBM, a 1": lambda: b"P4 8 1\n\xf0",
     "PGM, 100 of 200": lambda: b"P5 4 4 200\n" + bytes([100] * 16),
     "PGM, 2048 of 4095": lambda: b"P5 4 4 4095\n" + struct.pack(">16H", *[2048] * 16),
