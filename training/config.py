@@ -230,7 +230,10 @@ class TrainConfig:
                 *("local_views", "reset_every", "lr", "min_lr", "warmup_epochs", "weight_decay", "weight_decay_end"),
                 *("workers", "threads", "freeze_epochs", "evaluate_every", "beta", "clip", "seed"),
             ),
-            1: ("most_pixels", "bits", "hidden", "width", "epochs", "log_every", "save_every", "keep_last", "accumulate"),
+            1: (
+                *("bits", "hidden", "width", "epochs", "log_every", "save_every", "keep_last", "accumulate"),
+                *("most_pixels",),
+            ),
             2: ("batch", "image_size", "store_size", "local_size", "prototypes", "evaluate_images"),
         }
         for least, names in at_least.items():

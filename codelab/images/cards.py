@@ -12,7 +12,7 @@ from codelab.core.codes import RESERVED, Codes
 from codelab.core.errors import DataError
 from codelab.core.inside import inside
 from codelab.images.imageset import decode
-from codelab.images.picture import MOST_PIXELS, THUMBNAIL_BYTES, THUMBNAIL_PIXELS, TooManyPixels
+from codelab.images.picture import MOST_PIXELS, THUMBNAIL_BYTES, THUMBNAIL_PIXELS, TooManyPixelsError
 
 LARGEST = 160
 """Longest side in pixels of a picture that is shown; a larger one is made smaller first."""
@@ -101,11 +101,12 @@ def _picture(codes: Codes, row: int, path: str | None, pictures: Path | None) ->
         if data and len(data) > THUMBNAIL_BYTES:
             return "", "picture too large to show"
         if data:
-            return picture_uri(data, f"thumbnail of row {row}", most_pixels=THUMBNAIL_PIXELS), ""
+            made = _thumbnail_uri if len(data) <= MOST_BYTES else _thumbnail_uri.__wrapped__
+            return made(data), ""
         file = picture_file(path, pictures) if path and pictures else None
         if file is not None:
             return _file_uri(str(file), file.stat().st_mtime_ns), ""
-    except TooManyPixels:
+    except TooManyPixelsError:
         return "", "picture too large to show"
     except (DataError, OSError):
         return "", "picture cannot be read"
@@ -116,6 +117,11 @@ def picture_file(path: str, pictures: Path) -> Path | None:
     """The file that an item's `path` names, seen from `pictures` or the working directory; None outside `pictures`."""
     file = inside(path, pictures) or inside(Path.cwd() / path, pictures)
     return file if file is not None and file.is_file() else None
+
+
+@lru_cache(maxsize=2048)
+def _thumbnail_uri(data: bytes) -> str:
+    return picture_uri(data, "thumbnail", most_pixels=THUMBNAIL_PIXELS)
 
 
 @lru_cache(maxsize=2048)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from codelab.core.attributes import SAME_THING
 from codelab.core.errors import DataError, UsageError, first_line
-from codelab.images.picture import MOST_PIXELS, TooManyPixels, decoded_size, in_flight, open_picture
+from codelab.images.picture import MOST_PIXELS, TooManyPixelsError, decoded_size, in_flight, open_picture
 from codelab.images.rgb import as_rgb
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ImageSet:
         with ExitStack() as held:
             try:
                 image = held.enter_context(_decoding(data, name, most_pixels=self.most_pixels))
-            except TooManyPixels as error:
+            except TooManyPixelsError as error:
                 raise DataError(f"{error}; most_pixels (--most-pixels) raises the limit") from None
             held.callback(image.close)  # before the next is decoded
             yield image
@@ -131,8 +131,8 @@ def _decoding(data: bytes, name: str, *, most_pixels: int, shown: int = 0) -> It
             if shown:
                 file.draft(None, (shown, shown))
             image = as_rgb(file)
-        except TooManyPixels as error:
-            raise TooManyPixels(f"{name}: {error}") from None
+        except TooManyPixelsError as error:
+            raise TooManyPixelsError(f"{name}: {error}") from None
         except Exception as error:  # decoders raise RuntimeError, TypeError, struct.error and more on damaged bytes
             raise DataError(f"{name}: not a readable image ({first_line(error)})") from None
         yield image

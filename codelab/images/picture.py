@@ -31,7 +31,7 @@ THUMBNAIL_BYTES = 4_000_000
 """Encoded bytes of such a picture, at most."""
 
 MOST_SCANS = 64
-"""Scans of a JPEG, at most: each goes over the whole picture, a progressive one has about 10, and few bytes make many."""
+"""Scans of a JPEG, at most: each goes over the whole picture. A progressive one has 10; few bytes make many."""
 
 MOST_PROFILES = 8
 """Colour profiles of a PNG, at most: it may have one, and each of a kilobyte can unfold to a megabyte."""
@@ -40,7 +40,7 @@ IN_FLIGHT = 100_000_000
 """Pixels of all pictures that threads decode at one time, at most; a larger picture is decoded alone."""
 
 
-class TooManyPixels(DataError):
+class TooManyPixelsError(DataError):
     """A picture whose head promises more pixels than the limit."""
 
 
@@ -54,7 +54,7 @@ def open_picture(data: bytes, *, most_pixels: int = MOST_PIXELS) -> Image.Image:
         most_pixels: width times height, at most; Pillow's own limit is raised to it where it is lower.
 
     Raises:
-        TooManyPixels: the picture has more pixels than that; the message names no file.
+        TooManyPixelsError: the picture has more pixels than that; the message names no file.
         DataError: it has none of `FORMATS`, or a head that its format does not allow.
         Exception: whatever else the decoder raises on a damaged head.
     """
@@ -63,7 +63,7 @@ def open_picture(data: bytes, *, most_pixels: int = MOST_PIXELS) -> Image.Image:
     Image.init()
     if Image.core.get_block_size() < _BLOCK:
         Image.core.set_block_size(_BLOCK)
-    if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < most_pixels:
+    if Image.MAX_IMAGE_PIXELS is not None and most_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = most_pixels
     reason = f"none of {', '.join(FORMATS)}"
     for name in (name for name in FORMATS if name in Image.OPEN):
@@ -81,9 +81,9 @@ def open_picture(data: bytes, *, most_pixels: int = MOST_PIXELS) -> Image.Image:
             reason = f"{name}: {first_line(error)}"
             continue
         except Image.DecompressionBombError:  # raised before the head is known
-            raise TooManyPixels(f"too many pixels, expected at most {most_pixels:,} in all") from None
+            raise TooManyPixelsError(f"too many pixels, expected at most {most_pixels:,} in all") from None
         if width * height > most_pixels:
-            raise TooManyPixels(f"{width} x {height} pixels, expected at most {most_pixels:,} in all")
+            raise TooManyPixelsError(f"{width} x {height} pixels, expected at most {most_pixels:,} in all")
         return picture
     raise DataError(reason)
 
@@ -95,8 +95,8 @@ def decoded_size(picture: Image.Image) -> tuple[int, int]:
 
 
 _BLOCK = 1 << 26
-"""Bytes of Pillow's blocks of pixels: what has more than 32 MB goes back to the system, where smaller blocks would stay
-with each thread that has decoded a large picture."""
+"""Bytes of Pillow's blocks of pixels: blocks of more than 32 MB go back to the system, smaller ones would stay with
+each thread that has decoded a large picture."""
 
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"

@@ -1,7 +1,7 @@
 """What the values of each kind of picture mean: one rule, by which any picture becomes 8-bit RGB.
 
-Black is 0, and white is the largest value that the file's type can hold (1 where values are fractions), or the one that
-its tag SMaxSampleValue names. Nothing is guessed from the values: where they lie outside, the picture is refused.
+Black is 0, and white is the largest value that the file's type can hold (1 for fractions), or the one that its tag
+SMaxSampleValue names. Nothing is guessed from the values: where they lie outside, the picture is refused.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def _grey(file: Image.Image) -> np.ndarray:
         values = values.view(np.uint32)  # Pillow has no mode of its own for them
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= white):  # NaN is neither
-        raise DataError(f"values from {low:g} to {high:g}, expected 0 to {white:g}, or another white by SMaxSampleValue")
+        raise DataError(
+            f"values from {low:g} to {high:g}, expected 0 to {white:g}, or another white by SMaxSampleValue"
+        )
     grey = np.empty(values.shape, np.uint8)
     rows = max(1, _BLOCK // values.shape[1])
     for start in range(0, len(values), rows):
@@ -84,7 +86,9 @@ def _white(file: Image.Image) -> float:
     bits = int(_tag(file, _BITS, 16))
     if bits > 16 or _sample_format(file) == _SIGNED:
         kind = f"{'signed ' if _sample_format(file) == _SIGNED else ''}whole numbers of {bits} bits"
-        raise DataError(f"{kind}, which have no usual white: name it by the tag SMaxSampleValue, or write 8 or 16 bits")
+        raise DataError(
+            f"{kind}, which have no usual white: name it by the tag SMaxSampleValue, or write 8 or 16 bits"
+        )
     return float((1 << bits) - 1)
 
 

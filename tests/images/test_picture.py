@@ -97,7 +97,7 @@ def test_damaged_bytes_are_a_bad_image(kind):
 
 
 def test_one_function_opens_pictures():
-    """`Image.open` without a list of formats runs a program that a stranger sent; so nothing but one file opens any."""
+    """`Image.open` without a list of formats runs a program that a stranger sent; so one file alone opens any."""
     found = []
     for top in ("codelab", "training", "app", "benchmarks", "examples"):
         for path in sorted((ROOT / top).rglob("*.py")):
@@ -138,9 +138,7 @@ class TestLimits:
     def test_threads_decode_a_bounded_number_at_once(self, tmp_path):
         """Each is a few kilobytes, 52 megapixels and a quarter of a gigabyte; four threads read them."""
         (tmp_path / "wall.png").write_bytes(png(1, 0, bytes(900), (7200, 7200)))
-        done = subprocess.run(
-            [sys.executable, "-c", PEAK, str(tmp_path)], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run([sys.executable, "-c", PEAK, str(tmp_path)], capture_output=True, text=True, check=True)
         assert float(done.stdout) < 500  # megabytes; 1,000 without the bound
 
     def test_pictures_in_flight_wait_for_each_other(self):
