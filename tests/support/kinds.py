@@ -151,3 +151,27 @@ KINDS = {
     "TIFF, three pages": lambda: frames("TIFF"),
 }
 """A picture of every kind, by the words of the table in docs/pictures.md."""
+
+
+def photographs() -> list[bytes]:
+    """Larger pictures of every format that is read, with the options that make files differ inside."""
+    Image.init()
+    x = np.linspace(0, 255, 48)
+    image = Image.fromarray(
+        np.stack([x[:, None] + 0 * x, x + 0 * x[:, None], (x * x[:, None]) % 256], -1).astype("u1")
+    )
+    grey, clear = image.convert("L"), image.convert("RGBA")
+    clear.putalpha(grey)
+    made = [encoded(image, "JPEG"), encoded(image, "JPEG", progressive=True), encoded(image.convert("CMYK"), "JPEG")]
+    made += [encoded(one, "PNG") for one in (image, grey, clear, image.convert("P"), grey.convert("1"))]
+    made += [
+        encoded(image, "WEBP"),
+        encoded(clear, "WEBP", lossless=True),
+        encoded(image, "GIF"),
+        encoded(image, "BMP"),
+    ]
+    ways = ("tiff_deflate", "tiff_lzw", "packbits", "jpeg", "raw")
+    made += [encoded(image, "TIFF", compression=way) for way in ways]
+    made += [encoded(grey.convert("1"), "TIFF", compression=way) for way in ("group3", "group4")]
+    made += [encoded(grey, "PPM"), encoded(grey.convert("1"), "PPM")]
+    return made + ([encoded(image, "AVIF"), encoded(clear, "AVIF")] if "AVIF" in Image.SAVE else [])
