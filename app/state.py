@@ -77,7 +77,7 @@ class View:
         Args:
             name, arguments: with the codes, the labels and the group of the view, all that `make` depends on.
         """
-        return _kept(self.key, self.group, name, arguments, make)  # type: ignore[no-any-return]
+        return _kept(self.key, self.group, name, arguments, make)
 
     def unnamed_copies(self) -> str:
         """Why these codes look as if they held near copies that nobody has named; empty where they do not."""

@@ -2,7 +2,7 @@
 
 python benchmarks/fire/pictures.py --minutes 10
 
-Valid pictures of every kind (`tests/support/kinds.py`) are changed by chance and decoded, in a process of its own, which
+Valid pictures of every kind (`tests/support/kinds.py`) are changed by chance and decoded in another process, which
 may die or hang; what it was about to decode is known. Cases that break the claim go to `tests/images/found/`, where a
 test of the suite decodes them again.
 """

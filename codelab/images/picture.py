@@ -58,11 +58,11 @@ def open_picture(data: bytes, *, most_pixels: int = MOST_PIXELS) -> Image.Image:
         DataError: it has none of `FORMATS`, or a head that its format does not allow.
         Exception: whatever else the decoder raises on a damaged head.
     """
-    from PIL import Image
+    from PIL import Image, _imaging
 
     Image.init()
-    if Image.core.get_block_size() < _BLOCK:
-        Image.core.set_block_size(_BLOCK)
+    if _imaging.get_block_size() < _BLOCK:
+        _imaging.set_block_size(_BLOCK)
     if Image.MAX_IMAGE_PIXELS is not None and most_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = most_pixels
     reason = f"none of {', '.join(FORMATS)}"

@@ -60,10 +60,9 @@ def _grey(file: Image.Image) -> np.ndarray:
     for start in range(0, len(values), rows):
         block = values[start : start + rows]
         if file.mode == "F":
-            part = block.astype(np.float64) * (255 / white) + 0.5
+            grey[start : start + rows] = block.astype(np.float64) * (255 / white) + 0.5
         else:
-            part = block.astype(np.int64) * 256 // (int(white) + 1)
-        grey[start : start + rows] = part
+            grey[start : start + rows] = block.astype(np.int64) * 256 // (int(white) + 1)
     if _tag(file, _PHOTOMETRIC, 1) == 0:  # 0 is white; Pillow turns those of 8 bits itself
         grey = 255 - grey
     clear = file.info.get("transparency")  # a PNG of 16 bits can name one value
