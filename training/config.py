@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache
@@ -326,7 +327,7 @@ def published_words(config: TrainConfig, given: Collection[str]) -> str:
 def _twice(node: yaml.Node | None) -> str | None:
     """A key that a mapping has twice: YAML silently takes the last one."""
     keys = [str(key.value).replace("-", "_") for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
-    return next((key for i, key in enumerate(keys) if key in keys[:i]), None)
+    return next((key for key, times in Counter(keys).items() if times > 1), None)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
