@@ -5,7 +5,6 @@ It opens codes in one folder alone: `--root`, else the folder of `--codes`, else
 
 from __future__ import annotations
 
-import argparse
 import sys
 from functools import partial
 from importlib import import_module
@@ -23,7 +22,7 @@ if sys.path[0] != str(Path(__file__).parents[1]):
 
 from app import screens
 from app.address import keep, keep_history, kept
-from app.state import View, codes_in, group_choices, label_choices, open_codes, relabelled, stamp
+from app.state import View, codes_in, command_line, group_choices, label_choices, open_codes, relabelled, stamp
 from app.widgets import PAGES, style, text
 from codelab.core.attributes import NO_GROUPS, same_thing
 from codelab.core.codes import Codes
@@ -102,7 +101,7 @@ def _page(show, view: View | str | None) -> None:  # type: ignore[no-untyped-def
 def _sidebar() -> View | str | None:
     """What to look at; a line of text where the file cannot be opened, None where there is none."""
     with st.sidebar:
-        options = _command_line()
+        options = command_line(*sys.argv[1:])
         default = str(Path(options.codes).resolve()) if options.codes else DEFAULT
         root = Path(options.root or (Path(default).parent if options.codes else Path.cwd()))
         st.session_state["codes"] = kept("codes") or default
@@ -170,13 +169,6 @@ def _summary(codes: Codes, path: Path) -> None:
     st.caption(f"**{len(codes):,} images · {codes.bits} bits**{splits}  \nwith {', '.join(kept) or 'codes only'}")
     if credit := attribution(codes):
         st.caption(text(credit))
-
-
-def _command_line() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("--codes", "--root", "--pictures"):
-        parser.add_argument(name)
-    return parser.parse_known_args(sys.argv[1:])[0]
 
 
 main()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+import argparse
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 FILE_LABELS = "the file's own"
 NO_LABELS = "none"
 MOST_CLASSES = 2000
+T = TypeVar("T")
+_measured_before: set[Hashable] = set()
+"""What needs no spinner: each spinner is two messages to the browser."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,20 @@ class View:
         """Sections of `analyze`, each measured when a page first asks."""
         found = {}
         for section in sections:
-            with st.spinner(f"Measuring {section.words} …"):
+            which = (self.key, self.group, section.name)
+            with nullcontext() if which in _measured_before else st.spinner(f"Measuring {section.words} …"):
                 given = _given(self.key, self.group, self.codes)
-                found[section.name] = _measured(self.key, self.group, section.name, section, given)
+                found[section.name] = _measured(*which, section, given)
+            _measured_before.add(which)
         return found
+
+    def kept(self, name: str, *arguments: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gives, made once for all sessions; nobody may change it.
+
+        Args:
+            name, arguments: with the codes, the labels and the group of the view, all that `make` depends on.
+        """
+        return _kept(self.key, self.group, name, arguments, make)
 
     def unnamed_copies(self) -> str:
         """Why these codes look as if they held near copies that nobody has named; empty where they do not."""
@@ -169,6 +185,20 @@ def _given(key: Hashable, group: str | None, _codes: Codes) -> Given:
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _measured(key: Hashable, group: str | None, name: str, _section: Section, _on: Given) -> Result:
     return measured(_section, _on)
+
+
+@st.cache_resource(show_spinner=False, max_entries=1000)
+def _kept(key: Hashable, group: str | None, name: str, arguments: tuple[Hashable, ...], _make: Callable[[], T]) -> T:
+    return _make()
+
+
+@lru_cache
+def command_line(*given: str) -> argparse.Namespace:
+    """The options with which the explorer was started."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("--codes", "--root", "--pictures"):
+        parser.add_argument(name)
+    return parser.parse_known_args(given)[0]
 
 
 @st.cache_resource(show_spinner="Loading the encoder …", max_entries=2)

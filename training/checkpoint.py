@@ -24,7 +24,7 @@ _FREE = (
     *("run", "control", "device", "log_every", "save_every", "keep_last", "memory_gb", "store", "workers", "compile"),
     "threads",
     *("checkpoint_activations", "accumulate", "tensorboard", "evaluate_every", "evaluate_data", "evaluate_split"),
-    *("evaluate_images", "evaluate_group", "best_by"),
+    *("evaluate_images", "evaluate_group", "best_by", "most_pixels"),
 )
 
 

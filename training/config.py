@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache
@@ -16,6 +17,7 @@ import yaml
 
 from codelab.core.errors import UsageError
 from codelab.core.shipped import recipe
+from codelab.images.picture import MOST_PIXELS
 from training.fields import coerce, edit_distance, text_of, type_name
 
 AUTO = "auto"
@@ -100,6 +102,8 @@ class TrainConfig:
     """Threads that compute, on a CPU; 0: one for a small network, else one on each core, or OMP_NUM_THREADS."""
     skip_bad: bool = False
     """Leave out images that cannot be read; they are counted and listed in unreadable.txt."""
+    most_pixels: int = MOST_PIXELS
+    """Width times height of an image, at most: a larger one cannot be read."""
     global_scale: tuple[float, float] = (0.4, 1.0)
     """Share of the image's area in the two global views: smallest, largest."""
     local_views: int = 8
@@ -227,7 +231,10 @@ class TrainConfig:
                 *("local_views", "reset_every", "lr", "min_lr", "warmup_epochs", "weight_decay", "weight_decay_end"),
                 *("workers", "threads", "freeze_epochs", "evaluate_every", "beta", "clip", "seed"),
             ),
-            1: ("bits", "hidden", "width", "epochs", "log_every", "save_every", "keep_last", "accumulate"),
+            1: (
+                *("bits", "hidden", "width", "epochs", "log_every", "save_every", "keep_last", "accumulate"),
+                *("most_pixels",),
+            ),
             2: ("batch", "image_size", "store_size", "local_size", "prototypes", "evaluate_images"),
         }
         for least, names in at_least.items():
@@ -321,7 +328,7 @@ def published_words(config: TrainConfig, given: Collection[str]) -> str:
 def _twice(node: yaml.Node | None) -> str | None:
     """A key that a mapping has twice: YAML silently takes the last one."""
     keys = [str(key.value).replace("-", "_") for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
-    return next((key for i, key in enumerate(keys) if key in keys[:i]), None)
+    return next((key for key, times in Counter(keys).items() if times > 1), None)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -218,7 +218,8 @@ def _of_all_processes(values: Tensor, size: Tensor, mine: range) -> Pictures:
 
 def read_pixels(images: ImageSet, size: int, i: int) -> np.ndarray:
     """Image i, whole, as uint8 `[height, width, 3]`; one of more than size² pixels is reduced to that area."""
-    return reduced(images.image(i), size)
+    with images.opened(i) as image:
+        return reduced(image, size)
 
 
 def batches(n: int, batch: int, seed: int, epoch: int) -> Tensor:

@@ -19,6 +19,7 @@ from codelab.core.errors import UsageError
 from codelab.core.shipped import shipped
 from codelab.core.signals import end_on_signals, ignore_signals
 from codelab.images.encoder import open_encoder
+from codelab.images.picture import MOST_PIXELS
 from codelab.reporting.terminal import print_table
 from training.config import AUTO, add_flags, flags_given
 from training.evaluation.adapt import adapt, adaptation_config
@@ -117,6 +118,7 @@ def _sets(options: argparse.Namespace, *, apart: bool = False) -> Sets:
         train_data=options.train_data,
         labels_csv=options.labels,
         skip_bad=options.skip_bad,
+        most_pixels=options.most_pixels,
     )
     device = str(find_device(options.device))
     return encode(encoder, pair, of=options.ckpt, skip_bad=options.skip_bad, device=device)
@@ -220,6 +222,13 @@ def _sources(sub: argparse.ArgumentParser) -> None:
     )
     _labels(sub)
     sub.add_argument("--skip-bad", action="store_true", help="leave unreadable images out instead of failing")
+    sub.add_argument(
+        "--most-pixels",
+        type=whole_number(1),
+        default=MOST_PIXELS,
+        metavar="N",
+        help="width times height of an image, at most (default: %(default)s)",
+    )
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
     sub.add_argument("--seed", type=whole_number(0), default=0, help="of all chance (default: %(default)s)")
     timm_options(sub)

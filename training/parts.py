@@ -39,6 +39,10 @@ class Parts:
     note: str = ""
 
 
+def _opened(data: str, config: TrainConfig) -> ImageSet:
+    return open_images(data, skip_bad=config.skip_bad, most_pixels=config.most_pixels)
+
+
 def parts(config: TrainConfig, images: ImageSet | None = None) -> Parts:
     """The images a config trains on, and those it is evaluated on; labels play no part.
 
@@ -50,7 +54,7 @@ def parts(config: TrainConfig, images: ImageSet | None = None) -> Parts:
         UsageError: a split or a column that the config names is not there; the message names those there are.
         DataError: as `open_images`.
     """
-    whole = open_images(config.data, skip_bad=config.skip_bad) if images is None else images
+    whole = _opened(config.data, config) if images is None else images
     names = splits_of(whole)
     split = "train" if config.split == AUTO and "train" in names else config.split
     train = whole if split in ("", AUTO) else _split(whole, split, "split", names)
@@ -58,7 +62,7 @@ def parts(config: TrainConfig, images: ImageSet | None = None) -> Parts:
     if not config.evaluate_every:
         return Parts(train, None, replace(all_of_it, evaluate_split="", evaluate_group=""))
 
-    other = open_images(config.evaluate_data, skip_bad=config.skip_bad) if config.evaluate_data else whole
+    other = _opened(config.evaluate_data, config) if config.evaluate_data else whole
     there, group = splits_of(other), _group(other, config.evaluate_group)
     evaluated = config.evaluate_split
     if evaluated == AUTO:

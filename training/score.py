@@ -66,13 +66,13 @@ def read_held(images: ImageSet, config: TrainConfig) -> HeldOut:
 
     def read(i: int) -> tuple[np.ndarray, np.ndarray] | None:
         try:
-            image = images.image(i)
+            with images.opened(i) as image:
+                whole = np.array(fit_square(image, config.image_size)).transpose(2, 0, 1)
+                return reduced(image, config.store_size), whole
         except DataError as error:
             if config.skip_bad:
                 return None
             raise DataError(f"{error}; --skip-bad (skip_bad) leaves such images out") from None
-        whole = np.array(fit_square(image, config.image_size)).transpose(2, 0, 1)
-        return reduced(image, config.store_size), whole
 
     with ThreadPoolExecutor(threads(config)) as pool:
         pairs = dict(enumerate(pool.map(read, range(len(images)))))

@@ -32,7 +32,7 @@ SHOWN = 9
 
 
 def show(view: View) -> None:
-    frame = table(view)
+    frame = view.kept("table", make=lambda: table(view))
     order = [int(bit) for bit in frame["bit"]]
     named = asked("bit")
     # the most telling bit is the one to meet first
@@ -140,8 +140,10 @@ def _exemplars(view: View, bit: int) -> Exemplars:
         key="pictured",
         help="Only a part of these images has a picture kept beside its code.",
     ):
-        return pictured_exemplars(view, bit, rows, count=SHOWN, classes=3)
-    return exemplars(view.codes, bit, count=SHOWN, classes=3, group=view.group)
+        return view.kept("pictured", bit, make=lambda: pictured_exemplars(view, bit, rows, count=SHOWN, classes=3))
+    return view.kept(
+        "exemplars", bit, make=lambda: exemplars(view.codes, bit, count=SHOWN, classes=3, group=view.group)
+    )
 
 
 def _figures(view: View, row: pd.Series, rank: int) -> None:
@@ -166,7 +168,7 @@ def _figures(view: View, row: pd.Series, rank: int) -> None:
 def _sides(view: View, found: Exemplars) -> None:
     ranked = view.codes.logits is not None
     if ranked:
-        chart(found.plot(), f"margins{found.bit}")
+        chart(view.kept("margins", found.bit, found.chosen, make=found.plot), f"margins{found.bit}")
     order = "surest first" if ranked else "drawn at random"
     lists = [("0 side", order, found.zero, "zero"), ("1 side", order, found.one, "one")]
     if ranked:
@@ -189,11 +191,11 @@ def _sides(view: View, found: Exemplars) -> None:
 def _classes(view: View, found: Exemplars) -> None:
     st.markdown("#### Class by class")
     try:
-        shares = class_shares(view.codes, found.bit)
+        shares = view.kept("shares", found.bit, make=lambda: class_shares(view.codes, found.bit).plot())
     except DataError as error:
         st.info(text(str(error)), icon=":material/info:")
         return
-    chart(shares.plot(), f"shares{found.bit}")
+    chart(shares, f"shares{found.bit}")
     if not found.contrasts:
         st.caption("No class has images on both sides.")
         return

@@ -34,7 +34,7 @@ def show(view: View) -> None:
 
     with st.container(key="charts"):
         columns = st.columns(2, gap="large")
-    for place, drawing in enumerate(drawings(results)):
+    for place, drawing in enumerate(view.kept("drawings", make=lambda: drawings(results))):
         with columns[place % 2]:
             _chart(drawing)
 

@@ -12,6 +12,7 @@ from codelab.core.attributes import group_column, same_thing
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
 from codelab.images.imageset import decode
+from codelab.images.picture import THUMBNAIL_BYTES, THUMBNAIL_PIXELS
 from codelab.measures.pair_distances import pair_distances
 from codelab.neighbours.search import search
 
@@ -119,7 +120,7 @@ def _alike(codes: Codes, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
 def _grey(data: bytes | None) -> np.ndarray | None:
     """Its small grey version as a vector of mean 0 and length 1; None where there is no picture, or a plain one."""
     try:
-        image = decode(data or b"", "thumbnail")
+        image = decode((data or b"")[:THUMBNAIL_BYTES], "thumbnail", most_pixels=THUMBNAIL_PIXELS)
     except DataError:
         return None
     grey = np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=float).ravel()

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codelab.cli.options import named_encoder
+from codelab.cli.options import add_most_pixels, named_encoder
 from codelab.core.command import AddCommand, overwrite_option, timm_options, whole_number
 from codelab.core.errors import UsageError
 
@@ -36,6 +36,7 @@ def add_export(command: AddCommand) -> None:
     add("--features", action="store_true", help="keep the backbone's features")
     add("--thumbnails", action="store_true", help="keep a small picture of each image")
     add("--skip-bad", action="store_true", help="leave unreadable images out instead of failing")
+    add_most_pixels(parser)
     add("--workers", type=whole_number(1), default=4, help="threads that decode images (default: %(default)s)")
     add("--device", help="cpu, cuda, … (default: cuda when there is one)")
     overwrite_option(parser)
@@ -50,7 +51,13 @@ def export(options: argparse.Namespace) -> None:
 
     check_place(options.out)
     encoder = named_encoder(options, options.ckpt)
-    images = open_images(options.data, labels_csv=options.labels, split=options.split, skip_bad=options.skip_bad)
+    images = open_images(
+        options.data,
+        labels_csv=options.labels,
+        split=options.split,
+        skip_bad=options.skip_bad,
+        most_pixels=options.most_pixels,
+    )
     done = export(
         encoder,
         images,

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codelab.cli.options import COUNTED_ONCE, add_codes, add_encoder, open_codes, own_encoder
+from codelab.cli.options import COUNTED_ONCE, add_codes, add_encoder, add_most_pixels, open_codes, own_encoder
 from codelab.core.command import AddCommand, group_option, overwrite_option, whole_number
 from codelab.core.errors import UsageError
 
@@ -33,6 +33,7 @@ def add_analyze(command: AddCommand) -> None:
     add("--views", type=whole_number(1), metavar="K", help="encode K augmented views: which bits survive")
     add("--data", help="with --views, the images the codes were made from, as in codelab export")
     add("--labels", metavar="CSV", help="with --views, the CSV given to codelab export")
+    add_most_pixels(parser, when="with --views, ")
     add_encoder(parser, when="with --views, ")
     add("--permutations", type=whole_number(1), default=200, help="behind every p-value (default: %(default)s)")
     add("--seed", type=int, default=0, help="seed of all chance (default: %(default)s)")
@@ -107,7 +108,8 @@ def _views(options: argparse.Namespace, codes: Codes) -> tuple[list[Codes], dict
     from codelab.images.sources import open_images
 
     encoder = own_encoder(options, codes)
-    images = open_images(options.data, labels_csv=options.labels, skip_bad=True)  # ids say which are needed
+    # ids say which are needed
+    images = open_images(options.data, labels_csv=options.labels, skip_bad=True, most_pixels=options.most_pixels)
     row_of = {name: row for row, name in enumerate(images.items["id"].to_pylist())}
     ids = codes.items["id"].to_pylist()
     missing = next((name for name in ids if name not in row_of), None)

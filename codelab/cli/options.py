@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from codelab.core.command import Parser, timm_options, whole_number
 from codelab.core.errors import DataError, UsageError
+from codelab.images.picture import MOST_PIXELS
 
 if TYPE_CHECKING:
     from codelab.core.codes import Codes
@@ -32,6 +33,12 @@ def add_encoder(parser: Parser, *, when: str = "") -> None:
     """
     parser.add_argument("--ckpt", help=f"{when}the checkpoint, where it is no longer where the codes name it")
     timm_options(parser)
+
+
+def add_most_pixels(parser: Parser, *, when: str = "") -> None:
+    """The largest image that is decoded; `when` as in `add_encoder`."""
+    text = f"{when}width times height of an image, at most (default: %(default)s)"
+    parser.add_argument("--most-pixels", type=whole_number(1), default=MOST_PIXELS, metavar="N", help=text)
 
 
 def add_port(parser: Parser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,8 @@ def check_labels(labels: np.ndarray | None, classes: Sequence[str], n: int) -> t
     """Labels of n codes as int32 `[N]` (-1 = none) or bool `[N, C]`, and the names of their classes."""
     names = tuple(str(c) for c in classes)
     if len(set(names)) < len(names):
-        raise DataError(f"classes: {next(c for c in names if names.count(c) > 1)!r} is there twice")
+        twice = next(name for name, times in Counter(names).items() if times > 1)
+        raise DataError(f"classes: {twice!r} is there twice")
     if labels is None:
         return owned(np.full(n, -1, dtype=np.int32)), names
     labels = as_array("labels", labels)

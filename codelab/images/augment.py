@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,14 +32,15 @@ class ViewedImages(ImageSet):
     change: str = ALL
     seed: int = 0
 
-    def image(self, i: int) -> Image.Image:
+    @contextmanager
+    def opened(self, i: int) -> Iterator[Image.Image]:
         """Image i after the change; the draw depends on the seed, the change and the row alone."""
-        image = super().image(i)
-        for number, (name, change) in enumerate(CHANGES.items()):
-            draw = np.random.default_rng([self.seed, number, i])
-            if self.change == name or (self.change == ALL and draw.random() < SHARE[name]):
-                image = change(image, draw)
-        return image
+        with super().opened(i) as image:
+            for number, (name, change) in enumerate(CHANGES.items()):
+                draw = np.random.default_rng([self.seed, number, i])
+                if self.change == name or (self.change == ALL and draw.random() < SHARE[name]):
+                    image = change(image, draw)
+            yield image
 
 
 def view_of(images: ImageSet, change: str = ALL, *, seed: int = 0) -> ViewedImages:
@@ -59,7 +61,7 @@ def view_of(images: ImageSet, change: str = ALL, *, seed: int = 0) -> ViewedImag
     """
     if change != ALL:
         CHANGES[change]
-    rest = {name: getattr(images, name) for name in ("name", "items", "labels", "classes", "read", "attribution")}
+    rest = {field.name: getattr(images, field.name) for field in fields(ImageSet)}
     return ViewedImages(**rest, change=change, seed=seed)
 
 

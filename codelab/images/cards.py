@@ -12,16 +12,16 @@ from codelab.core.codes import RESERVED, Codes
 from codelab.core.errors import DataError
 from codelab.core.inside import inside
 from codelab.images.imageset import decode
-from codelab.images.picture import open_picture
+from codelab.images.picture import MOST_PIXELS, THUMBNAIL_BYTES, THUMBNAIL_PIXELS, TooManyPixelsError
 
 LARGEST = 160
 """Longest side in pixels of a picture that is shown; a larger one is made smaller first."""
 
-MOST_PIXELS = 50_000_000
-"""Width times height of a picture that is shown, at most: a larger one would take more than a gigabyte to decode."""
+MOST_BYTES = 1 << 16
+"""Encoded bytes of a picture that is shown as it is, at most: a short film of small frames has more."""
 
-_KINDS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-"""Formats that every browser shows."""
+_KINDS = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"RIFF": "image/webp", b"GIF8": "image/gif"}
+"""Formats that every browser shows, by their first bytes."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +78,15 @@ def attribution(codes: Codes) -> str:
     return " ".join(str(named or "").split())
 
 
-def picture_uri(data: bytes, name: str) -> str:
+def picture_uri(data: bytes, name: str, *, most_pixels: int = MOST_PIXELS) -> str:
     """Encoded image bytes as a data URI that a browser shows, at most `LARGEST` pixels a side.
 
     Raises:
-        DataError: the bytes are not a whole image, or it has more than `MOST_PIXELS` pixels.
+        DataError: the bytes are not a whole image, or it has more than `most_pixels` pixels.
     """
-    image = decode(data, name, most_pixels=MOST_PIXELS)
-    with open_picture(data) as file:
-        kind = _KINDS.get(file.format or "")
-    if kind is None or max(image.size) > LARGEST:
+    image = decode(data, name, most_pixels=most_pixels, shown=2 * LARGEST)  # so a larger one stays larger
+    kind = next((kind for head, kind in _KINDS.items() if data.startswith(head)), None)
+    if kind is None or max(image.size) > LARGEST or len(data) > MOST_BYTES:
         image.thumbnail((LARGEST, LARGEST))
         out = io.BytesIO()
         image.save(out, "WEBP", quality=85)
@@ -99,11 +98,16 @@ def _picture(codes: Codes, row: int, path: str | None, pictures: Path | None) ->
     """The picture, or why there is none."""
     data = codes.items["thumbnail"][row].as_py() if "thumbnail" in codes.items.column_names else None
     try:
+        if data and len(data) > THUMBNAIL_BYTES:
+            return "", "picture too large to show"
         if data:
-            return picture_uri(data, f"thumbnail of row {row}"), ""
+            made = _thumbnail_uri if len(data) <= MOST_BYTES else _thumbnail_uri.__wrapped__
+            return made(data), ""
         file = picture_file(path, pictures) if path and pictures else None
         if file is not None:
             return _file_uri(str(file), file.stat().st_mtime_ns), ""
+    except TooManyPixelsError:
+        return "", "picture too large to show"
     except (DataError, OSError):
         return "", "picture cannot be read"
     return "", "no picture kept"
@@ -113,6 +117,11 @@ def picture_file(path: str, pictures: Path) -> Path | None:
     """The file that an item's `path` names, seen from `pictures` or the working directory; None outside `pictures`."""
     file = inside(path, pictures) or inside(Path.cwd() / path, pictures)
     return file if file is not None and file.is_file() else None
+
+
+@lru_cache(maxsize=2048)
+def _thumbnail_uri(data: bytes) -> str:
+    return picture_uri(data, "thumbnail", most_pixels=THUMBNAIL_PIXELS)
 
 
 @lru_cache(maxsize=2048)

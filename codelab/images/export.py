@@ -251,10 +251,10 @@ def _loaded(
 
     def load_one(i: int) -> Any:
         try:
-            image = images.image(i)
+            with images.opened(i) as image:
+                return encoder.transform(image), _thumbnail(image) if thumbnails else b""
         except DataError as error:
             return error
-        return encoder.transform(image), _thumbnail(image) if thumbnails else b""
 
     batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
     ahead: list[list[Future[Any]]] = []

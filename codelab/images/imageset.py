@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,8 @@ import pyarrow as pa
 
 from codelab.core.attributes import SAME_THING
 from codelab.core.errors import DataError, UsageError, first_line
-from codelab.images.picture import open_picture
+from codelab.images.picture import MOST_PIXELS, TooManyPixelsError, decoded_size, in_flight, open_picture
+from codelab.images.rgb import as_rgb
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,6 +34,7 @@ class ImageSet:
         attribution: whom to credit where the images are shown.
         tables: the Parquet files that hold the images, none where each is a file of its own.
         left_out: a line for everything that may be an image and is not read.
+        most_pixels: width times height of an image, at most; checked before its pixels are decoded.
     """
 
     name: str
@@ -41,6 +45,7 @@ class ImageSet:
     attribution: str = ""
     tables: tuple[Path, ...] = ()
     left_out: tuple[str, ...] = ()
+    most_pixels: int = MOST_PIXELS
 
     def __len__(self) -> int:
         return self.items.num_rows
@@ -50,18 +55,35 @@ class ImageSet:
         """The item column whose equal values mark near copies, empty where there is none."""
         return next((name for name in SAME_THING if name in self.items.column_names), "")
 
-    def image(self, i: int) -> Image.Image:
-        """Image i as RGB; transparency is laid on white.
+    @contextmanager
+    def opened(self, i: int) -> Iterator[Image.Image]:
+        """Image i while the `with` lasts: threads that decode large images wait for each other (`in_flight`).
 
         Raises:
-            DataError: the file is gone, or its bytes are not a whole image; the message names the image.
+            DataError: as `image`.
         """
         name = str(self.items["path"][i].as_py())
         try:
             data = self.read(i)
         except OSError as error:
             raise DataError(f"{name}: {error.strerror or error}") from None
-        return decode(data, name)
+        with ExitStack() as held:
+            try:
+                image = held.enter_context(_decoding(data, name, most_pixels=self.most_pixels))
+            except TooManyPixelsError as error:
+                raise DataError(f"{error}; most_pixels (--most-pixels) raises the limit") from None
+            held.callback(image.close)  # before the next is decoded
+            yield image
+
+    def image(self, i: int) -> Image.Image:
+        """Image i as RGB; `docs/pictures.md` says how each kind is read.
+
+        Raises:
+            DataError: the file is gone, its bytes are not a whole image, or it has too many pixels; the message names
+                the image.
+        """
+        with self.opened(i) as image:
+            return image.copy()
 
     def subset(self, rows: Sequence[int] | np.ndarray) -> ImageSet:
         """The images at these row numbers, in this order."""
@@ -88,38 +110,34 @@ class ImageSet:
         return self.subset(rows)
 
 
-def decode(data: bytes, name: str, *, most_pixels: int | None = None) -> Image.Image:
+def decode(data: bytes, name: str, *, most_pixels: int = MOST_PIXELS, shown: int = 0) -> Image.Image:
     """An RGB image from encoded bytes, turned by its EXIF orientation, transparency laid on white.
 
     Args:
         data: the encoded bytes.
         name: what messages call the image.
         most_pixels: as in `open_picture`.
+        shown: a JPEG may be decoded smaller, with sides of this many pixels or more; 0: as it is.
 
     Raises:
         DataError: the bytes are not a whole image, whatever the decoder raises, or it has too many pixels.
     """
-    from PIL import Image, ImageOps
-
-    try:
-        with open_picture(data, most_pixels=most_pixels) as file:
-            file.load()
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-                image = _squeeze_range(image)
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                white = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(white, image)
-            return image.convert("RGB")
-    except Exception as error:  # decoders raise RuntimeError, TypeError, struct.error and more on damaged bytes
-        raise DataError(f"{name}: not a readable image ({first_line(error)})") from None
+    with _decoding(data, name, most_pixels=most_pixels, shown=shown) as image:
+        return image
 
 
-def _squeeze_range(image: Image.Image) -> Image.Image:
-    """16-bit and float pictures scaled to 0..255: Pillow alone would clip them to white."""
-    from PIL import Image
-
-    values = np.asarray(image, dtype=np.float64)
-    top = 65535.0 if values.max() > 255 else 255.0
-    return Image.fromarray(np.clip(values * (255 / top), 0, 255).astype(np.uint8))
+@contextmanager
+def _decoding(data: bytes, name: str, *, most_pixels: int, shown: int = 0) -> Iterator[Image.Image]:
+    """As `decode`, with the pixels counted as in flight while the `with` lasts."""
+    with ExitStack() as held:
+        try:
+            file = held.enter_context(open_picture(data, most_pixels=most_pixels))
+            held.enter_context(in_flight(math.prod(decoded_size(file))))
+            if shown:
+                file.draft(None, (shown, shown))
+            image = as_rgb(file)
+        except TooManyPixelsError as error:
+            raise TooManyPixelsError(f"{name}: {error}") from None
+        except Exception as error:  # decoders raise RuntimeError, TypeError, struct.error and more on damaged bytes
+            raise DataError(f"{name}: not a readable image ({first_line(error)})") from None
+        yield image

@@ -21,6 +21,7 @@ from codelab.core.files import KEY
 from codelab.core.io import read_regular
 from codelab.images.folder import SUFFIXES, Found, find_files, words
 from codelab.images.imageset import ImageSet
+from codelab.images.picture import MOST_PIXELS
 
 TAKEN = ("code", "label", "labels", "logits", "features", "thumbnail")
 """Names that attribute columns cannot have, because the codes file uses them."""
@@ -33,6 +34,7 @@ def open_images(
     labels_csv: str | Path | None = None,
     split: str | None = None,
     skip_bad: bool = False,
+    most_pixels: int = MOST_PIXELS,
 ) -> ImageSet:
     """The images a user names: `demo`, a folder, or a Parquet file or folder of Parquet files with image bytes.
 
@@ -46,6 +48,7 @@ def open_images(
         split: only the images of this split.
         skip_bad: leave out, with a warning and in `left_out` of the result, what cannot be read: folders, pictures of
             other formats, `.parquet` files beside images.
+        most_pixels: width times height of an image, at most; checked before its pixels are decoded.
 
     Raises:
         UsageError: the path, the split or a column is not there; a folder has both images and `.parquet` files that
@@ -73,6 +76,7 @@ def open_images(
             raise UsageError(f"{path}: expected a folder of images, a .parquet file, or 'demo'")
     if not len(images):
         raise DataError(f"{images.name}: no image found; looked for {', '.join(SUFFIXES)}")
+    images = replace(images, most_pixels=most_pixels)
     return images.split(split) if split else images
 
 

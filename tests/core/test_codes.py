@@ -1,5 +1,7 @@
 """The data type: indexing against NumPy, and every refusal."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -216,3 +218,12 @@ def test_an_empty_set_of_codes_is_codes():
 def test_items_that_are_no_table_are_refused_in_one_line():
     with pytest.raises(DataError, match=r"^items: found list, expected a pyarrow Table, a pandas DataFrame"):
         Codes.from_bits(np.eye(2), items=[])
+
+
+def test_a_class_that_is_there_twice_among_very_many_is_found_at_once():
+    """It took hours: every name was compared with all others."""
+    names = [*(f"class {i}" for i in range(300_000)), "class 299999"]
+    start = time.process_time()
+    with pytest.raises(DataError, match="'class 299999' is there twice"):
+        Codes.from_bits(np.eye(2), labels=[0, 1], classes=names)
+    assert time.process_time() - start < 5

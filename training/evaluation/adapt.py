@@ -156,7 +156,7 @@ def adapt(
     run = Path(config.run)
     if (run / checkpoint.NEWEST).exists() and not (resume or fresh):  # before the images are encoded, not after
         raise UsageError(f"{run}: holds a run already; add --resume, or --fresh to throw it away, or change --run")
-    images = open_images(config.data, labels_csv=labels_csv, skip_bad=config.skip_bad)
+    images = open_images(config.data, labels_csv=labels_csv, skip_bad=config.skip_bad, most_pixels=config.most_pixels)
     check_columns(images, chosen, config.data)
     split, test = chosen.train_split, chosen.test_split
     notes = []

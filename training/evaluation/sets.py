@@ -16,6 +16,7 @@ from codelab.core.files import load
 from codelab.images.encoder import Encoder
 from codelab.images.export import encode_images, export
 from codelab.images.imageset import ImageSet
+from codelab.images.picture import MOST_PIXELS
 from codelab.images.sources import open_images
 from training.parts import EVALUATED, held_out_rows, held_out_words, splits_of
 
@@ -141,9 +142,10 @@ def open_pair(
     train_data: str | None = None,
     labels_csv: str | None = None,
     skip_bad: bool = False,
+    most_pixels: int = MOST_PIXELS,
 ) -> Pair[ImageSet]:
     """The images of `data`, train those of `train_data` where it is named; errors as `choose` and `open_images`."""
-    given: dict[str, Any] = {"labels_csv": labels_csv, "skip_bad": skip_bad}
+    given: dict[str, Any] = {"labels_csv": labels_csv, "skip_bad": skip_bad, "most_pixels": most_pixels}
     whole = open_images(data, **given)
     others = whole if train_data is None else open_images(train_data, **given)
     return choose(whole, others, chosen, name=data, others_name=train_data or data)
