@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from codelab.cli.options import named_encoder
 from codelab.core.command import AddCommand, timm_options, whole_number
-from codelab.core.errors import UsageError
+from codelab.core.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from codelab.features.coder import FeatureCoder
@@ -60,9 +60,9 @@ def export(options: argparse.Namespace) -> None:
         checkpoint=None if options.ckpt.startswith("timm:") else options.ckpt,
     )
     for line in done.bad:
-        print(f"  skipped {line}", file=sys.stderr)
+        print(printable(f"  skipped {line}"), file=sys.stderr)
     skipped = f", {len(done.bad)} skipped" if done.bad else ""
-    print(f"{done.path}: {done.rows} codes of {encoder.config.bits} bits{skipped}")
+    print(printable(f"{done.path}: {done.rows} codes of {encoder.config.bits} bits{skipped}"))
 
 
 def add_binarize(command: AddCommand) -> None:
@@ -107,7 +107,7 @@ def binarize(options: argparse.Namespace) -> None:
     )
     if options.save_coder:
         coder.save(options.save_coder)
-    print(f"{options.out}: {rows} codes of {coder.bits} bits by {coder.method}")
+    print(printable(f"{options.out}: {rows} codes of {coder.bits} bits by {coder.method}"))
 
 
 def _saved_coder(options: argparse.Namespace) -> FeatureCoder:

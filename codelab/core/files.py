@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def iter_codes(path: str | Path, *, rows: int = ROW_GROUP, columns: Sequence[str
         wanted = [n for n in names if columns is None or n in (*columns, "id", "code", "label", "labels")]
         check_seal(part.path)
         for table in read_blocks(part, wanted, rows):
-            yield located(path, lambda table=table, part=part: table_codes(table, head, part.most))
+            yield located(path, partial(table_codes, table, head, part.most))
 
 
 def write(codes: Codes, path: str | Path) -> None:

@@ -27,6 +27,7 @@ NUMPY_ERRORS = (
     *(RuntimeError, NotImplementedError),  # an entry that is encrypted, or compressed in an odd way
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError),
 )
+PLAIN = "NumPy file of plain numbers"
 LONGEST_HEADER = 10_000
 TEXT = 100
 """Bytes of a text of Python beside its letters."""
@@ -75,8 +76,15 @@ def codes_from_numpy(path: Path, bits: int | None) -> Codes:
     return located(path, make)
 
 
-def read_npz(path: str | Path, wanted: Collection[str]) -> tuple[dict[str, np.ndarray], list[str]]:
+def read_npz(
+    path: str | Path, wanted: Collection[str], *, what: str = PLAIN
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """Those of the `wanted` arrays that an `.npz` file has, and the names of all of its entries.
+
+    Args:
+        path: the file.
+        wanted: names of arrays.
+        what: the file is expected to be, for messages.
 
     Raises:
         DataError: the file is damaged or foreign, or a wanted array is not of plain numbers or texts, or too large.
@@ -97,7 +105,7 @@ def read_npz(path: str | Path, wanted: Collection[str]) -> tuple[dict[str, np.nd
     except DataError:
         raise
     except NUMPY_ERRORS as error:
-        raise DataError(f"{path}: not a whole NumPy file of plain numbers ({first_line(error)})") from None
+        raise DataError(f"{path}: not a whole {what} ({first_line(error)})") from None
 
 
 def read_npy(path: str | Path, *, mapped: bool = False) -> np.ndarray:
@@ -115,7 +123,7 @@ def read_npy(path: str | Path, *, mapped: bool = False) -> np.ndarray:
             _bytes_of(file, Path(path).stat().st_size)
         return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except NUMPY_ERRORS as error:
-        raise DataError(f"{path}: not a whole NumPy file of plain numbers ({first_line(error)})") from None
+        raise DataError(f"{path}: not a whole {PLAIN} ({first_line(error)})") from None
 
 
 def _bytes_of(file: IO[bytes], size: int, *, each: int = 0) -> int:

@@ -25,7 +25,7 @@ from codelab.core.errors import DataError
 BLANK = f"{0:015d} {'0' * 64} {'0' * 64}"
 """What a writer puts into the JSON, as its first entry; `seal` fills it in."""
 ENTRY = {"seal": BLANK}
-UNSEALED, REWRITTEN, SEALED = "no SHA-256", "written anew by another program", "SHA-256"
+UNSEALED, REWRITTEN, SEALED = "no SHA-256", "no SHA-256 since another program wrote it anew", "SHA-256 as written"
 
 _DIGITS = re.compile(rb"\d{15} [0-9a-f]{64} [0-9a-f]{64}")
 _KEY = re.compile(rb'\{\\?"seal": \\?"')

@@ -75,8 +75,15 @@ def read_shapes(path: str | Path, *, kind: str) -> tuple[dict[str, Any], dict[st
         return header, {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
 
 
+def read_kind(path: str | Path) -> tuple[Any, dict[str, Tensor]]:
+    """The kind of a file that `write_tensors` wrote, and its tensors; errors as `read_tensors`."""
+    with _opened(path, None) as (header, file):
+        check_seal(path)
+        return header.get("kind"), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
 @contextmanager
-def _opened(path: str | Path, kind: str) -> Iterator[tuple[dict[str, Any], Any]]:
+def _opened(path: str | Path, kind: str | None) -> Iterator[tuple[dict[str, Any], Any]]:
     if not Path(path).is_file():
         raise UsageError(f"{path}: no such file")
     try:
@@ -87,7 +94,7 @@ def _opened(path: str | Path, kind: str) -> Iterator[tuple[dict[str, Any], Any]]
                 raise DataError(f"{path}: a safetensors file, but not one of codelab")
             if header.get("format") != FORMAT:
                 raise DataError(f"{path}: checkpoint format {header.get('format')}, expected {FORMAT}")
-            if header.get("kind") != kind:
+            if kind is not None and header.get("kind") != kind:
                 raise DataError(f"{path}: holds {header.get('kind')!r}, expected {kind!r}")
             header.pop("seal", None)
             yield header, file

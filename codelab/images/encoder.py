@@ -24,17 +24,8 @@ from codelab.core.tensors import FORMAT, _opened, check_shapes, load_state, read
 
 LARGEST_SIDE = 4096
 """Pixels: an image of that side takes 200 MB as float32."""
-_UNUSABLE = (
-    KeyError,
-    AttributeError,
-    TypeError,
-    ValueError,
-    ArithmeticError,
-    RuntimeError,
-    MemoryError,
-    AssertionError,
-)
-"""What a config raises whose values are of another kind or too large, RecursionError among them."""
+_UNUSABLE = (LookupError, AttributeError, TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError)
+"""What a config raises whose values are of another kind or too large."""
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
