@@ -54,7 +54,7 @@ class Kind:
     whole: bool = True
 
 
-def some_codes(multilabel: bool = False) -> Codes:
+def some_codes(*, multilabel: bool = False) -> Codes:
     """Sixty codes with everything that a file can hold."""
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(60, 13)).astype(np.float16)
@@ -74,6 +74,10 @@ def codes_text(codes: Codes) -> str:
     """Everything codes hold."""
     arrays = _hash(codes.packed, codes.labels, codes.logits, codes.features)
     return f"{codes.sha256} {arrays} {codes.items.to_pydict()} {codes.meta}"
+
+
+def _read_codes(path: Path) -> str:
+    return codes_text(codelab.load(path))
 
 
 def _make_npz(path: Path) -> None:
@@ -103,7 +107,7 @@ def _read_encoder(path: Path) -> str:
 def _make_binariser(path: Path) -> None:
     from codelab.features.binariser import binarize
 
-    binarize(np.random.default_rng(0).normal(size=(64, 6)), 8, method="itq", progress=False).save(path)
+    binarize(np.random.default_rng(0).normal(size=(64, 6)), 4, method="itq", progress=False).save(path)
 
 
 def _read_binariser(path: Path) -> str:
@@ -122,7 +126,11 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("codes.parquet", lambda path: some_codes().save(path), lambda path: codes_text(codelab.load(path))),
-        Kind("multi.parquet", lambda path: some_codes(True).save(path), lambda path: codes_text(codelab.load(path))),
+        Kind(
+            "multi.parquet",
+            lambda path: some_codes(multilabel=True).save(path),
+            lambda path: codes_text(codelab.load(path)),
+        ),
         Kind("codes.npz", _make_npz, _read_numpy),
         Kind("codes.npy", lambda path: np.save(path, some_codes().to_bits()), _read_numpy, whole=False),
         Kind("encoder.safetensors", _make_encoder, _read_encoder),

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from codelab.core.codes import Codes
-from codelab.core.errors import DataError, first_line, located
+from codelab.core.errors import CodelabError, DataError, first_line, located
 from codelab.core.limits import check_unpacked
 
 HOLDS = "codes, packed or bits, and labels (or label), classes, ids, logits, features"
@@ -102,7 +102,7 @@ def read_npz(
                 with archive.open(info) as file:
                     arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
             return arrays, list(entries)
-    except DataError:
+    except CodelabError:
         raise
     except NUMPY_ERRORS as error:
         raise DataError(f"{path}: not a whole {what} ({first_line(error)})") from None

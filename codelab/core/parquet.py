@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from codelab.core.errors import DataError, first_line
+from codelab.core.errors import CodelabError, DataError, first_line
 from codelab.core.limits import check_unpacked, most_bytes
 from codelab.core.seal import check_seal
 
@@ -52,7 +52,7 @@ def open_parquet(path: Path) -> Source:
         file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 20)
         most = most_bytes(path.stat().st_size)
         return Source(path, file, file.metadata.num_rows, most, _repeating(path, file, most))
-    except DataError:
+    except CodelabError:
         raise
     except READ_ERRORS as error:
         raise DataError(f"{path}: not a whole Parquet file ({first_line(error)})") from None
@@ -75,7 +75,7 @@ def read_whole(source: Source) -> pa.Table:
             columns = [few[name] if name in source.repeating else table[name] for name in names]
             table = pa.Table.from_arrays(columns, schema=source.file.schema_arrow)
         return table
-    except DataError:
+    except CodelabError:
         raise
     except READ_ERRORS as error:
         raise DataError(f"{source.path}: cannot be read to its end ({first_line(error)})") from None
@@ -96,7 +96,7 @@ def read_blocks(source: Source, columns: Sequence[str], rows: int) -> Iterator[p
             waiting.append(batch)
         if waiting:
             yield pa.Table.from_batches(waiting)
-    except DataError:
+    except CodelabError:
         raise
     except READ_ERRORS as error:
         raise DataError(f"{source.path}: cannot be read to its end ({first_line(error)})") from None

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from codelab.core.errors import DataError, UsageError, few, first_line
+from codelab.core.errors import CodelabError, DataError, UsageError, few, first_line
 from codelab.core.io import atomic_path
 from codelab.core.seal import ENTRY, check_seal, seal
 
@@ -98,7 +98,7 @@ def _opened(path: str | Path, kind: str | None) -> Iterator[tuple[dict[str, Any]
                 raise DataError(f"{path}: holds {header.get('kind')!r}, expected {kind!r}")
             header.pop("seal", None)
             yield header, file
-    except DataError:
+    except CodelabError:
         raise
     except (SafetensorError, ValueError, RecursionError, MemoryError, OSError) as error:
         raise DataError(f"{path}: not a whole safetensors file ({first_line(error)})") from None
