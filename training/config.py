@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from codelab.core.errors import UsageError, shortened
+from codelab.core.errors import UsageError
 from codelab.core.shipped import recipe
 from training.fields import LONGEST_NAME, coerce, edit_distance, text_of, type_name
 from training.yaml_files import read_yaml
@@ -353,6 +353,6 @@ def _known(values: Mapping[str, Any], where: str) -> dict[str, Any]:
         name = key.replace("-", "_") if isinstance(key, str) else text_of(key)
         if name not in schema:
             near = min(schema, key=lambda other: edit_distance(name[:LONGEST_NAME], other))
-            raise UsageError(f"{where}: unknown key {shortened(repr(key), LONGEST_NAME)}; the nearest is {near!r}")
+            raise UsageError(f"{where}: unknown key {text_of(key)!r}; the nearest is {near!r}")
         known[name] = value
     return known

@@ -25,11 +25,11 @@ def add_verify(command: AddCommand) -> None:
 
 
 def verify(options: argparse.Namespace) -> None:
-    """Check every file, a line each; the damaged ones are counted at the end.
+    """Check every file, a line each; those that cannot be used are counted at the end.
 
     Raises:
         UsageError: there is no such file, or no kind of file that is known.
-        DataError: a file is damaged.
+        DataError: a file is damaged, or cannot be used.
     """
     files = [(path, check) for name in options.paths for path, check in _files(Path(name))]
     bad = []
@@ -40,7 +40,7 @@ def verify(options: argparse.Namespace) -> None:
             bad.append(path)
             print(printable(f"BAD  {error}"), flush=True)
     if bad:
-        raise DataError(f"verify: {len(bad)} of {len(files)} files are damaged")
+        raise DataError(f"verify: {len(bad)} of {len(files)} files cannot be used")
 
 
 def _files(path: Path) -> Iterator[tuple[Path, Callable[[Path], str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -77,6 +78,18 @@ def located(path: str | Path, make: Callable[[], T]) -> T:
         return make()
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+
+
+def unreadable(path: str | Path, what: str, error: BaseException) -> DataError:
+    """The DataError of a file that cannot be read: `what` is wrong with it, or that memory is short.
+
+    Example:
+        >>> str(unreadable("a.npz", "not a whole NumPy file", ValueError("no zip")))
+        'a.npz: not a whole NumPy file (no zip)'
+    """
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        what = "cannot be read, memory is short"
+    return DataError(f"{path}: {what} ({first_line(error)})")
 
 
 def few(names: Sequence[str], most: int = 3) -> str:

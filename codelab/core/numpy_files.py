@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from codelab.core.codes import Codes
-from codelab.core.errors import CodelabError, DataError, first_line, located
+from codelab.core.errors import CodelabError, DataError, located, unreadable
 from codelab.core.limits import check_unpacked
 
 HOLDS = "codes, packed or bits, and labels (or label), classes, ids, logits, features"
@@ -105,7 +105,7 @@ def read_npz(
     except CodelabError:
         raise
     except NUMPY_ERRORS as error:
-        raise DataError(f"{path}: not a whole {what} ({first_line(error)})") from None
+        raise unreadable(path, f"not a whole {what}", error) from None
 
 
 def read_npy(path: str | Path, *, mapped: bool = False) -> np.ndarray:
@@ -123,7 +123,7 @@ def read_npy(path: str | Path, *, mapped: bool = False) -> np.ndarray:
             _bytes_of(file, Path(path).stat().st_size)
         return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except NUMPY_ERRORS as error:
-        raise DataError(f"{path}: not a whole {PLAIN} ({first_line(error)})") from None
+        raise unreadable(path, f"not a whole {PLAIN}", error) from None
 
 
 def _bytes_of(file: IO[bytes], size: int, *, each: int = 0) -> int:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from codelab.core.errors import CodelabError, DataError, first_line
+from codelab.core.errors import CodelabError, DataError, unreadable
 from codelab.core.limits import check_unpacked, most_bytes
 from codelab.core.seal import check_seal
 
@@ -55,7 +55,7 @@ def open_parquet(path: Path) -> Source:
     except CodelabError:
         raise
     except READ_ERRORS as error:
-        raise DataError(f"{path}: not a whole Parquet file ({first_line(error)})") from None
+        raise unreadable(path, "not a whole Parquet file", error) from None
 
 
 def read_whole(source: Source) -> pa.Table:
@@ -78,7 +78,7 @@ def read_whole(source: Source) -> pa.Table:
     except CodelabError:
         raise
     except READ_ERRORS as error:
-        raise DataError(f"{source.path}: cannot be read to its end ({first_line(error)})") from None
+        raise unreadable(source.path, "cannot be read to its end", error) from None
 
 
 def read_blocks(source: Source, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
@@ -99,7 +99,7 @@ def read_blocks(source: Source, columns: Sequence[str], rows: int) -> Iterator[p
     except CodelabError:
         raise
     except READ_ERRORS as error:
-        raise DataError(f"{source.path}: cannot be read to its end ({first_line(error)})") from None
+        raise unreadable(source.path, "cannot be read to its end", error) from None
 
 
 def _small_batches(source: Source, columns: Sequence[str], block: int) -> Iterator[pa.RecordBatch]:

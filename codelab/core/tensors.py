@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from codelab.core.errors import CodelabError, DataError, UsageError, few, first_line
+from codelab.core.errors import CodelabError, DataError, UsageError, few, first_line, unreadable
 from codelab.core.io import atomic_path
 from codelab.core.seal import ENTRY, check_seal, seal
 
@@ -101,7 +101,7 @@ def _opened(path: str | Path, kind: str | None) -> Iterator[tuple[dict[str, Any]
     except CodelabError:
         raise
     except (SafetensorError, ValueError, RecursionError, MemoryError, OSError) as error:
-        raise DataError(f"{path}: not a whole safetensors file ({first_line(error)})") from None
+        raise unreadable(path, "not a whole safetensors file", error) from None
 
 
 def load_state(module: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:

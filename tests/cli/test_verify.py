@@ -27,7 +27,7 @@ def test_says_what_it_checked(run, capsys):
         f"ok   {run}/codes.npz: 60 codes of 13 bits; CRC-32",
         f"ok   {run}/codes.parquet: 60 codes of 13 bits, id, tone, age, label, code, logits; SHA-256 as written",
         f"ok   {run}/emb.parquet: features [2, 2], all finite; no SHA-256",
-        f"ok   {run}/encoder.safetensors: encoder of 32 tensors; SHA-256 as written",
+        f"ok   {run}/encoder.safetensors: encoder of 30 tensors; SHA-256 as written",
         f"ok   {run}/features.npy: features [5, 3], all finite; no SHA-256",
     ]
 
@@ -40,7 +40,7 @@ def test_one_bit_in_one_file_is_found(run, capsys, name):
     said = capsys.readouterr()
     assert f"BAD  {run}/{name}: " in said.out
     assert said.out.count("ok   ") == 5
-    assert said.err == "codelab: verify: 1 of 6 files are damaged\n"
+    assert said.err == "codelab: verify: 1 of 6 files cannot be used\n"
 
 
 def test_parts_of_a_folder_one_by_one(tmp_path, capsys):
