@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from codelab.core.errors import CodelabError, DataError, unreadable
 from codelab.core.limits import check_unpacked, most_bytes
+from codelab.core.pages import dictionary_size
 from codelab.core.seal import check_seal
 
 READ_ERRORS = (pa.ArrowException, OSError, ValueError, OverflowError, RecursionError, MemoryError)
@@ -51,7 +52,8 @@ def open_parquet(path: Path) -> Source:
         # no buffering of whole row groups: readers in blocks hold only one block
         file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 20)
         most = most_bytes(path.stat().st_size)
-        return Source(path, file, file.metadata.num_rows, most, _repeating(path, file, most))
+        with path.open("rb") as raw:
+            return Source(path, file, file.metadata.num_rows, most, _repeating(path, file, raw, most))
     except CodelabError:
         raise
     except READ_ERRORS as error:
@@ -115,7 +117,7 @@ def _small_batches(source: Source, columns: Sequence[str], block: int) -> Iterat
         yield batch
 
 
-def _repeating(path: Path, file: pq.ParquetFile, most: int) -> dict[str, int]:
+def _repeating(path: Path, file: pq.ParquetFile, opened: BinaryIO, most: int) -> dict[str, int]:
     """The columns whose texts could take too much; refuses a file whose numbers do."""
     about, schema = file.metadata, file.schema
     known = about.num_rows * ROW
@@ -126,6 +128,7 @@ def _repeating(path: Path, file: pq.ParquetFile, most: int) -> dict[str, int]:
         for number in range(about.num_columns):
             column, name = about.row_group(group).column(number), schema.column(number).path
             values, size = column.num_values, column.total_uncompressed_size
+            dictionary = dictionary_size(opened, column)
             if values < 0 or size < 0:
                 raise DataError(f"{path}: not a whole Parquet file (column {name!r} has a negative size)")
             if column.physical_type != "BYTE_ARRAY":
@@ -134,7 +137,8 @@ def _repeating(path: Path, file: pq.ParquetFile, most: int) -> dict[str, int]:
             known += values * _OFFSET + size
             if not _REPEATING.isdisjoint(column.encodings):
                 worst[name] = worst.get(name, 0) + values * size
-                longest[name] = max(longest.get(name, 0), min(size, _first_page(path, column)))
+                delta = "DELTA_BYTE_ARRAY" in column.encodings
+                longest[name] = max(longest.get(name, 0), size if delta else dictionary)
             if schema.column(number).max_repetition_level:
                 nested.add(name)
     what = f"its {about.num_rows} rows"
@@ -146,26 +150,6 @@ def _repeating(path: Path, file: pq.ParquetFile, most: int) -> dict[str, int]:
         check_unpacked(path, known, what)
     text = {name: max(1, most // max(longest[name], 1) // len(worst)) for name in worst if name not in nested}
     return {_top(file, name): rows for name, rows in text.items()}
-
-
-def _first_page(path: Path, column: pq.ColumnChunkMetaData) -> int:
-    """Bytes of the dictionary, which no text in it is longer than; without one, those of the column.
-
-    The page's header begins with its kind and its size: two integers of Thrift's compact protocol, which is how Arrow
-    knows how much to unpack.
-    """
-    starts = [column.data_page_offset, column.dictionary_page_offset or column.data_page_offset]
-    with path.open("rb") as file:
-        file.seek(max(0, min(starts)))
-        head = file.read(12)
-    if head[:3] != b"\x15\x04\x15" or "DELTA_BYTE_ARRAY" in column.encodings:
-        return column.total_uncompressed_size
-    size = 0
-    for place, byte in enumerate(head[3:]):
-        size |= (byte & 0x7F) << 7 * place
-        if byte < 0x80:
-            break
-    return size >> 1
 
 
 def _top(file: pq.ParquetFile, path: str) -> str:
