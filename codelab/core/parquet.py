@@ -128,7 +128,7 @@ def _repeating(path: Path, file: pq.ParquetFile, opened: BinaryIO, most: int) ->
         for number in range(about.num_columns):
             column, name = about.row_group(group).column(number), schema.column(number).path
             values, size = column.num_values, column.total_uncompressed_size
-            dictionary = dictionary_size(opened, column)
+            dictionary = dictionary_size(opened, column) if about.row_group(group).num_rows else 0
             if values < 0 or size < 0:
                 raise DataError(f"{path}: not a whole Parquet file (column {name!r} has a negative size)")
             if column.physical_type != "BYTE_ARRAY":

@@ -17,8 +17,8 @@ from codelab import Codes, DataError, UsageError
 from codelab.core.files import KEY, iter_codes
 from codelab.core.limits import FLOOR, VARIABLE
 
-MOST_MB = 400
-"""By which the refusals below may raise the peak of a process; without limits they take 0.3 to 6 GB each."""
+MOST_MB = 600
+"""By which a refusal may raise the peak of a process: texts are counted after they are read, `FLOOR` at a time."""
 
 READ = """
 import resource, sys, warnings
