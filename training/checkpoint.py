@@ -73,10 +73,9 @@ def same_images(path: Path, header: Mapping[str, Any], now: str) -> None:
     Raises:
         UsageError: the fingerprints differ.
     """
-    if header["images"] != now:
-        raise UsageError(
-            f"{path}: the images have changed, so it cannot be resumed: {header['images']} then, {now} now"
-        )
+    then = header.get("images")
+    if then != now:
+        raise UsageError(f"{path}: the images have changed, so it cannot be resumed: {then} then, {now} now")
 
 
 def _same_config(path: Path, header: Mapping[str, Any], config: TrainConfig, *, moved: bool = True) -> None:
@@ -85,7 +84,9 @@ def _same_config(path: Path, header: Mapping[str, Any], config: TrainConfig, *, 
     Args:
         moved: the images may be elsewhere, because their fingerprints are compared.
     """
-    then, now = header.get("config", {}), config.to_dict()
+    then, now = header.get("config"), config.to_dict()
+    if not isinstance(then, dict):
+        raise DataError(f"{path}: its config is {type(then).__name__}, expected names and values")
     free = (*_FREE, *["data"] * moved)
     changed = [f"{k} {then.get(k)} to {v}" for k, v in now.items() if k not in free and then.get(k) != v]
     if changed:

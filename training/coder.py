@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from codelab import __version__
-from codelab.core.errors import DataError, UsageError
+from codelab.core.errors import DataError, UsageError, first_line
 from codelab.core.progress import counter
-from codelab.core.tensors import FORMAT, load_state, read_tensors, write_tensors
+from codelab.core.tensors import FORMAT, check_shapes, load_state, read_tensors, write_tensors
 from codelab.features.coder import BLOCK, FeatureCoder
 from codelab.features.moments import moments
 from codelab.features.sources import Features, open_features
@@ -108,11 +108,17 @@ class HashCoder(FeatureCoder, nn.Module):
             DataError: the file is truncated, foreign or of another format, or its tensors do not fit.
         """
         header, tensors = read_tensors(path, kind="hashcoder")
+        shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
         try:
-            coder = cls(int(header["dims"]), int(header["bits"]), seed=int(header["seed"]))
+            dims, bits, seed = int(header["dims"]), int(header["bits"]), int(header["seed"])
+            with torch.device("meta"):  # without memory: the header can name any size
+                check_shapes(cls(dims, bits), shapes, path)
+            coder = cls(dims, bits, seed=seed)
             coder.fitted = dict(header["fitted"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise DataError(f"{path}: the coder's header cannot be used ({error})") from None
+        except DataError:
+            raise
+        except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+            raise DataError(f"{path}: the coder's header cannot be used ({first_line(error)})") from None
         load_state(coder, tensors, path)
         return coder.eval()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache
@@ -13,12 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import yaml
-
 from codelab.core.errors import UsageError
 from codelab.core.shipped import recipe
 from codelab.images.picture import MOST_PIXELS
-from training.fields import coerce, edit_distance, text_of, type_name
+from training.fields import LONGEST_NAME, coerce, edit_distance, text_of, type_name
+from training.yaml_files import read_yaml
 
 AUTO = "auto"
 WHOLE_BATCH = "has a BatchNorm, which takes its statistics from the whole batch"
@@ -288,14 +286,7 @@ def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = N
     written: dict[str, Any] = {}
     if path is not None:
         path = recipe(path)
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-            loaded = yaml.safe_load(text)
-            twice = _twice(yaml.compose(text, Loader=yaml.SafeLoader))
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror or error}") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+        loaded, twice = read_yaml(path)
         if loaded is not None and not isinstance(loaded, dict):
             raise UsageError(f"{path}: expected a mapping of config keys, found {type(loaded).__name__}")
         if not loaded:
@@ -323,12 +314,6 @@ def published_words(config: TrainConfig, given: Collection[str]) -> str:
     brought = [name for name, value in published.items() if name not in given and getattr(config, name) == value]
     values = ", ".join(f"{name} {published[name]:g}" for name in brought)
     return f"objective {config.objective}: {values}, as published" if brought else ""
-
-
-def _twice(node: yaml.Node | None) -> str | None:
-    """A key that a mapping has twice: YAML silently takes the last one."""
-    keys = [str(key.value).replace("-", "_") for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
-    return next((key for key, times in Counter(keys).items() if times > 1), None)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -372,9 +357,9 @@ def _known(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     schema = _schema()
     known = {}
     for key, value in values.items():
-        name = str(key).replace("-", "_")
+        name = key.replace("-", "_") if isinstance(key, str) else text_of(key)
         if name not in schema:
-            near = min(schema, key=lambda other: edit_distance(name, other))
-            raise UsageError(f"{where}: unknown key {str(key)!r}; the nearest is {near!r}")
+            near = min(schema, key=lambda other: edit_distance(name[:LONGEST_NAME], other))
+            raise UsageError(f"{where}: unknown key {text_of(key)!r}; the nearest is {near!r}")
         known[name] = value
     return known

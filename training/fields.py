@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
-from codelab.core.errors import UsageError
+from codelab.core.errors import UsageError, shortened
+
+LONGEST_NAME = 200
+"""Letters of a value or a name that a message quotes."""
 
 
 def edit_distance(a: str, b: str) -> int:
@@ -65,7 +68,11 @@ def type_name(kind: Any) -> str:
 
 
 def text_of(value: Any) -> str:
-    """The value as a person writes it in YAML or in a flag."""
+    """The value as a person writes it in YAML or in a flag, shortened where it is long."""
     if isinstance(value, bool):
         return str(value).lower()
-    return ",".join(f"{v}" for v in value) if isinstance(value, (tuple, list)) else str(value) or "''"
+    try:
+        text = ",".join(f"{v}" for v in value) if isinstance(value, (tuple, list)) else str(value) or "''"
+    except (ValueError, RecursionError):  # a whole number of more than 4300 digits; lists in lists in lists
+        text = f"a {type(value).__name__} too long to show"
+    return shortened(text, LONGEST_NAME)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from codelab.cli.options import add_most_pixels, named_encoder
 from codelab.core.command import AddCommand, overwrite_option, timm_options, whole_number
-from codelab.core.errors import UsageError
+from codelab.core.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from codelab.features.coder import FeatureCoder
@@ -74,9 +74,9 @@ def export(options: argparse.Namespace) -> None:
     if done.already:
         print(f"{done.path}: already made by the same call, and whole; left as it is", file=sys.stderr)
     for line in done.bad:
-        print(f"  skipped {line}", file=sys.stderr)
+        print(printable(f"  skipped {line}"), file=sys.stderr)
     skipped = f", {len(done.bad)} skipped" if done.bad else ""
-    print(f"{done.path}: {done.rows} codes of {encoder.config.bits} bits{skipped}")
+    print(printable(f"{done.path}: {done.rows} codes of {encoder.config.bits} bits{skipped}"))
 
 
 def add_binarize(command: AddCommand) -> None:
@@ -130,7 +130,7 @@ def binarize(options: argparse.Namespace) -> None:
         )
         if options.save_coder:
             coder.save(options.save_coder)
-    print(f"{options.out}: {rows} codes of {coder.bits} bits by {coder.method}")
+    print(printable(f"{options.out}: {rows} codes of {coder.bits} bits by {coder.method}"))
 
 
 def _saved_coder(options: argparse.Namespace) -> FeatureCoder:

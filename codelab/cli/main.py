@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def command_line() -> Parser:
     """The parser of all commands. Each command imports what it works with when it runs, so that `--help` is fast."""
-    from codelab.cli import codes, measure, share, train
+    from codelab.cli import codes, measure, share, train, verify
 
     parser = Parser(
         prog="codelab",
@@ -35,6 +35,7 @@ def command_line() -> Parser:
         measure.add_search,
         share.add_report,
         share.add_explore,
+        verify.add_verify,
     ):
         add(command)
     return parser

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from codelab.cli.options import COUNTED_ONCE, add_codes, add_encoder, add_most_pixels, open_codes, own_encoder
 from codelab.core.command import AddCommand, group_option, overwrite_option, whole_number
-from codelab.core.errors import UsageError
+from codelab.core.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from codelab.analysis import Analysis
@@ -59,7 +59,7 @@ def analyze(options: argparse.Namespace) -> None:
         return
     from codelab.reporting.terminal import print_analysis
 
-    print(about)
+    print(printable(about))
     print_analysis(results)
 
 

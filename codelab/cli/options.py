@@ -85,6 +85,7 @@ def own_encoder(options: argparse.Namespace, codes: Codes) -> Encoder:
     encoder = named_encoder(options, str(checkpoint))
     if encoder.config.bits != codes.bits:
         raise DataError(f"{checkpoint}: gives {encoder.config.bits} bits, {options.codes} has {codes.bits}")
-    if encoder.sha256 != (codes.meta.get("encoder") or {}).get("sha256", encoder.sha256):
+    made_by = codes.meta.get("encoder")
+    if isinstance(made_by, dict) and encoder.sha256 != made_by.get("sha256", encoder.sha256):
         raise DataError(f"{checkpoint}: not the encoder that made {options.codes} (another SHA-256)")
     return encoder

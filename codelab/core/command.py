@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-from codelab.core.errors import CodelabError, DataError, Terminated, UsageError
+from codelab.core.errors import CodelabError, DataError, Terminated, UsageError, first_line, printable, shortened
 from codelab.core.io import naming
 from codelab.core.signals import ignore_signals
 
@@ -35,7 +36,7 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        text = "" if RANK else f"{self.prog}: {message} (see {self.prog} --help)\n"
+        text = "" if RANK else f"{shortened(printable(f'{self.prog}: {message} (see {self.prog} --help)'))}\n"
         self.exit(UsageError.exit_code, text)
 
 
@@ -112,11 +113,17 @@ def run(work: Callable[[], object], *, name: str) -> int:
     """
 
     def one_line(message: Warning | str, *_: Any, **__: Any) -> None:
-        print(f"{name}: warning: {' '.join(str(message).split())}", file=sys.stderr)
+        _say(f"{name}: warning: {' '.join(str(message).split())}")
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that is not UTF-8 is printed by its bytes
     with warnings.catch_warnings():
         warnings.showwarning = one_line
         return _done(work, name)
+
+
+def _say(line: str) -> None:
+    print(shortened(printable(line)), file=sys.stderr)
 
 
 def _done(work: Callable[[], object], name: str) -> int:
@@ -128,9 +135,12 @@ def _done(work: Callable[[], object], name: str) -> int:
         if RANK and isinstance(error, UsageError):
             return error.exit_code
         for line in error.details:
-            print(f"  {line}", file=sys.stderr)
-        print(f"{name}: {f'process {RANK}: ' if RANK else ''}{error}", file=sys.stderr)
+            _say(f"  {line}")
+        _say(f"{name}: {f'process {RANK}: ' if RANK else ''}{error}")
         return error.exit_code
+    except MemoryError as error:
+        _say(f"{name}: out of memory ({first_line(error)})")
+        return DataError.exit_code
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
         if package not in _EXTRAS:
@@ -140,7 +150,7 @@ def _done(work: Callable[[], object], name: str) -> int:
     except BrokenPipeError:  # `codelab … | head`
         _drop_output()
     except OSError as error:
-        print(f"{name}: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}", file=sys.stderr)
+        _say(f"{name}: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
         if error.filename == "standard output":
             _drop_output()
         return DataError.exit_code

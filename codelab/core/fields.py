@@ -79,17 +79,21 @@ def label_numbers(labels: Any, classes: Sequence[str]) -> tuple[np.ndarray | Non
 def check_items(items: pa.Table | None, n: int) -> pa.Table:
     """The items of n codes with an `id` each, default their row number; `id`, `path` and `split` as text."""
     if items is None:
-        return pa.table({"id": pa.array([str(i) for i in range(n)], pa.string())})
+        return pa.table({"id": _row_numbers(n)})
     if items.num_rows != n:
         raise DataError(f"items: found {items.num_rows} rows, expected one for each of {n} codes")
     for place, kind in enumerate(items.schema.types):
         if any(may_be(kind) for may_be in SHARED):  # a copy, which nobody else can write to
             items = items.set_column(place, items.schema.field(place), items[place].take(pa.array(np.arange(n))))
     if "id" not in items.column_names:
-        items = items.add_column(0, "id", pa.array([str(i) for i in range(n)], pa.string()))
+        items = items.add_column(0, "id", _row_numbers(n))
     for name in ("id", "path", "split"):  # numbers are fine as names, but they are names
         if name in items.column_names and items[name].type != pa.string():
-            items = items.set_column(items.column_names.index(name), name, pc.cast(items[name], pa.string()))
+            try:
+                texts = pc.cast(items[name], pa.string())
+            except pa.ArrowException:
+                raise DataError(f"items: column {name!r} is {items[name].type}, expected texts or numbers") from None
+            items = items.set_column(items.column_names.index(name), name, texts)
     if items["id"].null_count:
         raise DataError(f"items: row {items['id'].is_null().to_numpy().argmax()} has no id")
     if "thumbnail" in items.column_names:
@@ -97,6 +101,10 @@ def check_items(items: pa.Table | None, n: int) -> pa.Table:
         if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
             raise DataError(f"items: column 'thumbnail' is {kind}, expected encoded image bytes")
     return items
+
+
+def _row_numbers(n: int) -> pa.Array:
+    return pc.cast(pa.array(np.arange(n)), pa.string())
 
 
 def check_reals(name: str, values: np.ndarray, n: int, dtype: type) -> np.ndarray:

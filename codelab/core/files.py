@@ -9,32 +9,37 @@ from __future__ import annotations
 import json
 import math
 import re
-import warnings
-import zipfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from codelab.core.arrays import read_only
 from codelab.core.codes import FORMAT, Codes
-from codelab.core.errors import DataError, UsageError, first_line
+from codelab.core.errors import DataError, UsageError, first_line, located, shortened
 from codelab.core.inside import inside
 from codelab.core.io import atomic_path
+from codelab.core.limits import check_unpacked, most_bytes
+from codelab.core.numpy_files import codes_from_numpy
+from codelab.core.parquet import READ_ERRORS, Source, leaves, open_parquet, read_blocks, read_whole
 from codelab.core.run_folder import ENCODER, codes_file
+from codelab.core.seal import ENTRY, check_seal, seal
 
 KEY = b"codelab"
 COLUMNS = ("code", "label", "labels", "logits", "features")
 ROW_GROUP = 1 << 16
 WRITE: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 """Page checksums: damaged bytes give an error, never other codes."""
-HOLDS = "codes, packed or bits, and labels (or label), classes, ids, logits, features"
-READ_ERRORS = (pa.ArrowException, OSError, ValueError)  # ValueError: names that are not UTF-8
 PART_KEY, EXPORT_KEY = "part_key", "export_key"
 """Provenance: a hash of everything that a part of an export, or the whole, was made from."""
+_OWN = ("bits", "classes", "multilabel", *ENTRY)
+"""Entries of the header that are not provenance."""
 
 
 def load(path: str | Path, *, bits: int | None = None) -> Codes:
@@ -57,15 +62,26 @@ def load(path: str | Path, *, bits: int | None = None) -> Codes:
         raise UsageError(f"{path}: no such file or folder")
     path = codes_file(path)
     if path.suffix in (".npy", ".npz"):
-        return _from_numpy(path, bits)
+        return codes_from_numpy(path, bits)
     if not path.is_dir() and path.suffix != ".parquet":
         raise UsageError(f"{path}: expected a .parquet, .npy or .npz file, or a folder of .parquet files")
     parts, head = code_parts(path)
+    size = sum(part.path.stat().st_size for part in parts)
+    most = most_bytes(size)
+    with ThreadPoolExecutor(1) as pool:  # hashing takes a fifth of the time of reading, and runs beside it
+        sealed = pool.map(check_seal, [part.path for part in parts])
+        tables: list[pa.Table] = []
+        taken = 0
+        for part in parts:
+            tables.append(read_whole(part))
+            taken += tables[-1].nbytes
+            check_unpacked(path, taken, "its parts", size=size)
+        list(sealed)
     try:
-        table = pa.concat_tables([part.read() for part in parts])
+        table = pa.concat_tables(tables)
     except READ_ERRORS as error:
-        raise DataError(f"{path}: cannot be read to its end ({first_line(error)})") from None
-    return _located(path, lambda: table_codes(table, head))
+        raise DataError(f"{path}: its parts do not fit together ({first_line(error)})") from None
+    return located(path, lambda: table_codes(table, head, most))
 
 
 def iter_codes(path: str | Path, *, rows: int = ROW_GROUP, columns: Sequence[str] | None = None) -> Iterator[Codes]:
@@ -85,14 +101,11 @@ def iter_codes(path: str | Path, *, rows: int = ROW_GROUP, columns: Sequence[str
     path = codes_file(path)
     parts, head = code_parts(path)
     for part in parts:
-        names = part.schema_arrow.names
+        names = part.file.schema_arrow.names
         wanted = [n for n in names if columns is None or n in (*columns, "id", "code", "label", "labels")]
-        try:
-            for batch in part.iter_batches(batch_size=rows, columns=wanted):
-                table = pa.Table.from_batches([batch])
-                yield _located(path, lambda table=table: table_codes(table, head))
-        except READ_ERRORS as error:
-            raise DataError(f"{path}: cannot be read to its end ({first_line(error)})") from None
+        check_seal(part.path)
+        for table in read_blocks(part, wanted, rows):
+            yield located(path, partial(table_codes, table, head, part.most))
 
 
 def write(codes: Codes, path: str | Path) -> None:
@@ -102,6 +115,7 @@ def write(codes: Codes, path: str | Path) -> None:
         raise UsageError(f"{path}: expected a name ending in .parquet")
     with atomic_path(path) as part:
         pq.write_table(codes_table(codes), part, row_group_size=ROW_GROUP, **WRITE)
+        seal(part)
 
 
 def merge(parts: Sequence[Path], path: Path, meta: dict[str, Any], *, keys: Sequence[str]) -> None:
@@ -114,24 +128,27 @@ def merge(parts: Sequence[Path], path: Path, meta: dict[str, Any], *, keys: Sequ
         DataError: a part has another key, or cannot be read.
     """
     first = pq.ParquetFile(parts[0]).schema_arrow
-    head = {**_head(parts[0], first), "format": FORMAT, **meta}
+    head = {**_head(parts[0], first), "format": FORMAT, **meta, **ENTRY}
     head = {name: value for name, value in head.items() if name not in (PART_KEY, "bad")}
     schema = first.with_metadata({KEY: json.dumps(head).encode()})
-    with atomic_path(path) as whole, pq.ParquetWriter(whole, schema, **WRITE) as writer:
-        waiting: list[pa.Table] = []  # small parts are joined into larger row groups, which read faster
-        for part, key in zip(parts, keys, strict=True):
-            for table in _groups(part, key):
-                waiting.append(table.cast(schema))
-                if sum(table.num_rows for table in waiting) >= ROW_GROUP:
-                    writer.write_table(pa.concat_tables(waiting))
-                    waiting.clear()
-        if waiting:
-            writer.write_table(pa.concat_tables(waiting))
+    with atomic_path(path) as whole:
+        with pq.ParquetWriter(whole, schema, **WRITE) as writer:
+            waiting: list[pa.Table] = []  # small parts are joined into larger row groups, which read faster
+            for part, key in zip(parts, keys, strict=True):
+                for table in _groups(part, key):
+                    waiting.append(table.cast(schema))
+                    if sum(table.num_rows for table in waiting) >= ROW_GROUP:
+                        writer.write_table(pa.concat_tables(waiting))
+                        waiting.clear()
+            if waiting:
+                writer.write_table(pa.concat_tables(waiting))
+        seal(whole)
 
 
 def _groups(part: Path, key: str) -> Iterator[pa.Table]:
     """The row groups of a part that has this key."""
     try:
+        check_seal(part)
         file = pq.ParquetFile(part, page_checksum_verification=True)
         if _head(part, file.schema_arrow).get(PART_KEY) != key:
             raise DataError(f"{part}: a part of another export; the same call makes it again")
@@ -160,7 +177,7 @@ def part_files(path: Path) -> list[Path]:
     return sorted(path.glob("*.parquet"), key=pieces) if path.is_dir() else [path]
 
 
-def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
+def code_parts(path: Path) -> tuple[list[Source], dict[str, Any]]:
     """The `part_files` of a path, opened, and their header: bits, classes, multilabel, provenance.
 
     Each file is checked: it is of this format, and its bits, classes and multilabel are those of the first.
@@ -170,16 +187,12 @@ def code_parts(path: Path) -> tuple[list[pq.ParquetFile], dict[str, Any]]:
     """
     path = codes_file(path)
     names = part_files(path)
-    parts: list[pq.ParquetFile] = []
+    parts: list[Source] = []
     first: dict[str, Any] = {}
     for name in names:
-        try:
-            # no buffering of whole row groups: `iter_codes` holds only one block
-            part = pq.ParquetFile(name, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 20)
-        except READ_ERRORS as error:
-            raise DataError(f"{name}: not a whole Parquet file ({first_line(error)})") from None
-        head = _head(name, part.schema_arrow)
-        columns = part.schema_arrow.names
+        part = open_parquet(name)
+        head = _head(name, part.file.schema_arrow)
+        columns = part.file.schema_arrow.names
         twice = next((column for column in columns if columns.count(column) > 1), None)
         if twice is not None:
             raise DataError(f"{name}: column {twice!r} is there twice")
@@ -226,12 +239,19 @@ def codes_table(codes: Codes) -> pa.Table:
         values = getattr(codes, name)
         if values is not None:
             table = table.append_column(name, pa.FixedSizeListArray.from_arrays(values.ravel(), values.shape[1]))
-    head = {"bits": codes.bits, "classes": list(codes.classes), "multilabel": codes.multilabel, **codes.meta}
+    head = {
+        **ENTRY,
+        "bits": codes.bits,
+        "classes": list(codes.classes),
+        "multilabel": codes.multilabel,
+        **codes.meta,
+        **ENTRY,
+    }
     return table.replace_schema_metadata({KEY: json.dumps(head, allow_nan=False).encode()})
 
 
-def table_codes(table: pa.Table, head: dict[str, Any]) -> Codes:
-    """The inverse of `codes_table`; `head` is the header that `code_parts` returns.
+def table_codes(table: pa.Table, head: dict[str, Any], most: int) -> Codes:
+    """The inverse of `codes_table`; `head` is the header that `code_parts` returns, `most` the bytes it may take.
 
     Raises:
         DataError: a column has the wrong type or width, or holds an empty value.
@@ -239,19 +259,24 @@ def table_codes(table: pa.Table, head: dict[str, Any]) -> Codes:
     bits, classes, multilabel = head["bits"], head["classes"], head["multilabel"]
     column = table["code"]
     width = (bits + 7) // 8
-    if column.type != pa.binary(width):
+    if not pa.types.is_fixed_size_binary(column.type) or column.type.byte_width != width:
         raise DataError(f"column 'code' is {column.type}, expected fixed_size_binary[{width}] for {bits} bits")
     _no_nulls(column, "code")
     reals = {name: _matrix(table, name) for name in ("logits", "features") if name in table.column_names}
+    items = table.drop_columns([c for c in COLUMNS if c in table.column_names]).replace_schema_metadata()
+    for name in items.column_names:
+        _check_item(items[name], name)
+    if multilabel and table.num_rows * len(classes) > most:
+        raise DataError(f"labels: {table.num_rows} rows of {len(classes)} classes, more than its size justifies")
     return Codes(
         packed=_bytes(column, width),
         bits=bits,
         labels=_labels(table, len(classes), multilabel),  # type: ignore[arg-type]
         classes=tuple(classes),
-        items=table.drop_columns([c for c in COLUMNS if c in table.column_names]).replace_schema_metadata(),
+        items=items,
         logits=reals.get("logits"),
         features=reals.get("features"),
-        meta={name: value for name, value in head.items() if name not in ("bits", "classes", "multilabel")},
+        meta={name: value for name, value in head.items() if name not in _OWN},
     )
 
 
@@ -262,14 +287,32 @@ def _head(name: Path, schema: pa.Schema) -> dict[str, Any]:
     try:
         head: dict[str, Any] = json.loads(raw)
         bits, classes, version = head["bits"], head["classes"], head["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
         raise DataError(f"{name}: its provenance cannot be read ({first_line(error)})") from None
     if version != FORMAT:
-        raise DataError(f"{name}: format {version!r}, this codelab reads format {FORMAT}")
+        raise DataError(f"{name}: format {shortened(repr(version), 60)}, this codelab reads format {FORMAT}")
     if not isinstance(bits, int) or not isinstance(classes, list):
-        raise DataError(f"{name}: its provenance has bits {bits!r}, expected a whole number, and a list of classes")
+        found = shortened(repr(bits), 60)
+        raise DataError(f"{name}: its provenance has bits {found}, expected a whole number, and a list of classes")
+    odd = next((one for one in classes if isinstance(one, dict | list)), None)
+    if odd is not None:
+        raise DataError(f"{name}: its classes hold {type(odd).__name__}, expected names")
     head.setdefault("multilabel", False)
     return head
+
+
+def _check_item(column: pa.ChunkedArray, name: str) -> None:
+    """Refuse texts that are not UTF-8, and times that Python has no value for."""
+    try:
+        column.validate(full=True)
+        for chunk in column.chunks:
+            for leaf in leaves(chunk):
+                values = leaf.dictionary if pa.types.is_dictionary(leaf.type) else leaf
+                if pa.types.is_temporal(values.type) and len(values):
+                    for extreme in pc.min_max(values).values():
+                        extreme.as_py()
+    except READ_ERRORS as error:
+        raise DataError(f"column {name!r} cannot be read ({first_line(error)})") from None
 
 
 def _bytes(column: pa.ChunkedArray, width: int) -> np.ndarray:
@@ -286,13 +329,18 @@ def _labels(table: pa.Table, classes: int, multilabel: bool) -> np.ndarray | Non
             return None
         _no_nulls(table["label"], "label")
         return table["label"].to_numpy()
-    rows = table["labels"].to_pylist()
-    out = np.zeros((len(rows), classes), dtype=bool)
-    for row, numbers in enumerate(rows):
-        for number in numbers or ():
-            if not 0 <= number < classes:
-                raise DataError(f"labels: row {row} names class {number}, expected 0 to {classes - 1}")
-            out[row, number] = True
+    lists = table["labels"].combine_chunks()
+    if not pa.types.is_list(lists.type) or not pa.types.is_integer(lists.type.value_type):
+        raise DataError(f"column 'labels' is {lists.type}, expected lists of class numbers")
+    rows, numbers = pc.list_parent_indices(lists).to_numpy(), lists.flatten()
+    _no_nulls(pa.chunked_array([numbers]), "labels")
+    named = numbers.to_numpy()
+    wrong = (named < 0) | (named >= classes)
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise DataError(f"labels: row {rows[first]} names class {named[first]}, expected 0 to {classes - 1}")
+    out = np.zeros((len(lists), classes), dtype=bool)
+    out[rows, named] = True
     return out
 
 
@@ -310,46 +358,3 @@ def _no_nulls(column: pa.ChunkedArray, name: str) -> None:
     if column.null_count:
         row = column.is_null().to_numpy().argmax()
         raise DataError(f"column {name!r}: row {row} is empty")
-
-
-def _located(path: Path, make: Any) -> Codes:
-    """Run `make`; the message of a DataError gets the file's name in front."""
-    try:
-        return make()
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-
-
-def _from_numpy(path: Path, bits: int | None) -> Codes:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = {name: loaded[name] for name in loaded.files} if path.suffix == ".npz" else {"codes": loaded}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a whole NumPy file of plain numbers ({first_line(error)})") from None
-    name = next((key for key in ("codes", "packed", "bits") if key in arrays), None)
-    if name is None:
-        raise DataError(f"{path}: expected an entry 'codes', 'packed' or 'bits'; found {', '.join(arrays) or 'none'}")
-    if "label" in arrays and "labels" in arrays:
-        raise DataError(f"{path}: found the entries 'label' and 'labels', expected one of them")
-    known = {key: arrays[key] for key in ("labels", "logits", "features") if key in arrays}
-    if "label" in arrays:
-        known["labels"] = arrays["label"]
-    if unread := sorted(set(arrays) - {name, "label", "classes", "ids", *known}):
-        warnings.warn(f"{path}: not read: {', '.join(unread)}; an .npz holds {HOLDS}", UserWarning, stacklevel=3)
-    if "classes" in arrays:
-        known["classes"] = tuple(str(c) for c in np.atleast_1d(arrays["classes"]).tolist())
-    if "ids" in arrays:
-        known["items"] = pa.table({"id": [str(i) for i in np.atleast_1d(arrays["ids"]).tolist()]})
-    meta = {"source": path.name}
-    values = arrays[name]
-
-    def make() -> Codes:
-        if values.ndim != 2:
-            raise DataError(f"{name}: expected an array [N, B] or [N, bytes], found shape {list(values.shape)}")
-        if name == "packed" or (values.dtype == np.uint8 and values.size and values.max() > 1):
-            return Codes.from_packed(values, 8 * values.shape[1] if bits is None else bits, meta=meta, **known)
-        if values.dtype.kind == "f" and not np.isin(values, (-1, 0, 1)).all():
-            raise DataError(f"{name}: real numbers, not codes; turn them into codes with Codes.from_logits")
-        return Codes.from_bits(values, meta=meta, **known)
-
-    return _located(path, make)

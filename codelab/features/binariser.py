@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from codelab import __version__
-from codelab.core.errors import DataError, UsageError
+from codelab.core.errors import DataError, UsageError, first_line
 from codelab.core.io import atomic_path
+from codelab.core.numpy_files import read_npz
 from codelab.core.progress import counter
 from codelab.features.coder import BLOCK, FeatureCoder
 from codelab.features.fitting import Advance, itq_rotation, lower_medians, principal_directions, random_rotation
@@ -23,6 +23,7 @@ from codelab.features.sources import Features, open_features
 METHODS = ("sign", "median", "lsh", "pca-rotation", "itq")
 FORMAT = 1
 """Version of the saved binariser; another version is refused."""
+_ARRAYS = ("centre", "rotation", "columns")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,28 +112,27 @@ class Binariser(FeatureCoder):
         """
         if not Path(path).is_file():
             raise UsageError(f"{path}: no such file")
+        arrays: dict[str, Any] = {**read_npz(path, ("header", *_ARRAYS), what="file of a codelab binariser")[0]}
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
             header = json.loads(str(arrays.pop("header")))
             if header.pop("kind") != "binariser":
                 raise KeyError("kind")
-        except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError):
             raise DataError(f"{path}: not a whole file of a codelab binariser") from None
         if header.pop("format", None) != FORMAT:
             raise DataError(f"{path}: a binariser of another format, expected format {FORMAT}")
         header.pop("version", None)
         try:
             return cls(**{**header, "losses": tuple(header["losses"])}, **arrays)
-        except (DataError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: {error}") from None
+        except (DataError, LookupError, AttributeError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: {first_line(error)}") from None
 
     def _header(self) -> dict[str, Any]:
         names = ("method", "bits", "seed", "rows", "losses")
         return {"kind": "binariser", "format": FORMAT, **{name: getattr(self, name) for name in names}}
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        arrays = {name: getattr(self, name) for name in ("centre", "rotation", "columns")}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
         return {name: array for name, array in arrays.items() if array is not None}
 
 

@@ -14,12 +14,15 @@ import pyarrow.parquet as pq
 
 from codelab import __version__
 from codelab.core.codes import FORMAT, Codes
-from codelab.core.errors import DataError, UsageError, first_line
+from codelab.core.errors import DataError, UsageError
 from codelab.core.files import COLUMNS, KEY, WRITE, code_parts, codes_table, iter_codes
 from codelab.core.io import atomic_path
+from codelab.core.numpy_files import read_npy
+from codelab.core.parquet import read_blocks
 from codelab.core.progress import counter
+from codelab.core.seal import seal
 from codelab.features.coder import BLOCK, FeatureCoder
-from codelab.features.sources import READ_ERRORS, feature_column, finite, matrix, open_features, parquet_files
+from codelab.features.sources import feature_column, finite, matrix, open_features, parquet_files
 
 PLAIN = (
     pa.types.is_string,
@@ -110,6 +113,7 @@ def binarize_file(
         if writer is None:
             raise DataError(f"{source}: found no row, expected at least 1")
         writer.close()
+        seal(part)
     return start
 
 
@@ -135,17 +139,11 @@ def _code_rows(source: Path, column: str | None, block: int) -> Rows:
 def _parquet_rows(source: Path, column: str | None, block: int) -> Rows:
     """From any other Parquet file: the feature column, and the plain columns as items."""
     for file in parquet_files(source):
-        schema = file.schema_arrow
+        schema = file.file.schema_arrow
         name = feature_column(source, schema, column)
         plain = [f.name for f in schema if f.name not in COLUMNS and any(is_kind(f.type) for is_kind in PLAIN)]
-        try:
-            for batch in file.iter_batches(batch_size=block, columns=[name, *plain]):
-                table = pa.Table.from_batches([batch])
-                yield matrix(table[name], f"{source}: column {name!r}"), table.select(plain) if plain else None, None
-        except READ_ERRORS as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(f"{source}: cannot be read to its end ({first_line(error)})") from None
+        for table in read_blocks(file, [name, *plain], block):
+            yield matrix(table[name], f"{source}: column {name!r}"), table.select(plain) if plain else None, None
 
 
 def _with_ids(items: pa.Table | None, start: int, stop: int) -> pa.Table:
@@ -161,15 +159,16 @@ def _with_ids(items: pa.Table | None, start: int, stop: int) -> pa.Table:
 def _is_codes(source: Path) -> bool:
     if source.suffix == ".npy":
         return False
-    return all(KEY in (file.schema_arrow.metadata or {}) for file in parquet_files(source))
+    return all(KEY in (file.file.schema_arrow.metadata or {}) for file in parquet_files(source))
 
 
 def _label_column(source: Path) -> np.ndarray | None:
     """The column `label` of a Parquet file of any origin, whole; -1 or None where it is empty."""
     files = parquet_files(source) if source.suffix != ".npy" else []
-    if not files or any("label" not in file.schema_arrow.names for file in files):
+    if not files or any("label" not in file.file.schema_arrow.names for file in files):
         return None
-    values = [value for file in files for value in file.read(columns=["label"])["label"].to_pylist()]
+    tables = [table for file in files for table in read_blocks(file, ["label"], file.rows)]
+    values = [value for table in tables for value in table["label"].to_pylist()]
     if any(isinstance(value, str) for value in values):
         return np.array(values, dtype=object)
     return np.array([-1 if value is None else value for value in values])
@@ -178,10 +177,7 @@ def _label_column(source: Path) -> np.ndarray | None:
 def _read_npy(path: Path) -> np.ndarray:
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path}: not a whole NumPy file of labels ({first_line(error)})") from None
+    return read_npy(path)
 
 
 def _number(labels: np.ndarray, rows: int, name: str) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -9,17 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from codelab.core.arrays import as_array
 from codelab.core.codes import Codes
-from codelab.core.errors import DataError, UsageError, first_line
+from codelab.core.errors import DataError, UsageError
 from codelab.core.files import KEY, part_files
-
-STREAMED: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 20}
-"""By default a whole row group is held in memory, and many writers make one row group of a million rows."""
-
-READ_ERRORS = (pa.ArrowException, OSError, ValueError)
+from codelab.core.numpy_files import read_npy
+from codelab.core.parquet import Source, open_parquet, read_blocks
 
 
 @dataclass(frozen=True)
@@ -138,22 +134,16 @@ def feature_column(path: Path, schema: pa.Schema, column: str | None = None) -> 
     return column
 
 
-def parquet_files(path: Path) -> list[pq.ParquetFile]:
+def parquet_files(path: Path) -> list[Source]:
     """The Parquet file at a path, or those of a folder in the order of `part_files`.
 
     Raises:
-        DataError: there is none, or one is not a whole Parquet file.
+        DataError: there is none, or one is damaged, not a whole Parquet file, or takes too much memory.
     """
     names = part_files(path)
     if not names:
         raise DataError(f"{path}: a folder without .parquet files")
-    files = []
-    for name in names:
-        try:
-            files.append(pq.ParquetFile(name, page_checksum_verification=True, **STREAMED))
-        except READ_ERRORS as error:
-            raise DataError(f"{name}: not a whole Parquet file ({first_line(error)})") from None
-    return files
+    return [open_parquet(name) for name in names]
 
 
 def matrix(column: pa.Array | pa.ChunkedArray, name: str, first_row: int = 0) -> np.ndarray:
@@ -191,10 +181,7 @@ def _from_path(path: Path, column: str | None) -> Features:
 
 def _from_npy(path: Path) -> Features:
     def mapped() -> np.ndarray:
-        try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise DataError(f"{path}: not a whole NumPy file of plain numbers ({first_line(error)})") from None
+        return read_npy(path, mapped=True)
 
     array = mapped()
     _check_array(array, str(path))
@@ -210,25 +197,20 @@ def _from_npy(path: Path) -> Features:
 
 def _from_parquet(path: Path, column: str | None) -> Features:
     files = parquet_files(path)
-    names = [feature_column(path, file.schema_arrow, column) for file in files]
-    count = sum(file.metadata.num_rows for file in files)
+    names = [feature_column(path, file.file.schema_arrow, column) for file in files]
+    count = sum(file.rows for file in files)
     name = f"{path}: column {names[0]!r}"
 
     def read(rows: int) -> Iterator[np.ndarray]:
         start, dims = 0, None
         for file, column in zip(files, names, strict=True):
-            try:
-                for batch in file.iter_batches(batch_size=rows, columns=[column]):
-                    block = matrix(batch.column(0), name, start)
-                    dims = dims or block.shape[1]
-                    if block.shape[1] != dims:
-                        raise DataError(f"{name}: row {start} has {block.shape[1]} numbers, row 0 has {dims}")
-                    yield block
-                    start += len(block)
-            except DataError:
-                raise
-            except READ_ERRORS as error:
-                raise DataError(f"{path}: cannot be read to its end ({first_line(error)})") from None
+            for table in read_blocks(file, [column], rows):
+                block = matrix(table.column(0), name, start)
+                dims = dims or block.shape[1]
+                if block.shape[1] != dims:
+                    raise DataError(f"{name}: row {start} has {block.shape[1]} numbers, row 0 has {dims}")
+                yield block
+                start += len(block)
 
     first = next(read(1), None)
     if first is None or first.shape[1] == 0:

@@ -20,8 +20,12 @@ from torch import Tensor, nn
 from codelab import __version__
 from codelab.core.errors import DataError, UsageError, first_line
 from codelab.core.run_folder import encoder_file
-from codelab.core.tensors import FORMAT, _opened, load_state, read_tensors, write_tensors
+from codelab.core.tensors import FORMAT, _opened, check_shapes, load_state, read_shapes, read_tensors, write_tensors
 
+LARGEST_SIDE = 4096
+"""Pixels: an image of that side takes 200 MB as float32."""
+_UNUSABLE = (LookupError, AttributeError, TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError)
+"""What a config raises whose values are of another kind or too large."""
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -62,6 +66,8 @@ class EncoderConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise UsageError(f"encoder: {name} is {value!r}, expected a whole number of 1 or more")
+        if self.image_size > LARGEST_SIDE:
+            raise UsageError(f"encoder: image_size is {self.image_size}, expected at most {LARGEST_SIDE}")
         if self.head_norm not in ("none", "batch"):
             raise UsageError(f"encoder: head_norm is {self.head_norm!r}, expected 'none' or 'batch'")
         if self.interpolation not in _RESAMPLING:
@@ -173,13 +179,17 @@ class Encoder(nn.Module):
             DataError: the file is truncated or foreign, of another format version, or its tensors do not fit.
         """
         path = _existing(path)
-        header, tensors = read_tensors(path, kind="encoder")
+        header, shapes = read_shapes(path, kind="encoder")
         config = _read_config(header, path)
         try:
+            with torch.device("meta"):  # without memory: a config of a few bytes can name a network of any size
+                check_shapes(cls(config), shapes, path)
             encoder = cls(config)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise DataError(f"{path}: the encoder's config cannot be used ({error})") from None
-        load_state(encoder, tensors, path)
+        except DataError:
+            raise
+        except _UNUSABLE as error:
+            raise DataError(f"{path}: the encoder's config cannot be used ({first_line(error)})") from None
+        load_state(encoder, read_tensors(path, kind="encoder")[1], path)
         return encoder.eval()
 
     @classmethod
@@ -244,8 +254,8 @@ def _read_config(header: Mapping[str, Any], path: Path) -> EncoderConfig:
     known = {f.name for f in fields(EncoderConfig)}
     try:
         return EncoderConfig(**{k: v for k, v in header["config"].items() if k in known})
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: the encoder's config cannot be used ({error})") from None
+    except _UNUSABLE as error:
+        raise DataError(f"{path}: the encoder's config cannot be used ({first_line(error)})") from None
 
 
 class Head(nn.Sequential):

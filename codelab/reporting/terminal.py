@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from codelab.core.errors import printable
 from codelab.core.formats import heading, text_rows
 
 if TYPE_CHECKING:
@@ -26,11 +27,12 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: s
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    title_text = None if title is None else Text(printable(title))
+    table = Table(title=title_text, title_justify="left", title_style="bold", header_style="bold")
     for name in headings:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(printable(name)), overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
@@ -42,7 +44,7 @@ def print_analysis(results: Mapping[str, Result]) -> None:
 
     lines = verdicts(results)
     answer = overall(lines)
-    print(f"{answer.title}. {answer.text}")
+    print(printable(f"{answer.title}. {answer.text}"))
     rows = [(_SIGNS[one.level], one.title, one.figure, f"{one.text} {one.beside}".strip()) for one in lines]
     print_table(("", "question", "figure", "what it means"), rows)
     print_table(HEADINGS, headlines(results))

@@ -34,3 +34,21 @@ def test_where_refuses_what_is_no_query(query):
     with pytest.raises(UsageError) as error:
         Codes.from_bits(np.eye(4)).where(query)
     assert "\n" not in str(error.value)
+
+
+def test_long_queries_are_answered(recwarn):
+    bits = np.eye(4, dtype=bool)
+    codes = Codes.from_bits(bits)
+    assert codes.where(" | ".join(["0", "~1 & 2"] * 3000)).tolist() == (bits[:, 0] | ~bits[:, 1] & bits[:, 2]).tolist()
+    assert codes.where("(" * 5000 + "3" + ")" * 5000).tolist() == bits[:, 3].tolist()
+    assert codes.where("~" * 5001 + "3").tolist() == (~bits[:, 3]).tolist()
+
+
+@pytest.mark.parametrize(
+    "query", ["9" * 6000, "0x" + "f" * 6000, "0 |" * 6000, "(" * 6000, "1)" + ")" * 6000, "0 1", "()", "٣", "1\x00"]
+)
+def test_long_queries_are_refused_in_one_short_line(query):
+    with pytest.raises(UsageError, match="expected bit numbers joined by") as error:
+        Codes.from_bits(np.eye(4)).where(query)
+    assert len(str(error.value).splitlines()) == 1
+    assert len(str(error.value)) < 300
