@@ -95,9 +95,9 @@ class Run:
         self.best: float | None = None
         self.views = views(config)
 
-        self.student = Network(starting_encoder(config), config).to(self.device)
-        if self.device.type == "cuda" or config.backbone == "conv":
-            self.student = self.student.to(memory_format=torch.channels_last)
+        channels_last = self.device.type == "cuda" or config.backbone == "conv"
+        layout = torch.channels_last if channels_last else torch.preserve_format
+        self.student = Network(starting_encoder(config), config).to(self.device, memory_format=layout)
         self.normed = has_batch_norm(self.student)
         if self.normed and config.accumulate > 1:
             raise UsageError(

@@ -1,0 +1,199 @@
+"""Everything that can run on a GPU, on two stand-ins for one: devices do not mix, and no step waits for the device."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from codelab import Codes, geometry, search
+from codelab.features.moments import block_moments
+from codelab.images.encoder import Encoder, EncoderConfig
+from codelab.images.export import encode_images
+from tests.support.dry_gpu import CPU, GPU, ClaimedGpu, FakeGpu, dry_gpu
+from tests.support.training_runs import TINY, image_set
+from tests.training.test_score import held_out, labelled
+from training.crops import views
+from training.data import Data
+from training.evaluation import probes
+from training.score import score
+from training.trainer import Run
+
+VIT = replace(TINY, backbone="test_vit", image_size=32, store_size=32, local_size=16, head_norm="none", drop_path=0.1)
+CONFIGS = {
+    "conv": TINY,
+    "parts in bf16": replace(VIT, accumulate=2, precision="bf16"),
+    "dino from a stream": replace(VIT, objective="dino", prototypes=24, store="stream", clip_by="global"),
+    "fp16": replace(VIT, precision="fp16"),
+}
+KINDS = (FakeGpu, ClaimedGpu)
+
+
+def run_on_gpu(config):
+    """A run whose images were read on the CPU, as always."""
+    data = Data(image_set(40), config, CPU, show=False)
+    data.device = GPU
+    if data.pixels is not None:
+        data.pixels = replace(data.pixels, values=data.pixels.values.to(GPU))
+    return Run(config, data)
+
+
+class TestStandIns:
+    """They refuse what CUDA refuses, and list what waits."""
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_devices_do_not_mix(self, kind):
+        with dry_gpu(kind()):
+            x = torch.ones(3, device=GPU)
+            assert (x + torch.ones(())).device == GPU
+            for mixed in (lambda: x + torch.ones(3), lambda: torch.ones(3) * x, lambda: torch.stack([x, torch.ones(3)])):
+                with pytest.raises(RuntimeError, match=r"cuda:0.*cpu|cuda:0 and on the CPU"):
+                    mixed()
+            with pytest.raises((RuntimeError, TypeError)):
+                x.numpy()
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize(
+        "read",
+        [
+            lambda x: x[0].item(),
+            lambda x: x.tolist(),
+            lambda x: bool(x.any()),
+            lambda x: float(x.sum()),
+            lambda x: x.cpu(),
+            lambda x: x.to("cpu"),
+            lambda x: x.nonzero(),
+            lambda x: x[x > 0],
+            lambda x: torch.equal(x, x),
+        ],
+    )
+    def test_what_waits_is_listed(self, kind, read):
+        with dry_gpu(kind()) as gpu:
+            x = torch.ones(3, device=GPU)
+            (x * 2)[:1].clamp_(max=1).sum()
+            x[x > 2] = 0.0
+            assert not gpu.waits
+            read(x)
+            assert gpu.waits
+
+    def test_copies_from_memory_that_is_not_pinned_are_listed(self):
+        with dry_gpu(ClaimedGpu()) as gpu:
+            torch.ones(3).pin_memory().to(GPU, non_blocking=True)
+            assert not gpu.waits
+            torch.ones(3).to(GPU, non_blocking=True)
+            torch.tensor([1.0, 2.0], device=GPU)
+            torch.ones(3, device=GPU)[torch.tensor([0])]
+            assert len(gpu.waits) == 3
+
+
+class TestStep:
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("name", CONFIGS)
+    def test_nothing_mixes_and_nothing_waits(self, kind, name):
+        with dry_gpu(kind()) as gpu:
+            run = run_on_gpu(CONFIGS[name])
+            for number, batch in enumerate(run.data.steps(0, 3)):
+                if number:  # the first one copies constants
+                    assert not gpu.waits
+                run.train_step(0, batch)
+                if number == 0:
+                    run.reset(0)
+                    gpu.waits.clear()
+            assert not gpu.waits
+            assert all(parameter.device == GPU for parameter in run.student.parameters())
+            run.monitor.read()
+            assert gpu.waits
+
+    def test_the_gradient_is_that_of_a_cpu(self):
+        """Up to the pixels, which a GPU cuts by products."""
+        found = {}
+        for kind in ("cpu", "gpu"):
+            config = replace(VIT, accumulate=2)
+            if kind == "cpu":
+                run = Run(config, Data(image_set(40), config, CPU, show=False))
+                terms = run.backward(0, next(run.data.steps(0, 1))).terms
+                gradient = torch.cat([p.grad.flatten() for p in run.student.parameters()])
+            else:
+                with dry_gpu(ClaimedGpu()):
+                    run = run_on_gpu(config)
+                    terms = run.backward(0, next(run.data.steps(0, 1))).terms
+                    gradient = torch.cat([p.grad.flatten() for p in run.student.parameters()]).cpu()
+            found[kind] = float(terms.loss), gradient
+        assert found["gpu"][0] == pytest.approx(found["cpu"][0], rel=1e-3)
+        assert torch.cosine_similarity(found["cpu"][1], found["gpu"][1], dim=0) > 0.99
+
+    def test_a_run_is_saved_and_goes_on(self, tmp_path):
+        with dry_gpu(ClaimedGpu()):
+            run = run_on_gpu(TINY)
+            batches = list(run.data.steps(0, 2))
+            run.train_step(0, batches[0])
+            run.save(tmp_path / "run.safetensors")
+            again = run_on_gpu(TINY)
+            again.load(tmp_path / "run.safetensors")
+            for one in (run, again):
+                one.train_step(0, batches[1])
+            for a, b in zip(run.student.parameters(), again.student.parameters(), strict=True):
+                assert a.device == b.device == GPU
+                assert torch.equal(a, b)
+
+
+class TestTheRest:
+    """It may wait, and must not mix."""
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_product_and_evaluation(self, kind):
+        held = held_out(labelled(40), TINY)
+        with dry_gpu(kind()):
+            product = run_on_gpu(TINY).product({})
+            assert next(product.parameters()).device == GPU
+            found = score(product, held, views(TINY))
+        assert found["images"] == 40
+        if kind is ClaimedGpu:
+            expected = score(Run(TINY, Data(image_set(40), TINY, CPU, show=False)).product({}), held, views(TINY))
+            for name in ("entropy", "agreement", "code_map"):
+                assert found[name] == pytest.approx(expected[name], abs=0.05), name
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_export(self, kind):
+        encoder = Encoder(EncoderConfig(width=4, bits=16, hidden=8, image_size=16)).eval()
+        how = {"logits": True, "features": True, "progress": False}
+        expected = encode_images(encoder, image_set(9), device="cpu", **how)
+        with dry_gpu(kind()):
+            found = encode_images(encoder, image_set(9), device="cuda:0", **how)
+        assert found.features.shape == expected.features.shape
+        if kind is ClaimedGpu:
+            np.testing.assert_allclose(found.features, expected.features, atol=0.02)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_probes(self, kind, monkeypatch):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(60, 8)).astype(np.float32)
+        both = [x, (x[:, 0] > 0).astype(int)] * 2
+        expected = probes.linear_probe(*both).value
+        with dry_gpu(kind()):
+            linear = probes.linear_probe(*both, device="cuda:0")
+            mlp = probes.mlp_probe(*both, device="cuda:0", rounds=2, hidden=4)
+            monkeypatch.setattr(probes, "MANY", 10)
+            sgd = probes.linear_probe(*both, device="cuda:0")
+        assert kind is FakeGpu or linear.value == pytest.approx(expected, abs=0.02)
+        assert all(0 <= probe.value <= 1 for probe in (mlp, sgd))
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("how", [{"k": 3}, {"radius": 8}, {"k": 3, "weights": np.arange(20)}])
+    def test_search(self, kind, how):
+        codes = Codes.from_bits(np.random.default_rng(0).random((50, 20)) < 0.5)
+        expected = search(codes, codes[:7], **how)
+        with dry_gpu(kind()):
+            found = search(codes, codes[:7], device="cuda:0", **how)
+        assert len(found.indices) == 7 or "radius" in how
+        if kind is ClaimedGpu:
+            assert np.array_equal(found.indices, expected.indices)
+            assert np.array_equal(found.distances, expected.distances)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_geometry(self, kind):
+        x = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+        with dry_gpu(kind()):
+            assert block_moments([x[:30], x[30:]], covariance=True, device="cuda:0").covariance.shape == (8, 8)
+            if kind is ClaimedGpu:
+                assert geometry(x, device="cuda:0").d_eff == pytest.approx(geometry(x).d_eff)
