@@ -89,12 +89,14 @@ def export(
         DataError: an image cannot be read and `skip_bad` is off (every such image is listed), none is left, or the
             model gives a number that is not finite.
     """
+    from codelab.images.encoder import precision
+
     out = Path(out)
     _check_out(out)
     where = _device(device)
     encoder = encoder.to(where).eval()
     options = {"logits": logits, "features": features, "thumbnails": thumbnails, "batch": BATCH}
-    about = _provenance(encoder, images, checkpoint)
+    about = _provenance(encoder, images, checkpoint) | {"precision": precision(where)}
     part_rows = max(BATCH, part_rows // BATCH * BATCH)
     starts = range(0, len(images), part_rows)
     folder = out.with_name(out.name + ".parts")
@@ -107,10 +109,10 @@ def export(
     with ThreadPoolExecutor(workers) as pool, counter("encoding", len(images), show=progress) as advance:
         for start, part in zip(starts, parts, strict=True):
             rows = range(start, min(start + part_rows, len(images)))
-            key = _part_key(encoder.sha256, images, rows, options)
+            key = _part_key(encoder.sha256, images, rows, {**options, "precision": precision(where)})
             found = _finished(part, key)
             if found is None:
-                codes, found = _encode(encoder, images, rows, where, pool, options, advance)
+                codes, found = _encode(encoder, images, rows, pool, options, advance)
                 codes.meta.update(about, part_key=key, bad=found)
                 write(codes, part)
             else:
@@ -172,11 +174,10 @@ def encode_images(
     Raises:
         DataError: an image cannot be read, or the model gives a number that is not finite.
     """
-    where = _device(device)
-    encoder = encoder.to(where).eval()
+    encoder = encoder.to(_device(device)).eval()
     options = {"logits": logits, "features": features, "thumbnails": False}
     with ThreadPoolExecutor(workers) as pool, counter(label, len(images), show=progress) as advance:
-        codes, bad = _encode(encoder, images, range(len(images)), where, pool, options, advance)
+        codes, bad = _encode(encoder, images, range(len(images)), pool, options, advance)
     if bad:
         raise DataError(f"{images.name}: {len(bad)} of {len(images)} images cannot be read", bad)
     return codes
@@ -198,7 +199,6 @@ def _encode(
     encoder: Encoder,
     images: ImageSet,
     rows: range,
-    device: torch.device,
     pool: ThreadPoolExecutor,
     options: dict[str, Any],
     advance: Callable[[int], None],
@@ -217,15 +217,13 @@ def _encode(
         advance(len(numbers))
         if not fine:
             continue
-        with torch.inference_mode():
-            features, logits = encoder(torch.stack([tensor for _, (tensor, _) in fine]).to(device))
-        batch_logits = logits.float().cpu().numpy()
+        batch_features, batch_logits = encoder.encode(torch.stack([tensor for _, (tensor, _) in fine]))
         for (i, _), row in zip(fine, batch_logits, strict=True):
             if not np.isfinite(row).all():
                 raise DataError(f"{images.items['path'][i]}: the encoder's logits are not finite numbers")
         all_logits.append(batch_logits)
         if options["features"]:
-            all_features.append(features.float().cpu().numpy())
+            all_features.append(batch_features)
         good += [i for i, _ in fine]
         pictures += [picture for _, (_, picture) in fine]
     values = np.concatenate(all_logits) if all_logits else np.zeros((0, encoder.config.bits), dtype=np.float32)

@@ -43,7 +43,11 @@ class FakeGpu(FakeTensorMode):
 
     def __init__(self, *, backward=True):
         super().__init__(allow_non_fake_inputs=True)
-        self.backward, self.waits = backward, []
+        self.backward, self.waits, self.recorded = backward, [], []
+
+    @staticmethod
+    def pin(tensor):
+        return tensor
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
@@ -52,7 +56,7 @@ class FakeGpu(FakeTensorMode):
         if kwargs.get("device") == META:
             kwargs["device"] = GPU
         leaves = tree_leaves((args, kwargs))
-        if not any(isinstance(leaf, FakeTensor) or (isinstance(leaf, torch.device) and leaf == GPU) for leaf in leaves):
+        if not any(isinstance(leaf, FakeTensor) or (type(leaf) is torch.device and leaf == GPU) for leaf in leaves):
             return func(*args, **kwargs)
         if func.overloadpacket is ATEN.to:  # it is not taken apart in inference mode
             with self:
@@ -92,7 +96,15 @@ class ClaimedGpu(TorchFunctionMode):
 
     def __init__(self):
         super().__init__()
-        self.waits, self.pinned = [], set()
+        self.waits, self.pinned, self.recorded = [], set(), []
+
+    def pin(self, tensor):
+        """Page-locked memory, once."""
+        if tensor.data_ptr() in self.pinned:
+            return tensor
+        pinned = tensor.clone()
+        self.pinned.add(pinned.data_ptr())
+        return pinned
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -102,12 +114,6 @@ class ClaimedGpu(TorchFunctionMode):
             return GPU if here else CPU
         if func == Tensor.is_cuda.__get__:
             return bool(here)
-        if func is Tensor.pin_memory:
-            pinned = args[0].clone()
-            self.pinned.add(pinned.data_ptr())
-            return pinned
-        if here and func is Tensor.record_stream:
-            return None
         if here and func in (Tensor.numpy, Tensor.__array__):
             raise TypeError("can't convert cuda:0 device type tensor to numpy")
         if here and func is Tensor.__deepcopy__:
@@ -169,17 +175,36 @@ class ClaimedGpu(TorchFunctionMode):
             up = isinstance(source, OnGpu) and not named
         if isinstance(source, OnGpu) and not up and blocking:
             self._wait("copy to the CPU")
-        if up and not isinstance(source, OnGpu) and source.ndim:
-            if blocking or source.data_ptr() not in self.pinned:
-                self._wait("copy from pageable memory")
+        pageable = blocking or source.data_ptr() not in self.pinned
+        if up and not isinstance(source, OnGpu) and source.ndim and pageable:
+            self._wait("copy from pageable memory")
         return up
 
     def _wait(self, what):
         self.waits.append(what + _place())
 
 
+class Stream:
+    """A stream in which nothing is queued; it knows which others it has waited for."""
+
+    now = None
+
+    def __init__(self, *_):
+        self.waited = []
+
+    def wait_stream(self, other):
+        self.waited.append(other)
+
+    @staticmethod
+    @contextmanager
+    def within(stream):
+        before, Stream.now = Stream.now, stream
+        yield
+        Stream.now = before
+
+
 def _names_gpu(leaf):
-    return leaf.partition(":")[0] == "cuda" if isinstance(leaf, str) else isinstance(leaf, torch.device) and leaf == GPU
+    return leaf.partition(":")[0] == "cuda" if isinstance(leaf, str) else type(leaf) is torch.device and leaf == GPU
 
 
 @contextmanager
@@ -195,13 +220,18 @@ def dry_gpu(mode):
 
     places = [(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)]
     places += [(torch.cuda, "is_bf16_supported", lambda *_, **__: True)]
+    main = Stream()
+    places += [(torch.cuda, "Stream", Stream), (torch.cuda, "stream", Stream.within)]
+    places += [(torch.cuda, "current_stream", lambda *_: Stream.now or main)]
+    places += [(Tensor, "record_stream", lambda tensor, stream: mode.recorded.append(stream))]
+    places += [(Tensor, "pin_memory", lambda tensor: mode.pin(tensor))]  # in every thread; a mode has but its own
     if claimed:  # autocast is that of the CPU, where the numbers are computed
         autocast, enabled, dtype = torch.autocast, torch.is_autocast_enabled, torch.get_autocast_dtype
         places += [(torch, "autocast", lambda kind, *a, **k: autocast("cpu", *a, **k))]
         places += [(torch, "is_autocast_enabled", lambda *_: enabled("cpu"))]
         places += [(torch, "get_autocast_dtype", lambda *_: dtype("cpu"))]
     else:
-        places += [(FakeTensor, "__torch_dispatch__", classmethod(dispatch)), (Tensor, "pin_memory", lambda self: self)]
+        places += [(FakeTensor, "__torch_dispatch__", classmethod(dispatch))]
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
     with ExitStack() as stack:
         for place in places:

@@ -22,6 +22,7 @@ from training.trainer import Run
 VIT = replace(TINY, backbone="test_vit", image_size=32, store_size=32, local_size=16, head_norm="none", drop_path=0.1)
 CONFIGS = {
     "conv": TINY,
+    "vit": VIT,
     "parts in bf16": replace(VIT, accumulate=2, precision="bf16"),
     "dino from a stream": replace(VIT, objective="dino", prototypes=24, store="stream", clip_by="global"),
     "fp16": replace(VIT, precision="fp16"),
@@ -46,8 +47,9 @@ class TestStandIns:
         with dry_gpu(kind()):
             x = torch.ones(3, device=GPU)
             assert (x + torch.ones(())).device == GPU
-            for mixed in (lambda: x + torch.ones(3), lambda: torch.ones(3) * x, lambda: torch.stack([x, torch.ones(3)])):
-                with pytest.raises(RuntimeError, match=r"cuda:0.*cpu|cuda:0 and on the CPU"):
+            y = torch.ones(3)
+            for mixed in (lambda: x + y, lambda: y * x, lambda: torch.stack([x, y]), lambda: x.add_(y)):
+                with pytest.raises(RuntimeError, match=r"same device|and on the CPU"):
                     mixed()
             with pytest.raises((RuntimeError, TypeError)):
                 x.numpy()
@@ -87,22 +89,43 @@ class TestStandIns:
 
 
 class TestStep:
-    @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("name", CONFIGS)
-    def test_nothing_mixes_and_nothing_waits(self, kind, name):
-        with dry_gpu(kind()) as gpu:
+    @pytest.mark.parametrize("name", ["conv", "vit"])
+    def test_of_tensors_without_numbers(self, name):
+        with dry_gpu(FakeGpu()) as gpu:
             run = run_on_gpu(CONFIGS[name])
-            for number, batch in enumerate(run.data.steps(0, 3)):
-                if number:  # the first one copies constants
-                    assert not gpu.waits
-                run.train_step(0, batch)
-                if number == 0:
-                    run.reset(0)
-                    gpu.waits.clear()
+            run.train_step(0, next(run.data.steps(0, 1)))
+            assert not gpu.waits
+            run.monitor.read()
+            assert gpu.waits
+
+    @pytest.mark.parametrize("name", CONFIGS)
+    def test_of_tensors_with_numbers(self, name):
+        with dry_gpu(ClaimedGpu()) as gpu:
+            run = run_on_gpu(CONFIGS[name])
+            batches = run.data.steps(0, 2)
+            run.train_step(0, next(batches))  # it copies constants
+            run.reset(0)
+            gpu.waits.clear()
+            run.train_step(0, next(batches))
             assert not gpu.waits
             assert all(parameter.device == GPU for parameter in run.student.parameters())
             run.monitor.read()
             assert gpu.waits
+
+    def test_a_batch_is_copied_on_a_stream_of_its_own(self):
+        with dry_gpu(ClaimedGpu()) as gpu:
+            data = Data(image_set(40), CONFIGS["dino from a stream"], CPU, show=False)
+            expected = list(data.steps(0, 2))
+            data.device = GPU
+            gpu.waits.clear()
+            for number, (batch, same) in enumerate(zip(data.steps(0, 2), expected, strict=True)):
+                now = torch.cuda.current_stream(GPU)
+                assert now.waited == [data._copies] * (number + 1)
+                assert gpu.recorded == [now] * (2 * number + 2)
+                assert not gpu.waits
+                assert batch.index.device == batch.pixels.device == GPU
+                assert torch.equal(batch.pixels.values.cpu(), same.pixels.values)
+                gpu.waits.clear()
 
     def test_the_gradient_is_that_of_a_cpu(self):
         """Up to the pixels, which a GPU cuts by products."""
@@ -118,7 +141,7 @@ class TestStep:
                     run = run_on_gpu(config)
                     terms = run.backward(0, next(run.data.steps(0, 1))).terms
                     gradient = torch.cat([p.grad.flatten() for p in run.student.parameters()]).cpu()
-            found[kind] = float(terms.loss), gradient
+            found[kind] = terms.loss.item(), gradient
         assert found["gpu"][0] == pytest.approx(found["cpu"][0], rel=1e-3)
         assert torch.cosine_similarity(found["cpu"][1], found["gpu"][1], dim=0) > 0.99
 
@@ -169,11 +192,12 @@ class TestTheRest:
         rng = np.random.default_rng(0)
         x = rng.normal(size=(60, 8)).astype(np.float32)
         both = [x, (x[:, 0] > 0).astype(int)] * 2
-        expected = probes.linear_probe(*both).value
+        expected = probes.linear_probe(*both, penalties=(0.1,)).value
         with dry_gpu(kind()):
-            linear = probes.linear_probe(*both, device="cuda:0")
-            mlp = probes.mlp_probe(*both, device="cuda:0", rounds=2, hidden=4)
+            linear = probes.linear_probe(*both, penalties=(0.1,), device="cuda:0")
+            mlp = probes.mlp_probe(*both, device="cuda:0", rounds=1, hidden=4, decays=(0.1,))
             monkeypatch.setattr(probes, "MANY", 10)
+            monkeypatch.setattr(probes, "SGD_EPOCHS", 2)
             sgd = probes.linear_probe(*both, device="cuda:0")
         assert kind is FakeGpu or linear.value == pytest.approx(expected, abs=0.02)
         assert all(0 <= probe.value <= 1 for probe in (mlp, sgd))
