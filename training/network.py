@@ -109,21 +109,21 @@ def half_residuals(network: nn.Module) -> None:
             module.register_forward_hook(cast)
 
 
-def compile_in_place(backbones: Sequence[nn.Module], probe: Callable[[], None]) -> None:
+def compile_in_place(modules: Sequence[nn.Module], probe: Callable[[], None]) -> None:
     """Compile, and try it once; where that fails, warn once and go on uncompiled.
 
     Args:
         probe: runs every pass that will be run later, with the same shapes.
     """
-    for backbone in backbones:
-        backbone.compile(dynamic=False)
+    for module in modules:
+        module.compile(dynamic=False)
     try:
         probe()
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # a compiler can raise anything, and the run itself can go on
-        for backbone in backbones:
-            backbone._compiled_call_impl = None
+        for module in modules:
+            module._compiled_call_impl = None
         warnings.warn(f"torch.compile failed, going on without it ({first_line(error)})", stacklevel=2)
         probe()
 
