@@ -84,13 +84,14 @@ def turn_hue(image: Tensor, turns: Tensor) -> Tensor:
     hue += torch.where(is_red, 0.0, torch.where(is_green, 2.0, 4.0))
     hue += 6 * turns[:, None, None]
     hue -= 6 * (hue / 6).round_()  # -3 to 3
-    made = [torch.addcmul(largest + chroma, hue.abs().clamp_(1, 2), chroma, value=-1)]
+    made = torch.empty_like(image)
+    torch.addcmul(largest + chroma, hue.abs().clamp_(1, 2), chroma, value=-1, out=made[:, 0])
     rest = largest - 2 * chroma
-    for own in (-2.0, 2.0):
+    for colour, own in ((1, -2.0), (2, 2.0)):
         # Around the circle a distance a of up to 5 is 3 - |a - 3|.
         away = (hue + own).abs_().sub_(3).abs_().clamp_(1, 2)
-        made.append(torch.addcmul(rest, away, chroma))
-    return torch.stack(made, 1)
+        torch.addcmul(rest, away, chroma, out=made[:, colour])
+    return made
 
 
 def blur(image: Tensor, chosen: Tensor, sigma: Tensor, precision: torch.dtype = torch.float32) -> None:
@@ -115,12 +116,7 @@ def chosen_rows(chosen: Tensor) -> Tensor | slice:
     return chosen.nonzero()[:, 0] if chosen.device.type == "cpu" else slice(None)
 
 
-@torch.compiler.assume_constant_result
+@cache
 def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
     """Numbers on the device, copied there once: each such copy would wait for it."""
-    return _copied(values, device)
-
-
-@cache
-def _copied(values: tuple[Any, ...], device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from training.colours import blur, constant, grey, jitter
@@ -119,61 +119,41 @@ def multi_crop(
         >>> list(multi_crop(torch.zeros(5, 3, 16, 16), pair, uniforms(0, 0, torch.arange(5), torch.arange(2))).shape)
         [2, 5, 3, 8, 8]
     """
-    return crop_by(Colours(views, precision), pixels, draws)
-
-
-def crop_by(colours: Colours, pixels: Pictures | Tensor, draws: Tensor) -> Tensor:
-    """As `multi_crop`, with the views and the precision of `colours`, which may be compiled."""
     pictures = pixels if isinstance(pixels, Pictures) else Pictures.of_one_shape(pixels)
-    n, V, size = len(pictures), len(colours.views), colours.views[0].size
+    n, V, size = len(pictures), len(views), views[0].size
     part = max(1, _CACHED // (V * 3 * size * size)) if pictures.device.type == "cpu" else n
     if part >= n:
-        return _views(pictures, draws.transpose(0, 1), colours)
+        return _views(pictures, views, draws.transpose(0, 1), precision)
     made = torch.empty((V, n, 3, size, size), device=pictures.device)
     for start in range(0, n, part):
         some = slice(start, start + part)
-        made[:, some] = _views(pictures[some], draws[some].transpose(0, 1), colours)
+        made[:, some] = _views(pictures[some], views, draws[some].transpose(0, 1), precision)
     return made
 
 
-def _views(pictures: Pictures, draws: Tensor, colours: Colours) -> Tensor:
-    """As `crop_by`, of draws `[V, n, DRAWS]`."""
-    u, views = Draws.of(draws), colours.views
+def _views(pictures: Pictures, views: Sequence[View], draws: Tensor, precision: torch.dtype) -> Tensor:
+    """As `multi_crop`, of draws `[V, n, DRAWS]`."""
+    u, size = Draws.of(draws), views[0].size
     boxes = crop_boxes(to_device(pictures.size, draws.device), views, u)
     flipped = u.flip < _each(views, "flip", draws)
     cut = cut_one_by_one if pictures.device.type == "cpu" else cut_together
-    return colours(cut(pictures, boxes, flipped, views[0].size, colours.precision), draws)
+    image = cut(pictures, boxes, flipped, size, precision)
+    rows = image.flatten(0, 1)
 
-
-class Colours(nn.Module):
-    """What views `[V, n, 3, size, size]` get after the cut, in place: jitter, grey, blur and solarisation.
-
-    A module, so that it can be compiled: one pass over the pixels then does what else takes many.
-
-    Args:
-        precision: number type of the blur's products.
-    """
-
-    def __init__(self, views: Sequence[View], precision: torch.dtype = torch.float32) -> None:
-        super().__init__()
-        self.views, self.precision = tuple(views), precision
-
-    def forward(self, image: Tensor, draws: Tensor) -> Tensor:
-        u, views, rows = Draws.of(draws), self.views, image.flatten(0, 1)
-        jittered = (u.jitter < _each(views, "jitter_p", draws)).flatten()
-        strength = _each(views, "jitter", draws)
-        amounts = torch.stack([u.brightness, u.contrast, u.saturation, u.hue], -1).mul(2).sub(1) * strength
-        jitter(rows, jittered, (24 * u.order).long().flatten(), amounts.flatten(0, 1))
-        grey(rows, (u.grey < _each(views, "grey_p", draws)).flatten())
-        if any(view.blur_p for view in views):
-            low, high = _each(views, "blur_sigma", draws).unbind(-1)
-            blurred = (u.blur < _each(views, "blur_p", draws)).flatten()
-            blur(rows, blurred, (low + (high - low) * u.sigma).flatten(), self.precision)
-        for one, view, drawn in zip(image, views, u.solarise, strict=True):
-            if view.solarise_p:
-                top = torch.where(drawn < view.solarise_p, 1.0, 3.0)[:, None, None, None]
-                torch.minimum(one, top - one, out=one)  # 1 - x where that is darker; 3 - x never is
-        return image
+    jittered = (u.jitter < _each(views, "jitter_p", draws)).flatten()
+    strength = _each(views, "jitter", draws)
+    amounts = torch.stack([u.brightness, u.contrast, u.saturation, u.hue], -1).mul(2).sub(1) * strength
+    jitter(rows, jittered, (24 * u.order).long().flatten(), amounts.flatten(0, 1))
+    grey(rows, (u.grey < _each(views, "grey_p", draws)).flatten())
+    if any(view.blur_p for view in views):
+        low, high = _each(views, "blur_sigma", draws).unbind(-1)
+        blurred = (u.blur < _each(views, "blur_p", draws)).flatten()
+        blur(rows, blurred, (low + (high - low) * u.sigma).flatten(), precision)
+    for one, view, drawn in zip(image, views, u.solarise, strict=True):
+        if view.solarise_p:
+            top = torch.where(drawn < view.solarise_p, 1.0, 3.0)[:, None, None, None]
+            torch.minimum(one, top - one, out=one)  # 1 - x where that is darker; 3 - x never is
+    return image
 
 
 def crop_boxes(size: Tensor, views: Sequence[View], u: Draws) -> Tensor:

@@ -17,7 +17,7 @@ from codelab.core.errors import UsageError
 from codelab.images.encoder import Encoder
 from training import checkpoint, distributed
 from training.config import WHOLE_BATCH, TrainConfig
-from training.crops import Colours, crop_by, uniforms, views
+from training.crops import multi_crop, uniforms, views
 from training.data import Batch, Data
 from training.losses import coding_rate_max
 from training.monitor import TOLERATED, Monitor
@@ -95,8 +95,6 @@ class Run:
         """The weight of the head's last random draw in the teacher's head."""
         self.best: float | None = None
         self.views = views(config)
-        half = torch.bfloat16 if self.precision == torch.bfloat16 else torch.float32
-        self.colours = [Colours(some, half) for some in (self.views[:2], self.views[2:])]
 
         channels_last = self.device.type == "cuda" or config.backbone == "conv"
         layout = torch.channels_last if channels_last else torch.preserve_format
@@ -130,13 +128,12 @@ class Run:
         self.model: nn.Module = self.student  # the module that averages gradients over processes
 
     def prepare(self) -> None:
-        """Share gradients with the other processes, and compile networks and colours where the config asks for it."""
+        """Share gradients with the other processes, and compile the networks where the config asks for it."""
         config = self.config
         if distributed.world() > 1:
             self.model = DistributedDataParallel(self.student)
         if config.compile == "on" or (config.compile == "auto" and self.device.type == "cuda"):
-            on_gpu = self.colours if self.device.type == "cuda" else []  # a CPU looks at the chosen images alone
-            compile_in_place([self.student, self.teacher, *on_gpu], self._probe)
+            compile_in_place([self.student, self.teacher], self._probe)
 
     # -- a step -----------------------------------------------------------------------------------------------------
 
@@ -231,14 +228,15 @@ class Run:
 
     def crops(self, epoch: int, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """The global views as one normalised batch, and the local ones."""
-        wide, local = self.colours
-        return self.inputs(epoch, batch, wide, 0), self.inputs(epoch, batch, local, 2) if local.views else None
+        end = len(self.views)
+        return self.inputs(epoch, batch, 0, 2), self.inputs(epoch, batch, 2, end) if end > 2 else None
 
-    def inputs(self, epoch: int, batch: Batch, colours: Colours, first: int) -> Tensor:
-        """Views of one size as one normalised batch, `[views n, 3, size, size]`; the first one's number is `first`."""
-        numbers = torch.arange(first, first + len(colours.views), device=self.device)
-        draws = uniforms(self.config.seed, epoch, batch.index, numbers)
-        made = self.student.encoder.normalise(crop_by(colours, batch.pixels, draws).flatten(0, 1))
+    def inputs(self, epoch: int, batch: Batch, first: int, end: int) -> Tensor:
+        """Views of one size as one normalised batch, `[views n, 3, size, size]`."""
+        draws = uniforms(self.config.seed, epoch, batch.index, torch.arange(first, end, device=self.device))
+        precision = torch.bfloat16 if self.precision == torch.bfloat16 else torch.float32
+        made = multi_crop(batch.pixels, self.views[first:end], draws, precision=precision).flatten(0, 1)
+        made = self.student.encoder.normalise(made)
         # autocast would do it for each network
         kind = made.dtype if self.precision == torch.float32 else self.precision
         return made.to(kind, memory_format=torch.channels_last)

@@ -238,7 +238,7 @@ def dry_gpu(mode):
             stack.enter_context(patch.object(*place))
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, overwrites)
         torch.__future__.set_overwrite_module_params_on_conversion(True)
-        for kept in (colours._copied, encoder._channels):
+        for kept in (colours.constant, encoder._channels):
             kept.cache_clear()
             stack.callback(kept.cache_clear)
         yield stack.enter_context(mode)
