@@ -5,6 +5,7 @@ numbers. Both list in `waits` where the host would wait for the device.
 """
 
 import traceback
+import warnings
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest.mock import patch
@@ -234,6 +235,8 @@ def dry_gpu(mode):
         places += [(FakeTensor, "__torch_dispatch__", classmethod(dispatch))]
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
     with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")  # by a copy of a parameter
         for place in places:
             stack.enter_context(patch.object(*place))
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, overwrites)

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from codelab import Codes, geometry, search
+from codelab import Codes, geometry, load, search
 from codelab.features.moments import block_moments
 from codelab.images.encoder import Encoder, EncoderConfig
-from codelab.images.export import encode_images
+from codelab.images.export import encode_images, export
 from tests.support.dry_gpu import CPU, GPU, ClaimedGpu, FakeGpu, dry_gpu
 from tests.support.training_runs import TINY, image_set
 from tests.training.test_score import held_out, labelled
+from training import score as evaluated
 from training.crops import views
 from training.data import Data
 from training.evaluation import probes
@@ -22,7 +23,6 @@ from training.trainer import Run
 VIT = replace(TINY, backbone="test_vit", image_size=32, store_size=32, local_size=16, head_norm="none", drop_path=0.1)
 CONFIGS = {
     "conv": TINY,
-    "vit": VIT,
     "parts in bf16": replace(VIT, accumulate=2, precision="bf16"),
     "dino from a stream": replace(VIT, objective="dino", prototypes=24, store="stream", clip_by="global"),
     "fp16": replace(VIT, precision="fp16"),
@@ -89,10 +89,9 @@ class TestStandIns:
 
 
 class TestStep:
-    @pytest.mark.parametrize("name", ["conv", "vit"])
-    def test_of_tensors_without_numbers(self, name):
+    def test_of_tensors_without_numbers(self):
         with dry_gpu(FakeGpu()) as gpu:
-            run = run_on_gpu(CONFIGS[name])
+            run = run_on_gpu(VIT)
             run.train_step(0, next(run.data.steps(0, 1)))
             assert not gpu.waits
             run.monitor.read()
@@ -111,6 +110,18 @@ class TestStep:
             assert all(parameter.device == GPU for parameter in run.student.parameters())
             run.monitor.read()
             assert gpu.waits
+
+    def test_a_transformer_adds_up_in_bf16(self):
+        """By the rules of CUDA's own autocast."""
+        with dry_gpu(FakeGpu(backward=False)):
+            run, kinds = run_on_gpu(replace(VIT, precision="bf16", local_views=0)), []
+            for block in run.teacher.encoder.backbone.blocks:
+                block.register_forward_hook(lambda module, given, made: kinds.extend((given[0].dtype, made.dtype)))
+            wide, _ = run.crops(0, next(run.data.steps(0, 1)))
+            with run.autocast():
+                run.teacher(wide, None)
+        assert wide.dtype == torch.bfloat16
+        assert set(kinds) == {torch.bfloat16}
 
     def test_a_batch_is_copied_on_a_stream_of_its_own(self):
         with dry_gpu(ClaimedGpu()) as gpu:
@@ -164,13 +175,18 @@ class TestTheRest:
     """It may wait, and must not mix."""
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_product_and_evaluation(self, kind):
-        held = held_out(labelled(40), TINY)
+    def test_product_and_evaluation(self, kind, monkeypatch):
+        held, places = held_out(labelled(40), TINY), []
+        augment = evaluated.augment
+        monkeypatch.setattr(
+            evaluated, "augment", lambda pixels, *rest: places.append(pixels.device) or augment(pixels, *rest)
+        )
         with dry_gpu(kind()):
             product = run_on_gpu(TINY).product({})
             assert next(product.parameters()).device == GPU
             found = score(product, held, views(TINY))
         assert found["images"] == 40
+        assert places == [GPU, GPU]
         if kind is ClaimedGpu:
             expected = score(Run(TINY, Data(image_set(40), TINY, CPU, show=False)).product({}), held, views(TINY))
             for name in ("entropy", "agreement", "code_map"):
@@ -186,6 +202,14 @@ class TestTheRest:
         assert found.features.shape == expected.features.shape
         if kind is ClaimedGpu:
             np.testing.assert_allclose(found.features, expected.features, atol=0.02)
+
+    def test_a_file_says_how_it_was_computed(self, tmp_path):
+        encoder = Encoder(EncoderConfig(width=4, bits=16, hidden=8, image_size=16)).eval()
+        export(encoder, image_set(9), tmp_path / "cpu.parquet", device="cpu", progress=False)
+        with dry_gpu(ClaimedGpu()):
+            export(encoder, image_set(9), tmp_path / "gpu.parquet", device="cuda:0", progress=False)
+        found = [load(tmp_path / f"{name}.parquet").meta["precision"] for name in ("cpu", "gpu")]
+        assert found == ["fp32", "bf16"]
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_probes(self, kind, monkeypatch):
