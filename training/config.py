@@ -165,7 +165,7 @@ class TrainConfig:
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass to save memory; timm models only."""
     compile: Switch = "auto"
-    """Compile the backbone with torch.compile; auto: on a GPU."""
+    """Compile the networks with torch.compile; auto: on a GPU."""
     lr: float = 5e-4
     """Peak learning rate for a batch of 256; other batches scale it."""
     min_lr: float = 5e-5

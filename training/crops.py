@@ -122,6 +122,8 @@ def multi_crop(
     pictures = pixels if isinstance(pixels, Pictures) else Pictures.of_one_shape(pixels)
     n, V, size = len(pictures), len(views), views[0].size
     part = max(1, _CACHED // (V * 3 * size * size)) if pictures.device.type == "cpu" else n
+    if part >= n:
+        return _views(pictures, views, draws.transpose(0, 1), precision)
     made = torch.empty((V, n, 3, size, size), device=pictures.device)
     for start in range(0, n, part):
         some = slice(start, start + part)

@@ -25,10 +25,9 @@ from training.pictures import Pictures, reduced, to_device
 
 _AHEAD = 3
 """Batches a stream decodes ahead."""
-_LOOKED_AT = 16
-"""Images whose bytes are part of a fingerprint: rows of a Parquet file have no names that tell them apart."""
 _LOOKED_AT = 32
-"""Images decoded to estimate how much memory all of them take."""
+"""Images decoded to estimate how much memory all of them take, and images whose bytes are part of a fingerprint: rows
+of a Parquet file have no names that tell them apart."""
 
 
 @dataclass
@@ -98,25 +97,49 @@ class Data:
                 index = self.numbers(step)
                 yield Batch(to_device(index, self.device), self.pixels[index])
             return
-        pool = ThreadPoolExecutor(threads(self.config))
-        ahead: deque[list[Future[tuple[int, np.ndarray]]]] = deque()
+        pool, stacker = ThreadPoolExecutor(threads(self.config)), ThreadPoolExecutor(1)
+        ahead: deque[Future[tuple[Tensor, Pictures]]] = deque()
         coming = iter(range(first, last))
         try:
             while True:
                 for step in coming:
-                    ahead.append([pool.submit(self._read, i) for i in self.numbers(step).tolist()])
+                    read = [pool.submit(self._read, i) for i in self.numbers(step).tolist()]
+                    ahead.append(stacker.submit(self._stacked, read))
                     if len(ahead) > _AHEAD:
                         break
                 if not ahead:
                     return
                 start = time.perf_counter()
-                read = [future.result() for future in ahead.popleft()]
-                index = torch.tensor([i for i, _ in read])
-                pixels = Pictures.of([pixels for _, pixels in read])
+                stacked = ahead.popleft().result()
                 self.waited += time.perf_counter() - start
-                yield Batch(to_device(index, self.device), pixels.to(self.device))
+                yield self._on_device(*stacked)
         finally:
             pool.shutdown(cancel_futures=True)
+            stacker.shutdown(cancel_futures=True)
+
+    def _stacked(self, read: list[Future[tuple[int, np.ndarray]]]) -> tuple[Tensor, Pictures]:
+        """A batch on the CPU, in pinned memory where a GPU will copy it; it is made ahead, in its own thread."""
+        numbers, arrays = zip(*[future.result() for future in read], strict=True)
+        index, pixels = torch.tensor(numbers), Pictures.of(arrays)
+        if self.device.type != "cuda":
+            return index, pixels
+        return index.pin_memory(), replace(pixels, values=pixels.values.pin_memory())
+
+    def _on_device(self, index: Tensor, pixels: Pictures) -> Batch:
+        """The batch where it is used; a GPU copies it beside the work it still has, and not after it."""
+        if self.device.type != "cuda":
+            return Batch(index, pixels)
+        now = torch.cuda.current_stream(self.device)
+        with torch.cuda.stream(self._copies):
+            index, values = to_device(index, self.device), to_device(pixels.values, self.device)
+        now.wait_stream(self._copies)
+        for copied in (index, values):
+            copied.record_stream(now)  # its memory is not used again before the step is done
+        return Batch(index, replace(pixels, values=values))
+
+    @cached_property
+    def _copies(self) -> torch.cuda.Stream:
+        return torch.cuda.Stream(self.device)
 
     def numbers(self, step: int) -> Tensor:
         """The numbers of this process's images in a step: each rank has a stretch of the batch."""

@@ -89,21 +89,41 @@ def plain_attention(network: nn.Module) -> None:
             module.fused_attn = False  # type: ignore[assignment]
 
 
-def compile_in_place(backbones: Sequence[nn.Module], probe: Callable[[], None]) -> None:
+def half_residuals(network: nn.Module) -> None:
+    """Keep what timm's transformers add up from block to block in the type of autocast, which leaves it in fp32.
+
+    It is fp32 on account of the position embedding, and again after each LayerScale, whose weights are fp32: both
+    results are cast. The norms compute in fp32 in either case.
+    """
+    from timm.layers import LayerScale  # type: ignore[attr-defined]
+    from timm.models.vision_transformer import VisionTransformer
+
+    def cast(_: nn.Module, __: object, made: Tensor) -> Tensor:
+        kind = made.device.type
+        return made.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else made
+
+    for module in network.modules():
+        if isinstance(module, VisionTransformer):
+            module.norm_pre.register_forward_hook(cast)
+        elif isinstance(module, LayerScale):
+            module.register_forward_hook(cast)
+
+
+def compile_in_place(modules: Sequence[nn.Module], probe: Callable[[], None]) -> None:
     """Compile, and try it once; where that fails, warn once and go on uncompiled.
 
     Args:
         probe: runs every pass that will be run later, with the same shapes.
     """
-    for backbone in backbones:
-        backbone.compile(dynamic=False)
+    for module in modules:
+        module.compile(dynamic=False)
     try:
         probe()
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # a compiler can raise anything, and the run itself can go on
-        for backbone in backbones:
-            backbone._compiled_call_impl = None
+        for module in modules:
+            module._compiled_call_impl = None
         warnings.warn(f"torch.compile failed, going on without it ({first_line(error)})", stacklevel=2)
         probe()
 

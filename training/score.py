@@ -25,7 +25,7 @@ from codelab.retrieval.measures import knn_accuracy, retrieval_map
 from training.config import TrainConfig
 from training.crops import View, augment, uniforms
 from training.data import threads
-from training.pictures import Pictures, reduced
+from training.pictures import Pictures, reduced, to_device
 
 T = TypeVar("T")
 _BATCH = 256
@@ -142,9 +142,10 @@ def score_line(figures: dict[str, float | None]) -> str:
 
 
 def _view_bits(encoder: Encoder, pixels: Pictures, view: View, seed: int, epoch: int, number: int) -> np.ndarray:
-    bits = []
+    bits, device = [], next(encoder.parameters()).device
     for index in torch.arange(len(pixels)).split(_BATCH):
-        crops = augment(pixels[index], view, uniforms(seed, epoch, index, number))
+        draws = uniforms(seed, epoch, to_device(index, device), number)
+        crops = augment(pixels[index].packed().to(device), view, draws)
         bits.append(encoder.encode(encoder.normalise(crops))[1] > 0)
     return np.concatenate(bits)
 

@@ -27,6 +27,7 @@ from training.network import (
     calibrate,
     compile_in_place,
     draw,
+    half_residuals,
     has_batch_norm,
     plain_attention,
     starting_encoder,
@@ -95,9 +96,9 @@ class Run:
         self.best: float | None = None
         self.views = views(config)
 
-        self.student = Network(starting_encoder(config), config).to(self.device)
-        if self.device.type == "cuda" or config.backbone == "conv":
-            self.student = self.student.to(memory_format=torch.channels_last)
+        channels_last = self.device.type == "cuda" or config.backbone == "conv"
+        layout = torch.channels_last if channels_last else torch.preserve_format
+        self.student = Network(starting_encoder(config), config).to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.normed = has_batch_norm(self.student)
         if self.normed and config.accumulate > 1:
             raise UsageError(
@@ -107,6 +108,8 @@ class Run:
         distributed.share_norms(self.student)
         if self.device.type == "cpu":
             plain_attention(self.student)
+        elif self.precision == torch.bfloat16:
+            half_residuals(self.student)
         self.paths: list[DropPath] = take_over(self.student) if config.drop_path else []
         # The teacher stays in training mode: its BatchNorm takes the statistics of its own batch, as the student's.
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
@@ -125,12 +128,12 @@ class Run:
         self.model: nn.Module = self.student  # the module that averages gradients over processes
 
     def prepare(self) -> None:
-        """Share gradients with the other processes, and compile the backbones where the config asks for it."""
+        """Share gradients with the other processes, and compile the networks where the config asks for it."""
         config = self.config
         if distributed.world() > 1:
             self.model = DistributedDataParallel(self.student)
         if config.compile == "on" or (config.compile == "auto" and self.device.type == "cuda"):
-            compile_in_place([self.student.encoder.backbone, self.teacher.encoder.backbone], self._probe)
+            compile_in_place([self.student, self.teacher], self._probe)
 
     # -- a step -----------------------------------------------------------------------------------------------------
 
@@ -189,7 +192,7 @@ class Run:
             return StepResult.of(terms, outputs)
         parts = [Batch(*part) for part in zip(batch.index.chunk(k), batch.pixels.chunk(k), strict=True)]
         with torch.no_grad():
-            by_part = [self.outputs(epoch, part) for part in parts]
+            by_part = [self.outputs(epoch, part, i) for i, part in enumerate(parts)]
         outputs = Outputs(*(torch.cat(column, 1) for column in zip(*by_part, strict=True)))
         student_output = outputs.student_output.requires_grad_()
         terms = self.objective(student_output, outputs.teacher_output)
@@ -197,25 +200,27 @@ class Run:
         for i, (part, part_gradient) in enumerate(zip(parts, gradient.chunk(k, 1), strict=True)):
             unshared = distributed.world() > 1 and i < k - 1  # processes average gradients once, after the last part
             with self.model.no_sync() if unshared else nullcontext():  # type: ignore[operator]
-                _, student_output = self.student_outputs(epoch, part, self.crops(epoch, part))
+                _, student_output = self.student_outputs(epoch, part, self.crops(epoch, part), i)
                 student_output.backward(part_gradient)
         return StepResult.of(terms, outputs)
 
-    def outputs(self, epoch: int, batch: Batch) -> Outputs:
+    def outputs(self, epoch: int, batch: Batch, part: int = 0) -> Outputs:
         """Logits and outputs of the student on all views, and of the teacher on the global ones."""
         crops = self.crops(epoch, batch)
         with torch.no_grad(), self.autocast():
             teacher = self.teacher(crops[0], None)
-        student_logits, student_output = self.student_outputs(epoch, batch, crops)
+        student_logits, student_output = self.student_outputs(epoch, batch, crops, part)
         teacher_logits, teacher_output = (t.float().view(2, len(batch.index), -1) for t in teacher)
         return Outputs(student_logits, student_output, teacher_logits, teacher_output)
 
-    def student_outputs(self, epoch: int, batch: Batch, crops: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
-        """Logits and outputs `[V, n, D]` of the student."""
+    def student_outputs(
+        self, epoch: int, batch: Batch, crops: tuple[Tensor, Tensor | None], part: int
+    ) -> tuple[Tensor, Tensor]:
+        """Logits and outputs `[V, n, D]` of the student on a part of this process's share."""
         config = self.config
         draw(self.paths, config.seed, epoch, batch.index, max(2, config.local_views))
         # for backbones with dropout; all else draws by its own key
-        torch.manual_seed(hash((config.seed, self.step, int(batch.index[0]) if self.device.type == "cpu" else 0)))
+        torch.manual_seed(hash((config.seed, self.step, distributed.rank(), part)))
         with self.autocast():
             logits, output = self.model(*crops)
         n = len(batch.index)
@@ -231,7 +236,10 @@ class Run:
         draws = uniforms(self.config.seed, epoch, batch.index, torch.arange(first, end, device=self.device))
         precision = torch.bfloat16 if self.precision == torch.bfloat16 else torch.float32
         made = multi_crop(batch.pixels, self.views[first:end], draws, precision=precision).flatten(0, 1)
-        return self.student.encoder.normalise(made).contiguous(memory_format=torch.channels_last)
+        made = self.student.encoder.normalise(made)
+        # autocast would do it for each network
+        kind = made.dtype if self.precision == torch.float32 else self.precision
+        return made.to(kind, memory_format=torch.channels_last)
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
@@ -306,6 +314,6 @@ def clip_gradients(parameters: Sequence[nn.Parameter], limit: float, *, by: str)
     norms = torch.stack(torch._foreach_norm(gradients))
     together = norms.norm()
     if limit > 0:
-        norms = together.expand_as(norms) if by == "global" else norms
-        torch._foreach_mul_(gradients, (limit / (norms + 1e-6)).clamp(max=1).unbind())
+        scale = (limit / ((together if by == "global" else norms) + 1e-6)).clamp(max=1)
+        torch._foreach_mul_(gradients, scale if by == "global" else scale.unbind())
     return (~together.isfinite()).float()

@@ -134,7 +134,7 @@ class Encoder(nn.Module):
 
     @torch.no_grad()
     def encode(self, images: Tensor, *, batch: int = 256) -> tuple[np.ndarray, np.ndarray]:
-        """Features and logits of prepared images, on the encoder's device, in evaluation mode.
+        """Features and logits of prepared images, on the encoder's device, in evaluation mode and `precision`.
 
         Args:
             images: uint8 `[N, 3, S, S]`, or float as `transform` gives it.
@@ -149,7 +149,8 @@ class Encoder(nn.Module):
         outputs = []
         for part in images.split(batch):
             part = part.to(device)
-            features, logits = self(self.normalise(part) if part.dtype == torch.uint8 else part)
+            with autocast(device):
+                features, logits = self(self.normalise(part) if part.dtype == torch.uint8 else part)
             outputs.append((features.float().cpu().numpy(), logits.float().cpu().numpy()))
         self.train(was_training)
         if not outputs:
@@ -240,6 +241,22 @@ def read_encoder_config(path: str | Path) -> EncoderConfig:
     """The config of the encoder in a file or a run folder, without reading its weights; errors as `Encoder.load`."""
     path = _existing(path)
     return _read_config(read_header(path, kind="encoder"), path)
+
+
+def precision(device: torch.device) -> str:
+    """The number type of matrix products where images are encoded: bf16 on a GPU that has it, else fp32.
+
+    Example:
+        >>> precision(torch.device("cpu"))
+        'fp32'
+    """
+    half = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if half else "fp32"
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """Matrix products in `precision(device)`."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision(device) == "bf16")
 
 
 def _existing(path: str | Path) -> Path:

@@ -94,11 +94,14 @@ def export(
         DataError: an image cannot be read and `skip_bad` is off (every such image is listed), none is left, or the
             model gives a number that is not finite.
     """
+    from codelab.images.encoder import precision
+
     check_place(out)
     where = _device(device)
     encoder = encoder.to(where).eval()
-    options = {"logits": logits, "features": features, "thumbnails": thumbnails, "batch": BATCH}
-    about = _provenance(encoder, images, checkpoint)
+    how = {"precision": precision(where)}
+    options = {"logits": logits, "features": features, "thumbnails": thumbnails, "batch": BATCH, **how}
+    about = _provenance(encoder, images, checkpoint) | how
     work = Parts.of(images, Path(out), about, options, encoder.sha256, max(BATCH, part_rows // BATCH * BATCH))
     unread: list[str] = []
     with output_lock(work.out), if_stopped(work.words):
@@ -112,7 +115,7 @@ def export(
             for number, rows in enumerate(work.rows):
                 found = work.finished(number)
                 if found is None:
-                    codes, found = _encode(encoder, images, rows, where, pool, options, advance)
+                    codes, found = _encode(encoder, images, rows, pool, options, advance)
                     codes.meta.update(about, bad=found)
                     work.write(number, codes)
                 else:
@@ -173,11 +176,10 @@ def encode_images(
     Raises:
         DataError: an image cannot be read, or the model gives a number that is not finite.
     """
-    where = _device(device)
-    encoder = encoder.to(where).eval()
+    encoder = encoder.to(_device(device)).eval()
     options = {"logits": logits, "features": features, "thumbnails": False}
     with ThreadPoolExecutor(workers) as pool, counter(label, len(images), show=progress) as advance:
-        codes, bad = _encode(encoder, images, range(len(images)), where, pool, options, advance)
+        codes, bad = _encode(encoder, images, range(len(images)), pool, options, advance)
     if bad:
         raise DataError(f"{images.name}: {len(bad)} of {len(images)} images cannot be read", bad)
     return codes
@@ -199,7 +201,6 @@ def _encode(
     encoder: Encoder,
     images: ImageSet,
     rows: range,
-    device: torch.device,
     pool: ThreadPoolExecutor,
     options: dict[str, Any],
     advance: Callable[[int], None],
@@ -218,15 +219,13 @@ def _encode(
         advance(len(numbers))
         if not fine:
             continue
-        with torch.inference_mode():
-            features, logits = encoder(torch.stack([tensor for _, (tensor, _) in fine]).to(device))
-        batch_logits = logits.float().cpu().numpy()
+        batch_features, batch_logits = encoder.encode(torch.stack([tensor for _, (tensor, _) in fine]))
         for (i, _), row in zip(fine, batch_logits, strict=True):
             if not np.isfinite(row).all():
                 raise DataError(f"{images.items['path'][i]}: the encoder's logits are not finite numbers")
         all_logits.append(batch_logits)
         if options["features"]:
-            all_features.append(features.float().cpu().numpy())
+            all_features.append(batch_features)
         good += [i for i, _ in fine]
         pictures += [picture for _, (_, picture) in fine]
     values = np.concatenate(all_logits) if all_logits else np.zeros((0, encoder.config.bits), dtype=np.float32)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 
 from codelab import DataError, UsageError
@@ -15,7 +16,7 @@ from codelab.images.encoder import Encoder, EncoderConfig
 from tests.support.training_runs import TINY, data_of, image_set, rows
 from training.config import load_config
 from training.loop import fit
-from training.network import DropPath, draw, starting_encoder, take_over
+from training.network import DropPath, draw, half_residuals, starting_encoder, take_over
 from training.trainer import Run
 
 VIT = dataclasses.replace(
@@ -133,6 +134,29 @@ class TestSameResult:
     def test_with_activations_computed_twice(self):
         same(gradient(dataclasses.replace(VIT, checkpoint_activations=True)), gradient(VIT))
 
+    @pytest.mark.parametrize("init_values", [None, 1.0])
+    def test_residuals_in_bf16(self, init_values):
+        """Features and gradient stay as near to those in fp32 as autocast leaves them, within a factor of 2."""
+        x = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        found, kinds = {}, {"fp32": set(), "autocast": set(), "half": set()}
+        for how, seen in kinds.items():
+            torch.manual_seed(0)
+            vit = timm.create_model("test_vit", num_classes=0, img_size=32, init_values=init_values)
+            if how == "half":
+                half_residuals(vit)
+                assert torch.equal(vit(x), found["fp32"][0])  # without autocast nothing is cast
+            for block in vit.blocks:
+                block.register_forward_hook(
+                    lambda _, given, made, seen=seen: seen.update((given[0].dtype, made.dtype))
+                )
+            with torch.autocast("cpu", torch.bfloat16, enabled=how != "fp32"):
+                features = vit(x).float()
+            (features * torch.randn(features.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
+            found[how] = features.detach(), torch.cat([p.grad.flatten() for p in vit.parameters()])
+        assert kinds == {"fp32": {torch.float32}, "autocast": {torch.float32}, "half": {torch.bfloat16}}
+        for exact, plain, half in zip(*found.values(), strict=True):
+            assert 0 < (half - exact).norm() < 2 * (plain - exact).norm() < 0.03 * exact.norm()
+
     def test_compiled(self):
         """The trial pass of the compiler leaves nothing behind, and the gradient is that of the eager network."""
         eager = dataclasses.replace(TINY, objective="dino", prototypes=24, compile="off")
@@ -140,7 +164,7 @@ class TestSameResult:
         run = Run(config, data_of(pictures(side=16), config))
         before = {name: tensor.clone() for name, tensor in run.student.state_dict().items()}
         run.prepare()
-        assert run.student.encoder.backbone._compiled_call_impl is not None
+        assert run.student._compiled_call_impl is not None
         assert not run.objective.centre.any()
         for name, tensor in run.student.state_dict().items():
             assert torch.equal(tensor, before[name]), name

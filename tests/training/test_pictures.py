@@ -35,6 +35,12 @@ class TestPictures:
             assert [len(part) for part in pictures.chunk(parts)] == [len(part) for part in numbers.chunk(parts)]
         assert [len(part) for part in pictures.split(3)] == [3, 1]
 
+    def test_packed_ones_take_no_pixels_of_others_along(self, arrays):
+        some = Pictures.of(arrays)[torch.tensor([3, 1])]
+        packed = some.packed()
+        assert packed.values.nbytes == arrays[3].nbytes + arrays[1].nbytes
+        assert all(torch.equal(packed.one(i), some.one(i)) for i in range(2))
+
     def test_of_a_tensor(self):
         pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 3, 4, 6), dtype=np.uint8))
         pictures = Pictures.of_one_shape(pixels)

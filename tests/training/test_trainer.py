@@ -1,4 +1,4 @@
-"""One step in fp16: the loss is scaled, its gradient is not, and a step that overflows is skipped."""
+"""One step: in half precision, in parts, with dropout, and its clipped gradient."""
 
 import dataclasses
 import os
@@ -10,6 +10,8 @@ import torch
 from codelab import UsageError
 from codelab.core.errors import Terminated
 from tests.support.training_runs import TINY, data_of, image_set, rows, same_tensors
+from training import distributed
+from training.crops import multi_crop, uniforms
 from training.loop import fit
 from training.trainer import Run
 
@@ -82,6 +84,39 @@ class TestHalfPrecision:
             fit(config, images=image_set(40), show=False)
         fit(config, images=image_set(40), resume=True, show=False)
         same_tensors(whole / "checkpoint.safetensors", tmp_path / "halves" / "checkpoint.safetensors")
+
+    def test_crops_in_bf16_are_those_that_autocast_makes(self):
+        run, batch = run_of(precision="bf16")
+        made = run.outputs(0, batch)
+        draws = uniforms(run.config.seed, 0, batch.index, torch.arange(2))
+        exact = multi_crop(batch.pixels, run.views[:2], draws, precision=torch.bfloat16).flatten(0, 1)
+        assert run.crops(0, batch)[0].dtype == torch.bfloat16
+        with run.autocast():
+            logits, _ = run.teacher(run.teacher.encoder.normalise(exact), None)
+        assert torch.equal(made.teacher_logits.flatten(0, 1), logits.float())
+
+
+class TestDropout:
+    def masks(self, monkeypatch, rank=0):
+        """What the student's passes leave out: of the two parts without a graph, then with one."""
+        run, batch = run_of(accumulate=2)
+        monkeypatch.setattr(distributed, "rank", lambda: rank)
+        found = []
+        dropout = torch.nn.Dropout(0.5)
+        dropout.register_forward_hook(lambda module, given, made: found.append(made == 0))
+        run.student.encoder.head.insert(1, dropout)
+        run.backward(0, batch)
+        monkeypatch.undo()
+        return found
+
+    def test_each_part_of_each_process_draws_its_own_and_keeps_it(self, monkeypatch):
+        one, other = self.masks(monkeypatch), self.masks(monkeypatch, rank=1)
+        for masks in (one, other):
+            assert len(masks) == 4
+            assert torch.equal(masks[0], masks[2])
+            assert torch.equal(masks[1], masks[3])
+            assert not torch.equal(masks[0], masks[1])
+        assert not torch.equal(one[0], other[0])
 
 
 class TestParts:
