@@ -70,6 +70,16 @@ def results():
         "exemplars": codelab.exemplars(codes, 3),
         "class_shares": codelab.class_shares(codes, 3),
         "describe_bit": codelab.describe_bit(codes, 3, permutations=20),
+        "minimal_pairs": codelab.minimal_pairs(codes, 3),
+        "attribute_pairs": codelab.attribute_pairs(codes, "tone", equal=["size"], permutations=20),
+        "align_attributes": codelab.align_attributes(codes, permutations=20),
+        "probe_curve": codelab.probe_curve(codes, "tone", k=(1, 4), draws=2),
+        "ccgp": codelab.ccgp(codes, "tone", permutations=4),
+        "monosemanticity": codelab.monosemanticity(codes, permutations=10),
+        "describe": codelab.describe(codes, "size = 1", literals=2, permutations=2),
+        "class_signatures": codelab.class_signatures(codes),
+        "match_bits": codelab.match_bits(codes, codes, permutations=4),
+        "compare_codes": codelab.compare_codes(codes, codes.select_bits(range(16))),
     }
     return found
 
