@@ -48,6 +48,7 @@ _PUBLIC = {
     "semantics.formulas": ["describe"],
     "semantics.matching": ["match_bits"],
     "semantics.monosemanticity": ["monosemanticity"],
+    "semantics.names": ["name_bits", "read_ledger", "write_ledger"],
     "semantics.pairs": ["attribute_pairs", "minimal_pairs"],
     "semantics.probing": ["probe_curve"],
     "analysis.controls": ["controls"],

@@ -274,8 +274,11 @@ class Codes:
         self._check_bit(bit)
         return bitarray(buffer=self.columns[bit])[: len(self)]
 
-    def where(self, query: str) -> bitarray:
-        """The items whose bits satisfy a boolean query of bit numbers, `~`, `&`, `^`, `|` and brackets.
+    def where(self, query: str, names: Mapping[str, int] | None = None) -> bitarray:
+        """The items whose bits satisfy a boolean query of bits, `~`, `&`, `^`, `|` and brackets.
+
+        Args:
+            query: such as `3 & ~17`, or with `names`, the bit of each, `"dark skin" & ~round`.
 
         Returns:
             bitarray of N bits; index an array with `np.array(mask.tolist(), bool)` or the codes with the mask itself.
@@ -295,7 +298,7 @@ class Codes:
             self._check_bit(bit)
             return self.columns[bit]
 
-        return bitarray(buffer=np.ascontiguousarray(evaluate(query, column)))[: len(self)]
+        return bitarray(buffer=np.ascontiguousarray(evaluate(query, column, names)))[: len(self)]
 
     # -- subsets ------------------------------------------------------------------------------------------------------
 
@@ -305,8 +308,7 @@ class Codes:
             rows = np.frombuffer(rows.unpack(), dtype=bool)
         if isinstance(rows, str):
             raise UsageError(f"codes[{rows!r}]: columns are in codes.items; codes[...] takes rows")
-        index = np.arange(len(self))[rows]
-        index = np.atleast_1d(index)
+        index = np.atleast_1d(np.arange(len(self))[rows])
         return replace(
             self,
             packed=read_only(self.packed[index]),

@@ -15,7 +15,7 @@ from codelab.core.formats import number
 from codelab.core.result import PerBit, Source
 from codelab.measures.class_information import check_permutations
 from codelab.semantics.directions import random_directions
-from codelab.semantics.targets import targets
+from codelab.semantics.targets import Targets, targets
 from codelab.statistics.clusters import group_units
 from codelab.statistics.estimators import binary_entropy, two_by_two_information
 from codelab.statistics.exchange import shuffled_rows
@@ -91,7 +91,7 @@ class Alignment(PerBit):
 
     `phi_of` `[B, T]` is phi of every bit with each question in `targets`, on the other half. Near copies never
     straddle the halves: see `groups`. `n_scored` images were scored on. `random_phi` `[B]` are the same figures of as
-    many random directions of the same features; empty without features.
+    many random directions of the same features, each cut so that it is 1 as often as the bit; empty without features.
 
     The line quotes how many bits agree with a question at p < 0.05, and the best of them.
     """
@@ -163,23 +163,27 @@ def align_attributes(
         ('tone = dark', 1, 1.0, [True, False])
     """
     check_codes("codes", codes)
+    return align(codes, targets(codes, attributes), "align_attributes", groups, permutations, seed)
+
+
+def align(codes: Codes, asked: Targets, measure: str, groups: Groups, permutations: int, seed: int) -> Alignment:
+    """`align_attributes` with any questions; errors name `measure`."""
     check_permutations(permutations, seed)
     check_seed(seed)
-    asked = targets(codes, attributes)
-    units = group_units("align_attributes", codes, groups)
+    units = group_units(measure, codes, groups)
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(codes) if units is None else int(units.max()) + 1)
     first = half(order, units)
     choose, score = np.flatnonzero(first), np.flatnonzero(~first)
     if min(len(choose), len(score)) < 2:
-        raise DataError(f"align_attributes: {len(order)} images or groups, expected at least 4, for two halves")
+        raise DataError(f"{measure}: {len(order)} images or groups, expected at least 4, for two halves")
     bits = codes.to_bits()
     chosen, side = _chosen(bits[choose], asked.has[choose])
     scored, truth = bits[score], asked.has[score]
     phi_of = phi(scored, truth)
     random = np.empty(0)
     if codes.features is not None:
-        drawn = random_directions(codes.features, codes.bits, seed)
+        drawn = random_directions(codes.features, codes.bits, seed, shares=bits.mean(axis=0))
         of_drawn, of_side = _chosen(drawn[choose], asked.has[choose])
         random = phi(drawn[score], truth)[np.arange(codes.bits), of_drawn] * (2 * of_side - 1)
     null = _largest(scored, truth, None if units is None else units[score], permutations, generator)
