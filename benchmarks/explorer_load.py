@@ -106,7 +106,7 @@ def measure(checkout: Path, codes: Path, sessions: int, pages: int, ids: list[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--codes", type=Path, help="default: 2,000 drawn pictures of 64 bits")
     parser.add_argument("--against", type=Path, help="another checkout, measured in turn")
     parser.add_argument("--sessions", type=int, default=20)

@@ -236,7 +236,9 @@ def fire(kind: Kind, *, seconds: float, flips: int | None, seed: int) -> Counter
 
 def main() -> None:
     """Print a line of counts for each kind of file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--kind", choices=[*KINDS, "all"], default="all")
     parser.add_argument("--minutes", type=float, default=1.0, help="of the processor, for all kinds together")
     parser.add_argument("--flips", type=int, nargs="?", const=0, help="single bits: so many, or without a number all")

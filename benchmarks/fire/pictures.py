@@ -62,7 +62,7 @@ def keep(number: int, why: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--work", type=int, help=argparse.SUPPRESS)

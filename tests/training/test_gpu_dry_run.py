@@ -16,7 +16,7 @@ from tests.training.test_score import held_out, labelled
 from training import score as evaluated
 from training.crops import views
 from training.data import Data
-from training.evaluation import probes
+from training.evaluation import classifiers, probes
 from training.score import score
 from training.trainer import Run
 
@@ -219,9 +219,9 @@ class TestTheRest:
         expected = probes.linear_probe(*both, penalties=(0.1,)).value
         with dry_gpu(kind()):
             linear = probes.linear_probe(*both, penalties=(0.1,), device="cuda:0")
-            mlp = probes.mlp_probe(*both, device="cuda:0", rounds=1, hidden=4, decays=(0.1,))
+            mlp = probes.mlp_probe(*both, device="cuda:0", epochs=1, hidden=4, decays=(0.1,))
             monkeypatch.setattr(probes, "MANY", 10)
-            monkeypatch.setattr(probes, "SGD_EPOCHS", 2)
+            monkeypatch.setattr(classifiers, "SGD_EPOCHS", 2)
             sgd = probes.linear_probe(*both, device="cuda:0")
         assert kind is FakeGpu or linear.value == pytest.approx(expected, abs=0.02)
         assert all(0 <= probe.value <= 1 for probe in (mlp, sgd))
