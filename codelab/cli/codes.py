@@ -35,6 +35,7 @@ def add_export(command: AddCommand) -> None:
     add("--logits", action="store_true", help="keep the logits: how sure each bit is")
     add("--features", action="store_true", help="keep the backbone's features")
     add("--thumbnails", action="store_true", help="keep a small picture of each image")
+    add("--statistics", action="store_true", help="keep brightness, hue, contrast and the like of each image")
     add("--skip-bad", action="store_true", help="leave unreadable images out instead of failing")
     add_most_pixels(parser)
     add("--workers", type=whole_number(1), default=4, help="threads that decode images (default: %(default)s)")
@@ -65,6 +66,7 @@ def export(options: argparse.Namespace) -> None:
         logits=options.logits,
         features=options.features,
         thumbnails=options.thumbnails,
+        statistics=options.statistics,
         skip_bad=options.skip_bad,
         overwrite=options.overwrite,
         workers=options.workers,

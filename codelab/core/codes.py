@@ -33,13 +33,13 @@ from codelab.core.fields import (
 )
 from codelab.core.queries import evaluate
 
-__all__ = ["FORMAT", "RESERVED", "Codes", "ContentHash", "pack_bits", "unpack_bits"]
+__all__ = ["FORMAT", "RESERVED", "STATISTIC", "Codes", "ContentHash", "pack_bits", "unpack_bits"]
 
 FORMAT = 1
 """Version of the data type and of its Parquet file; readers refuse a newer one."""
 
-RESERVED = ("id", "path", "split", "thumbnail")
-"""Item columns with a fixed meaning; every other column is an attribute."""
+RESERVED, STATISTIC = ("id", "path", "split", "thumbnail"), "image."
+"""Item columns with a fixed meaning, and how those with a picture's statistics begin; all others are attributes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +229,7 @@ class Codes:
     @property
     def attributes(self) -> list[str]:
         """Names of the attribute columns of `items`."""
-        return [name for name in self.items.column_names if name not in RESERVED]
+        return [name for name in self.items.column_names if name not in RESERVED and not name.startswith(STATISTIC)]
 
     @cached_property
     def splits(self) -> list[str]:

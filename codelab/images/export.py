@@ -21,6 +21,7 @@ from codelab.core.run_folder import encoder_file
 from codelab.core.signals import if_stopped
 from codelab.images.export_parts import Parts, check_free, check_place
 from codelab.images.imageset import ImageSet
+from codelab.images.statistics import NAMES, image_statistics
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +60,7 @@ def export(
     logits: bool = False,
     features: bool = False,
     thumbnails: bool = False,
+    statistics: bool = False,
     skip_bad: bool = False,
     overwrite: bool = False,
     part_rows: int = 1024,
@@ -80,6 +82,7 @@ def export(
         logits: also keep the logits, float16 `[N, B]`.
         features: also keep the backbone's features, float32 `[N, d]`.
         thumbnails: also keep a picture of each image, at most 96 px, as WebP.
+        statistics: also keep brightness, hue and other statistics of each image: see `codelab.images.statistics`.
         skip_bad: leave unreadable images out instead of failing.
         overwrite: replace an output that is there already.
         part_rows: images in a part.
@@ -100,7 +103,8 @@ def export(
     where = _device(device)
     encoder = encoder.to(where).eval()
     how = {"precision": precision(where)}
-    options = {"logits": logits, "features": features, "thumbnails": thumbnails, "batch": BATCH, **how}
+    kept = {"logits": logits, "features": features, "thumbnails": thumbnails, "statistics": statistics}
+    options = {**kept, "batch": BATCH, **how}
     about = _provenance(encoder, images, checkpoint) | how
     work = Parts.of(images, Path(out), about, options, encoder.sha256, max(BATCH, part_rows // BATCH * BATCH))
     unread: list[str] = []
@@ -166,6 +170,7 @@ def encode_images(
     *,
     logits: bool = False,
     features: bool = False,
+    statistics: bool = False,
     workers: int = 4,
     device: str | None = None,
     label: str = "encoding",
@@ -177,7 +182,7 @@ def encode_images(
         DataError: an image cannot be read, or the model gives a number that is not finite.
     """
     encoder = encoder.to(_device(device)).eval()
-    options = {"logits": logits, "features": features, "thumbnails": False}
+    options = {"logits": logits, "features": features, "thumbnails": False, "statistics": statistics}
     with ThreadPoolExecutor(workers) as pool, counter(label, len(images), show=progress) as advance:
         codes, bad = _encode(encoder, images, range(len(images)), pool, options, advance)
     if bad:
@@ -210,10 +215,10 @@ def _encode(
 
     good: list[int] = []
     bad: list[str] = []
-    pictures: list[bytes] = []
+    about: list[dict[str, Any]] = []
     all_logits: list[np.ndarray] = []
     all_features: list[np.ndarray] = []
-    for numbers, loaded in _loaded(encoder, images, rows, pool, options["thumbnails"]):
+    for numbers, loaded in _loaded(encoder, images, rows, pool, options):
         bad += [str(item) for item in loaded if isinstance(item, DataError)]
         fine = [(i, item) for i, item in zip(numbers, loaded, strict=True) if not isinstance(item, DataError)]
         advance(len(numbers))
@@ -227,11 +232,12 @@ def _encode(
         if options["features"]:
             all_features.append(batch_features)
         good += [i for i, _ in fine]
-        pictures += [picture for _, (_, picture) in fine]
+        about += [columns for _, (_, columns) in fine]
     values = np.concatenate(all_logits) if all_logits else np.zeros((0, encoder.config.bits), dtype=np.float32)
     items = images.items.take(pa.array(good, pa.int64()))
-    if options["thumbnails"]:
-        items = items.append_column("thumbnail", pa.array(pictures, pa.large_binary()))
+    for name in _columns(options):
+        kind = pa.large_binary() if name == "thumbnail" else pa.float32()
+        items = items.append_column(name, pa.array([columns[name] for columns in about], kind, from_pandas=True))
     codes = Codes.from_bits(
         values > 0,
         labels=images.labels[good],
@@ -244,14 +250,16 @@ def _encode(
 
 
 def _loaded(
-    encoder: Encoder, images: ImageSet, rows: range, pool: ThreadPoolExecutor, thumbnails: bool
+    encoder: Encoder, images: ImageSet, rows: range, pool: ThreadPoolExecutor, options: dict[str, Any]
 ) -> Iterator[tuple[range, list[Any]]]:
-    """Batches of (tensor, thumbnail) or DataError; the next batch is decoded while this one is encoded."""
+    """Batches of (tensor, item columns) or DataError; the next batch is decoded while this one is encoded."""
 
     def load_one(i: int) -> Any:
         try:
             with images.opened(i) as image:
-                return encoder.transform(image), _thumbnail(image) if thumbnails else b""
+                columns: dict[str, Any] = {"thumbnail": _thumbnail(image)} if options["thumbnails"] else {}
+                columns |= image_statistics(image) if options["statistics"] else {}
+                return encoder.transform(image), columns
         except DataError as error:
             return error
 
@@ -261,6 +269,11 @@ def _loaded(
         while len(ahead) < 2 and number + len(ahead) < len(batches):
             ahead.append([pool.submit(load_one, i) for i in batches[number + len(ahead)]])
         yield batch, [future.result() for future in ahead.pop(0)]
+
+
+def _columns(options: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the item columns that an export adds."""
+    return (*(("thumbnail",) if options["thumbnails"] else ()), *(NAMES if options["statistics"] else ()))
 
 
 def _stack(blocks: list[np.ndarray], encoder: Encoder) -> np.ndarray:

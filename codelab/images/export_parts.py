@@ -20,6 +20,7 @@ from codelab.core.files import EXPORT_KEY, KEY, PART_KEY, merge, write
 from codelab.core.io import check_output, check_parent, remove_unfinished
 from codelab.core.seal import check_seal
 from codelab.images.imageset import ImageSet
+from codelab.images.statistics import NAMES
 
 _NAME = re.compile(r"part-[0-9]{5,}\.parquet|\.part-[0-9]{5,}\.parquet\.codelab-.*\.tmp")
 _UNREADABLE = (OSError, ValueError, pa.ArrowException)
@@ -53,6 +54,7 @@ class Parts:
         columns = {*images.items.column_names, "label", "code"}
         columns |= {name for name in ("logits", "features") if options[name]}
         columns |= {"thumbnail"} if options["thumbnails"] else set()
+        columns |= {*NAMES} if options["statistics"] else set()
         return cls(out, about, rows, [_part_key(encoder, images, block, options) for block in rows], columns)
 
     @property

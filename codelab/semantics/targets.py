@@ -9,11 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from codelab.core.attributes import CLASS, attribute_names, labelling
-from codelab.core.codes import Codes
+from codelab.core.codes import STATISTIC, Codes
 from codelab.core.errors import DataError, UsageError
-
-STATISTIC = "image."
-"""How the names of item columns that hold image statistics begin: see `codelab.images.statistics`."""
 
 FEWEST = 5
 """Images that a question must be true of, and false of, to be asked."""
