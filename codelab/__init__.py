@@ -51,6 +51,7 @@ _PUBLIC = {
     "semantics.names": ["name_bits", "read_ledger", "write_ledger"],
     "semantics.pairs": ["attribute_pairs", "minimal_pairs"],
     "semantics.probing": ["probe_curve"],
+    "semantics.value": ["bit_value"],
     "analysis.controls": ["controls"],
     "analysis.comparison": ["compare_codes"],
     "analysis": ["Analysis", "analyze", "analyze_parts"],

@@ -77,6 +77,8 @@ def results():
         "ccgp": codelab.ccgp(codes, "tone", permutations=4),
         "monosemanticity": codelab.monosemanticity(codes, permutations=10),
         "describe": codelab.describe(codes, "size = 1", literals=2, permutations=2),
+        "bit_value": codelab.bit_value(codes, queries=50),
+        "name_bits": codelab.name_bits(codes, permutations=20),
         "class_signatures": codelab.class_signatures(codes),
         "match_bits": codelab.match_bits(codes, codes, permutations=4),
         "compare_codes": codelab.compare_codes(codes, codes.select_bits(range(16))),
