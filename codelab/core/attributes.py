@@ -160,6 +160,8 @@ def group_numbers(values: Iterable[Any] | pa.ChunkedArray) -> np.ndarray:
     """
     import pandas as pd
 
+    if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu":  # none is missing
+        return pd.factorize(values)[0].astype(np.int64)
     rows = group_values(values)
     keys, known = pd.factorize(pd.Series(rows, dtype=object).to_numpy())
     alone = (keys < 0) | np.isin(keys, [number for number, value in enumerate(known) if value == ""])
@@ -182,6 +184,8 @@ def group_values(values: Iterable[Any] | pa.ChunkedArray) -> list[Any]:
         raise UsageError(f"groups={shown}: expected an item column, or one value an image")
     if isinstance(values, Set | Mapping):  # the order of a set is not that of the images
         raise UsageError(f"groups: found a {type(values).__name__}, expected one value an image")
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
+        return list(values.tolist())
     rows = values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else list(values)
     several = next((row for row, value in enumerate(rows) if not isinstance(value, Hashable)), None)
     if several is not None:

@@ -179,5 +179,5 @@ class _Ranked:
         if len(self.rows) == len(packed):
             return retrieval_map(database, groups=self.units, bootstrap=1).per_query
         unit = np.arange(len(packed)) if self.units is None else self.units
-        groups: Any = (unit[self.rows].tolist(), unit.tolist())
+        groups: Any = (unit[self.rows], unit)
         return retrieval_map(database[self.rows], database, groups=groups, bootstrap=1).per_query
