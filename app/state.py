@@ -122,9 +122,16 @@ def codes_in(root: Path, named: str) -> Path | None:
 
 
 def stamp(path: Path) -> Hashable:
-    """Changes when the file, or a file of the folder, is written anew."""
+    """Changes when the file, or a file of the folder, is written anew, also where its size and time are kept."""
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    return (str(path.resolve()), *((f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in files if f.exists()))
+    return (
+        str(path.resolve()),
+        *(
+            (f.name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)
+            for f in files
+            if f.exists() and (s := f.stat())
+        ),
+    )
 
 
 @st.cache_resource(show_spinner="Opening the codes …", max_entries=4)

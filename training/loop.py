@@ -238,7 +238,7 @@ def train(run: Run, folder: Path, held: HeldOut | None, *, go_on: str, show: boo
                 best = watch.evaluate(held, epoch, display) if evaluate and held is not None else False
                 run.save(folder / checkpoint.NEWEST)
                 checkpoint.keep(folder, run.step, config.keep_last, best=best)
-                watch.note_unreadable(unreadable, display)
+                watch.note_unreadable(unreadable | (held.unreadable if held else {}), display)
             started, start_step = time.perf_counter(), run.step
             if stop:
                 ended_by = signal.SIGTERM if distributed.any_of(signalled() == signal.SIGTERM) else signal.SIGINT

@@ -42,6 +42,7 @@ class HeldOut:
         labels: int32 `[N]`, -1 = none.
         classes: C names.
         groups: what each image shows; those of one group are near copies. None where nothing is known.
+        unreadable: the images that were left out, with the reason.
     """
 
     pixels: Pictures
@@ -49,6 +50,7 @@ class HeldOut:
     labels: np.ndarray
     classes: tuple[str, ...]
     groups: tuple[str, ...] | None
+    unreadable: dict[str, str]
 
 
 def read_held(images: ImageSet, config: TrainConfig) -> HeldOut:
@@ -64,25 +66,28 @@ def read_held(images: ImageSet, config: TrainConfig) -> HeldOut:
     images = images.subset(np.linspace(0, len(images) - 1, min(config.evaluate_images, len(images))).astype(np.int64))
     group = config.evaluate_group
 
-    def read(i: int) -> tuple[np.ndarray, np.ndarray] | None:
+    def read(i: int) -> tuple[np.ndarray, np.ndarray] | str:
         try:
             with images.opened(i) as image:
                 whole = np.array(fit_square(image, config.image_size)).transpose(2, 0, 1)
                 return reduced(image, config.store_size), whole
         except DataError as error:
             if config.skip_bad:
-                return None
+                return str(error)
             raise DataError(f"{error}; --skip-bad (skip_bad) leaves such images out") from None
 
     with ThreadPoolExecutor(threads(config)) as pool:
         pairs = dict(enumerate(pool.map(read, range(len(images)))))
-    found = {i: pair for i, pair in pairs.items() if pair is not None}
+    found = {i: pair for i, pair in pairs.items() if not isinstance(pair, str)}
     if not found:
         raise DataError(f"{images.name}: none of the {len(images)} images to evaluate on can be read")
+    paths = images.items["path"]
+    unreadable = {str(paths[i].as_py()): reason for i, reason in pairs.items() if isinstance(reason, str)}
     images = images.subset(list(found))
     pixels, whole = zip(*found.values(), strict=True)
     groups = tuple(str(v) for v in images.items[group].to_pylist()) if group else None
-    return HeldOut(Pictures.of(pixels), torch.from_numpy(np.stack(whole)), images.labels, images.classes, groups)
+    squares = torch.from_numpy(np.stack(whole))
+    return HeldOut(Pictures.of(pixels), squares, images.labels, images.classes, groups, unreadable)
 
 
 @torch.no_grad()

@@ -119,14 +119,23 @@ def naming(path: str | Path, part: Path | None = None, *, any_error: bool = Fals
 
 
 def read_regular(path: Path) -> bytes:
-    """The bytes of a regular file: a FIFO or a device may never end.
+    """The bytes of a regular file.
 
     Raises:
         OSError: there is no such file, it cannot be read, or it is not a regular one.
     """
+    check_regular(path)
+    return path.read_bytes()
+
+
+def check_regular(path: Path) -> None:
+    """Refuse a FIFO, a device, a socket or a folder where a file is to be opened: it may wait or never end.
+
+    Raises:
+        OSError: there is no such file, or it is not a regular one.
+    """
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return path.read_bytes()
 
 
 def check_output(path: str | Path, *, overwrite: bool = True) -> None:

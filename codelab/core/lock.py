@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from codelab.core.errors import UsageError
-from codelab.core.io import is_open_file
+from codelab.core.io import is_open_file, naming
 from codelab.core.signals import unfinished
 
 _WITHOUT = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -58,8 +58,10 @@ def locked(file: Path, busy: str) -> Iterator[None]:
     unfinished.add(file)
     try:
         since = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        os.ftruncate(handle, 0)
-        os.write(handle, json.dumps({"host": platform.node(), "process": os.getpid(), "since": since}).encode())
+        holder = json.dumps({"host": platform.node(), "process": os.getpid(), "since": since})
+        with naming(file, any_error=True):
+            os.ftruncate(handle, 0)
+            os.write(handle, holder.encode())
         yield
     finally:
         file.unlink(missing_ok=True)  # while it is locked: whoever opened it before sees that it is gone

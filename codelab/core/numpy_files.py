@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError, DataError, located, unreadable
+from codelab.core.io import check_regular
 from codelab.core.limits import check_unpacked
 
 HOLDS = "codes, packed or bits, and labels (or label), classes, ids, logits, features"
@@ -90,6 +91,7 @@ def read_npz(
         DataError: the file is damaged or foreign, or a wanted array is not of plain numbers or texts, or too large.
     """
     try:
+        check_regular(Path(path))
         with zipfile.ZipFile(path) as archive:
             entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             arrays = {}
@@ -119,6 +121,7 @@ def read_npy(path: str | Path, *, mapped: bool = False) -> np.ndarray:
         DataError: the file is damaged or foreign, or does not hold plain numbers or texts.
     """
     try:
+        check_regular(Path(path))
         with Path(path).open("rb") as file:
             _bytes_of(file, Path(path).stat().st_size)
         return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from codelab.core.errors import CodelabError, DataError, unreadable
+from codelab.core.io import check_regular
 from codelab.core.limits import check_unpacked, most_bytes
 from codelab.core.pages import dictionary_size
 from codelab.core.seal import check_seal
@@ -48,6 +49,7 @@ def open_parquet(path: Path) -> Source:
         DataError: it is not a whole Parquet file, its footer is damaged, or it would take too much memory.
     """
     try:
+        check_regular(path)
         check_seal(path, data=False)
         # no buffering of whole row groups: readers in blocks hold only one block
         file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 20)

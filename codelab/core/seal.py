@@ -28,7 +28,7 @@ ENTRY = {"seal": BLANK}
 UNSEALED, REWRITTEN, SEALED = "no SHA-256", "no SHA-256 since another program wrote it anew", "SHA-256 as written"
 
 _DIGITS = re.compile(rb"\d{15} [0-9a-f]{64} [0-9a-f]{64}")
-_KEY = re.compile(rb'\{\\?"seal": \\?"')
+_KEY = re.compile(rb'\{\\?"seal\\?": \\?"')
 _CHUNK = 1 << 20
 
 

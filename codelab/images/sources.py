@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from codelab.core.errors import DataError, UsageError, few, first_line
 from codelab.core.files import KEY
-from codelab.core.io import read_regular
+from codelab.core.io import check_regular, read_regular
 from codelab.images.folder import SUFFIXES, Found, find_files, words
 from codelab.images.imageset import ImageSet
 from codelab.images.picture import MOST_PIXELS
@@ -105,6 +105,7 @@ def _from_folder(root: Path, *, skip_bad: bool) -> ImageSet:
 def _is_codes(table: Path) -> bool:
     """Whether codelab wrote this file, which then is no data set of images."""
     try:
+        check_regular(table)
         return KEY in (pq.read_schema(table).metadata or {})
     except (pa.ArrowException, OSError):
         return False
@@ -154,6 +155,8 @@ def _from_csv(root: Path, table: Path) -> ImageSet:
 
 def _from_parquet(root: Path, parts: list[Path]) -> ImageSet:
     try:
+        for part in parts:
+            check_regular(part)
         files = [pq.ParquetFile(part, memory_map=True) for part in parts]
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{root}: not a whole Parquet file ({first_line(error)})") from None

@@ -1,10 +1,12 @@
 """What one reader of the explorer has seen is not made again for the next one."""
 
+import os
 from collections import Counter
 
 import pytest
 import tomllib
 
+from app.state import stamp
 from codelab.core.files import load
 from codelab.images import cards
 from codelab.measures.bit_usage import BitUsage
@@ -66,3 +68,14 @@ def test_a_kept_picture_is_that_of_its_bytes(tmp_path):
 def test_no_page_ends_with_a_collection_of_all_that_stays():
     """It took 0.1 to 0.2 CPU-seconds a page, more than the page."""
     assert tomllib.loads((ROOT / "app/.streamlit/config.toml").read_text())["runner"] == {"postScriptGC": False}
+
+
+def test_codes_of_the_same_size_and_time_are_other_codes(tmp_path):
+    path = tmp_path / "a.parquet"
+    shapes(60, seed=1).save(path)
+    before, status = stamp(path), path.stat()
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert stamp(path) != before

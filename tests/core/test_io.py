@@ -6,8 +6,11 @@ import sys
 
 import pytest
 
-from codelab import UsageError
+import codelab
+from codelab import DataError, UsageError
 from codelab.core.io import atomic_path, check_output, read_regular, remove_unfinished
+from codelab.features.sources import open_features
+from codelab.images.sources import open_images
 
 WRITING = """
 import sys, time
@@ -126,3 +129,23 @@ def test_only_regular_files_are_read(tmp_path):
             path.symlink_to("/dev/zero")
         with pytest.raises(OSError, match="not a regular file"):
             read_regular(path)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["a.parquet", "a.npy", "a.npz"])
+@pytest.mark.parametrize("device", ["", "/dev/zero"])
+def test_codes_and_data_sets_are_regular_files(tmp_path, name, device):
+    path = tmp_path / "parts" / name
+    path.parent.mkdir()
+    if device:
+        path.symlink_to(device)
+    else:
+        os.mkfifo(path)
+    readers = [codelab.load, *([open_images, open_features] if path.suffix == ".parquet" else [])]
+    for read in readers:
+        with pytest.raises(DataError, match="not a regular file"):
+            read(path)
+    if path.suffix == ".parquet":
+        for read in readers:
+            with pytest.raises(DataError, match="not a regular file"):
+                read(path.parent)

@@ -93,3 +93,9 @@ def test_a_file_system_without_locks(no_locks, tmp_path):
     words = rf"busy \(host another, process {ended.pid}, since then\).*remove {file}"
     with pytest.raises(UsageError, match=words), locked(file, "busy"):
         pass
+
+
+def test_a_fifo_in_the_place_of_the_lock_is_named(tmp_path):
+    os.mkfifo(tmp_path / ".c.parquet.codelab-lock")
+    with pytest.raises(OSError, match=r"\.c\.parquet\.codelab-lock"), output_lock(tmp_path / "c.parquet"):
+        pass

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 import codelab
 from benchmarks.fire.files import KINDS, codes_text, flipped, original, some_codes
 from codelab import CodelabError, Codes, DataError
-from codelab.core.files import KEY, iter_codes, merge
+from codelab.core.files import KEY, PART_KEY, iter_codes, merge
 from codelab.core.seal import BLANK, REWRITTEN, SEALED, UNSEALED, check_seal
 
 
@@ -66,7 +66,7 @@ def test_every_reader_compares(tmp_path):
     for read in (
         codelab.load,
         lambda path: list(iter_codes(path)),
-        lambda path: merge([path], tmp_path / "m.parquet", {}),
+        lambda path: merge([path], tmp_path / "m.parquet", {}, keys=["a"]),
     ):
         with pytest.raises(DataError, match=r"c\.parquet: (damaged, its data|cannot be read)"):
             read(path)
@@ -78,12 +78,14 @@ def test_every_reader_compares(tmp_path):
 
 def test_every_writer_seals(tmp_path):
     codes = some_codes()
+    codes.meta[PART_KEY] = "a"
     codes[:30].save(tmp_path / "part-0.parquet")
     codes[30:].save(tmp_path / "part-1.parquet")
     parts = [tmp_path / "part-0.parquet", tmp_path / "part-1.parquet"]
-    merge(parts, tmp_path / "whole.parquet", {})
+    merge(parts, tmp_path / "whole.parquet", {}, keys=["a", "a"])
     for path in (*parts, tmp_path / "whole.parquet"):
         assert check_seal(path) == SEALED
+    del codes.meta[PART_KEY]
     assert codes_text(codelab.load(tmp_path / "whole.parquet")) == codes_text(codes)
     assert "seal" not in codelab.load(tmp_path / "whole.parquet").meta
 
@@ -123,3 +125,14 @@ def test_provenance_that_looks_like_a_seal_is_kept_apart(tmp_path):
     codes.save(tmp_path / "c.parquet")
     assert check_seal(tmp_path / "c.parquet") == SEALED
     assert codelab.load(tmp_path / "c.parquet").meta["other"] == BLANK
+
+
+@pytest.mark.parametrize("name", ["codes.parquet", "encoder.safetensors"])
+def test_a_flip_in_the_seal_itself_is_found(tmp_path, name):
+    data, _ = original(KINDS[name], tmp_path)
+    path = tmp_path / name
+    digits = data.rindex(b"seal", 0, data.rindex(b'"format')) + 20
+    for byte in (digits, digits + 20, digits + 100):
+        path.write_bytes(flipped(data, 8 * byte + 7))
+        with pytest.raises(DataError, match="damaged"):
+            check_seal(path)

@@ -144,6 +144,13 @@ class TestHeldOut:
             held_out(broken, TINY)
         held = held_out(broken, dataclasses.replace(TINY, skip_bad=True))
         assert len(held.whole) == len(held.labels) == 39
+        assert list(held.unreadable) == ["drawing 3"]
+
+    def test_an_unreadable_image_is_listed(self, tmp_path):
+        broken = dataclasses.replace(labelled(100), read=lambda i: b"" if i % 10 == 3 else drawing(i))
+        config = dataclasses.replace(TINY, skip_bad=True, epochs=1, evaluate_every=1, run=str(tmp_path / "run"))
+        listed = (fit(config, images=broken, show=False) / "unreadable.txt").read_text().splitlines()
+        assert {line.split(":")[0] for line in listed} == {f"drawing {i}" for i in range(3, 100, 10)}
 
     def test_a_run_writes_every_figure(self, tmp_path):
         config = dataclasses.replace(TINY, epochs=2, reset_every=0, evaluate_every=1, run=str(tmp_path / "run"))
