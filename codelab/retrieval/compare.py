@@ -100,7 +100,8 @@ def compare_retrieval(
     first, second = (cast(RetrievalResult, getattr(measures, name)(codes, **given)) for codes in (a, b))
     value = first.value - second.value
     subsets = cast(np.ndarray, first.of_subsets) - cast(np.ndarray, second.of_subsets)
-    difference = Design(first.design, len(cast(np.ndarray, first.deleted))).deleted(subsets, value).averages
+    effects = None if first.effects is None else first.effects - cast(np.ndarray, second.effects)
+    difference = Design(first.design, len(cast(np.ndarray, first.deleted))).deleted(subsets, value, effects).averages
     low, high = jackknife_interval(value, difference, (-1.0, 1.0), first.confidence)
     return RetrievalComparison(
         source=first.source,

@@ -14,13 +14,10 @@ from scipy import linalg
 
 from codelab.retrieval.ranking import HammingRanking, Ranking
 from codelab.retrieval.summary import Averaging, Deleted, class_average
-from codelab.statistics.jackknife import PARTS, deal
+from codelab.statistics.jackknife import PARTS, deal, each_pair_once
 
 FEW = 5
 """Queries that most classes must have, to be measured in halves of the items as well."""
-
-QUARTERS = {4: ((1, 2),), 8: ((1, 2), (3, 4), (5, 6)), 16: ((1, 2), (4, 8), (5, 10), (6, 11), (7, 9))}
-"""Pairs of rows of the Hadamard matrices of 4, 8 and 16 parts; with their products they are all rows but the first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +29,10 @@ class Parts:
     number: int
 
     @classmethod
-    def of(cls, ranking: Ranking, averaging: Averaging, *, halved: bool = False) -> Parts:
+    def of(cls, ranking: Ranking, averaging: Averaging, kind: str = "jackknife") -> Parts:
         """Whole groups are in one part; for class averages each class is spread over all parts.
 
-        There are `PARTS`, and for halves 16 (a Hadamard matrix has a power of two); fewer where groups are fewer.
+        There are `PARTS`, for halves 16 (a Hadamard matrix has a power of two); fewer where groups are fewer.
         """
         q, one = len(ranking.queries), ranking.database is ranking.queries
         mine = np.arange(q) if ranking.query_owner is None else ranking.query_owner
@@ -49,7 +46,7 @@ class Parts:
             first = np.where(labels.any(axis=1), labels.argmax(axis=1), -1) if labels.ndim == 2 else labels
             strata = sides * (int(first.max()) + 2) + first
         number = min(PARTS, len(np.unique(mine)))
-        if halved:
+        if kind == "halves":
             number = 1 << (number.bit_length() - 1)
         dealt = deal(np.concatenate([mine, theirs]), strata, parts=number, seed=averaging.seed)
         return cls(dealt[:q], dealt[q:], number)
@@ -60,6 +57,9 @@ class Design:
     """Subsets of the parts on which a measure is taken, and the averages without each part that follow from them.
 
     * `jackknife`: all parts but one.
+    * `pairs`, of a measure of whole rankings, which may be chance alone: the jackknife, with the effects of two parts
+      together counted once (see `codelab.statistics.jackknife.each_pair_once`). Twice, the difference of two codes
+      whose distances mean nothing would be significant in 0.5 % of samples instead of 5 %.
     * `halves`, of a measure that jumps, such as a vote. A vote may turn whichever part is taken out, and the jackknife
       counts this for each part: its variance of k-NN accuracy is twice to four times too large. Halves have no item in
       common, so that the difference of their averages varies as between samples. With the whole's average t, m parts
@@ -69,15 +69,9 @@ class Design:
           V_2 = mean of d_j^2,    t_i = t - sum over j of  H_ij d_j / (m - 1),
 
       so that (m - 1) / m sum of (t_i - t)^2 is V_2, and for a mean of items the t_i are those without part i.
-    * `quarters`, of a measure of pairs that may be chance alone. With a variance A / n + B / n^2, halves (and the
-      jackknife) give V_2 = A / n + 2 B / n^2, and the variance between quarters gives V_4 = A / n + 4 B / n^2, so
 
-          V = (3 V_2 - V_4) / 2,    V_2 / 2 <= V <= V_2,
-
-      and the t_i are drawn together to have this variance. Where a class has fewer than 2 m queries, V is V_2, too
-      wide where the measure is chance alone.
-
-    Source: McCarthy 1969 (balanced half-samples); Shao & Wu 1989 (a measure that jumps needs many items deleted).
+    Source: Efron & Stein 1981 (pairs); McCarthy 1969 (balanced half-samples); Shao & Wu 1989 (a measure that jumps
+    needs many items deleted).
     """
 
     kind: str
@@ -85,36 +79,24 @@ class Design:
 
     def subsets(self) -> np.ndarray:
         """Bool `[K, m]`: the parts of each subset."""
-        if self.kind == "jackknife":
+        if self.kind != "halves":
             return ~np.eye(self.parts, dtype=bool)
         positive = linalg.hadamard(self.parts) > 0
         halves = [side for row in positive[1:] for side in (row, ~row)]
-        quarters = [
-            (positive[i] == one) & (positive[j] == other)
-            for i, j in self._pairs()
-            for one in (True, False)
-            for other in (True, False)
-        ]
-        return np.array(halves + quarters, dtype=bool).reshape(-1, self.parts)
+        return np.array(halves, dtype=bool).reshape(-1, self.parts)
 
-    def deleted(self, averages: np.ndarray, whole: float) -> Deleted:
-        """From the averages `[K]` of the subsets, and that of the whole."""
-        if self.kind == "jackknife":
-            return Deleted(averages, averages, self.kind, f"jackknife over {self.parts} parts of the items")
-        free = self.parts - 1
-        differences = (averages[: 2 * free : 2] - averages[1 : 2 * free : 2]) / 2
-        scale, how = 1.0, "halves"
-        quarters = averages[2 * free :].reshape(-1, 4)
-        half, usable = (differences**2).mean() if free else 0.0, ~np.isnan(quarters).any(axis=1)
-        if self.kind == "quarters" and usable.any() and half > 0:
-            quarter = quarters[usable].var(axis=1, ddof=1).mean() / 4
-            scale, how = np.sqrt(np.clip((3 - quarter / half) / 2, 0.5, 1.0)), "halves and quarters"
-        changes = linalg.hadamard(self.parts)[:, 1:] @ differences / max(free, 1)
-        return Deleted(whole - scale * changes, averages, self.kind, f"{how} made of {self.parts} parts of the items")
-
-    def _pairs(self) -> tuple[tuple[int, int], ...]:
-        """Rows of the Hadamard matrix that part the items into quarters."""
-        return QUARTERS.get(self.parts, ()) if self.kind == "quarters" else ()
+    def deleted(self, averages: np.ndarray, whole: float, effects: np.ndarray | None) -> Deleted:
+        """From the averages `[K]` of the subsets, that of the whole, and the effects of pairs of parts `[m, m]`."""
+        if self.kind != "halves":
+            how = f"jackknife over {self.parts} parts of the items"
+            if effects is None:
+                return Deleted(averages, averages, effects, self.kind, how)
+            return Deleted(each_pair_once(averages, effects), averages, effects, self.kind, f"{how}, each pair once")
+        differences = (averages[::2] - averages[1::2]) / 2
+        changes = linalg.hadamard(self.parts)[:, 1:] @ differences / max(self.parts - 1, 1)
+        return Deleted(
+            whole - changes, averages, effects, self.kind, f"halves made of {self.parts} parts of the items"
+        )
 
 
 def measure_counts(
@@ -148,8 +130,7 @@ def measure_counts(
             mine = subset[parts.queries[rows]]
             if mine.any():
                 row[mine] = score(counts[np.ix_(subset, mine)].sum(axis=0))
-    averages = np.array([class_average(ranking, row, averaging.average) for row in of_subset])
-    return values, design.deleted(averages, class_average(ranking, values, averaging.average))
+    return values, _deleted(ranking, averaging, parts, design, values, of_subset)
 
 
 def delete(
@@ -169,27 +150,45 @@ def delete(
     if averaging.bootstrap is not None:
         return None
     parts, design = _design(ranking, averaging, kind)
-    averages = []
-    for subset in design.subsets():
+    subsets = design.subsets()
+    of_subset = np.full((len(subsets), len(values)), np.nan)
+    for subset, row in zip(subsets, of_subset, strict=True):
         mine, theirs = subset[parts.queries], subset[parts.database]
-        averages.append(np.nan)
         if mine.any() and theirs.any():
-            left = ranking.only(mine, theirs)
-            averages[-1] = class_average(left, score(left), averaging.average)
-    return design.deleted(np.array(averages), class_average(ranking, values, averaging.average))
+            row[mine] = score(ranking.only(mine, theirs))
+    return _deleted(ranking, averaging, parts, design, values, of_subset)
 
 
 def _design(ranking: Ranking, averaging: Averaging, kind: str) -> tuple[Parts, Design]:
-    """The jackknife for class averages, which lose classes in small subsets; halves for votes and classes of `FEW`."""
+    """The jackknife for class averages of whole rankings, and of votes where classes are smaller than `FEW`."""
     labels = ranking.queries.labels
     sizes = np.bincount(labels[labels >= 0]) if labels.ndim == 1 else labels.sum(axis=0)
     sizes = sizes[sizes > 0]
-    if averaging.average == "class" and (kind == "quarters" or np.median(sizes) < FEW):
+    if averaging.average == "class" and (kind == "pairs" or np.median(sizes) < FEW):
         kind = "jackknife"
-    parts = Parts.of(ranking, averaging, halved=kind != "jackknife")
-    if kind == "quarters" and (sizes < 2 * parts.number).any():  # a quarter has too few of the rarest class
-        kind = "halves"
+    parts = Parts.of(ranking, averaging, kind)
     return parts, Design(kind, parts.number)
+
+
+def _deleted(
+    ranking: Ranking, averaging: Averaging, parts: Parts, design: Design, values: np.ndarray, of_subset: np.ndarray
+) -> Deleted:
+    """From the values of the queries `[Q]`, and on each subset `[K, Q]`, NaN where it lacks the query."""
+    averages = np.array([class_average(ranking, row, averaging.average) for row in of_subset])
+    effects = _effects(parts, values, of_subset) if design.kind == "pairs" else None
+    return design.deleted(averages, class_average(ranking, values, averaging.average), effects)
+
+
+def _effects(parts: Parts, values: np.ndarray, without: np.ndarray) -> np.ndarray:
+    """The effect `[m, m]` of each part, as database, on the queries of each part, as a share of their average.
+
+    A query that loses its last relevant item is lost to the average, which its value less the average changes.
+    """
+    counted = ~np.isnan(values)
+    values, without = values[counted], without[:, counted]
+    changed = values - np.where(np.isnan(without), values.mean() if len(values) else 0.0, without)
+    rows = [np.bincount(parts.queries[counted], row, parts.number) for row in changed]
+    return np.stack(rows) / max(len(values), 1)
 
 
 def values_of_counts(ranking: Ranking, score: Callable[[np.ndarray], np.ndarray], top: int = 1) -> np.ndarray:
