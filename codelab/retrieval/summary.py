@@ -30,7 +30,7 @@ class RetrievalResult(Result):
     no relevant item and are not in the average. `per_class` is `[C]`, NaN where no query has the class.
     `small_classes` is how many classes have 1 to 4 counted queries. `interval`, at `confidence`, is that of a
     jackknife, and `deleted` `[m]` the value without each part of the items, worked out from the averages `of_subsets`
-    and the `effects` of pairs of parts (see `codelab.retrieval.deletion.Design`). If `bootstrap` is a number, these are
+    and the `effects` of pairs of parts (see `codelab.retrieval.deletion.Design`). If `bootstrap` is a number, they are
     None, and the interval has the percentiles of so many resamples of the queries.
 
     The line quotes the measure, `value` with its interval, and how many queries gave it.
