@@ -7,7 +7,7 @@ an item counts as a query and in the rankings of all others.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg
@@ -23,6 +23,11 @@ TIED = 0.25
 """Share of equal codes from which a vote has no interval, where no class is clearly the first among them."""
 
 TIED_HOW = "the range of values, as equal codes decide the votes"
+
+SKEW = 0.3
+"""Skewness of a binomial count from which a share is not nearly normal (Box, Hunter & Hunter 1978)."""
+
+SKEW_HOW = "the range of values, as too few items are outside the most frequent class"
 
 LEAST, LEAST_OF_TWO = 1 / 2, 1 / 3
 """Least share of the jackknife's variance that is left where effects of pairs are taken off, for the value of a code
@@ -225,7 +230,27 @@ def _deleted(
     """From the values of the queries `[Q]`, and on each subset `[K, Q]`, NaN where it lacks the query."""
     averages = np.array([class_average(ranking, row, averaging.average) for row in of_subset])
     effects = _effects(parts, values, of_subset) if design.kind == "pairs" else None
-    return design.deleted(averages, class_average(ranking, values, averaging.average), effects)
+    found = design.deleted(averages, class_average(ranking, values, averaging.average), effects)
+    if design.kind == "pairs" and _lopsided(ranking):
+        return replace(found, averages=np.full(parts.number, np.nan), how=SKEW_HOW)
+    return found
+
+
+def _lopsided(ranking: Ranking) -> bool:
+    """Whether too few queries are outside the most frequent class.
+
+    A ranking by chance has the share of the query's class as precision, so that mAP varies as the classes' shares do:
+
+        skewness = |1 - 2 p| / sqrt(n p (1 - p)),    p the share of n groups that is outside the most frequent class.
+    """
+    labels, owner = ranking.queries.labels, ranking.query_owner
+    if labels.ndim == 2:
+        return False
+    if owner is not None:
+        labels = labels[np.unique(owner, return_index=True)[1]]
+    sizes = np.bincount(labels[labels >= 0])
+    n, p = sizes.sum(), 1 - sizes.max(initial=0) / max(sizes.sum(), 1)
+    return bool(p > 0 and abs(1 - 2 * p) >= SKEW * np.sqrt(n * p * (1 - p)))
 
 
 def _effects(parts: Parts, values: np.ndarray, without: np.ndarray) -> np.ndarray:
