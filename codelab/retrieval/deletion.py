@@ -164,11 +164,14 @@ def measure_counts(
     subsets = design.subsets()
     values, of_subset = np.empty(len(ranking.queries)), np.full((len(subsets), len(ranking.queries)), np.nan)
     for rows, counts in ranking.histograms_of_parts(parts.database, parts.number, top):
-        values[rows] = score(counts.sum(axis=0))
+        whole = counts.sum(axis=0)
+        values[rows] = score(whole)
         for subset, row in zip(subsets, of_subset[:, rows], strict=True):
             mine = subset[parts.queries[rows]]
             if mine.any():
-                row[mine] = score(counts[np.ix_(subset, mine)].sum(axis=0))
+                few = 2 * subset.sum() <= parts.number  # the fewer parts are added up: all but one are all less one
+                part = counts[np.ix_(subset if few else ~subset, mine)].sum(axis=0)
+                row[mine] = score(part if few else whole[mine] - part)
     return values, _deleted(ranking, averaging, parts, design, values, of_subset)
 
 
