@@ -8,7 +8,7 @@ import numpy as np
 from codelab.measures.disentanglement import Factors, factors
 from codelab.retrieval.compare import compare_retrieval
 from codelab.retrieval.measures import knn_accuracy, retrieval_map
-from nominal.scenarios import Sample, Scenario, draw, once, whole
+from nominal.scenarios import Sample, Scenario, draw, holds, once, whole
 
 SCORES = ("mig", "sap", "completeness", "informativeness", "disentanglement", "positional", "topographic")
 RETRIEVAL = {"retrieval_map": (retrieval_map, {}), "knn_accuracy": (knn_accuracy, {"k": 5})}
@@ -41,10 +41,12 @@ def truth(name: str, scenario: Scenario) -> float:
 def holds_truth(name: str):
     """The row of one measure: whether its interval holds the expectation. Queries are the database."""
 
-    def row(sample: Sample) -> bool:
+    def row(sample: Sample) -> np.ndarray:
         measure, options = RETRIEVAL[name]
         low, high = measure(sample.codes, groups=sample.groups, **options).interval
-        return low <= truth(name, sample.scenario) <= high
+        if (low, high) == (0, 1):  # the range of values: no interval
+            low = np.nan
+        return holds(low, high, truth(name, sample.scenario))
 
     return row
 

@@ -169,10 +169,18 @@ def factors(
     information, accuracy, reading, topographic = (
         np.stack(found) for found in zip(*(counter.count(order) for order in orders), strict=True)
     )
-    information -= counter.expected() if groups is None else information[1:].mean(axis=0)
-    rows = _scores(information, accuracy, counter.entropy, counter.factor_entropy)
-    rows += [("informativeness", f, reading[:, f]) for f in range(len(columns))]
-    raw = np.stack([values for *_, values in rows] + [topographic], axis=1)
+
+    def scores(null: slice) -> tuple[list[tuple[str, int | None]], np.ndarray]:
+        """Measure and factor of the scores, and their values `[R, S]`, chance taken as the mean over these rows."""
+        chance = counter.expected() if groups is None else information[null].mean(axis=0)
+        rows = _scores(information - chance, accuracy, counter.entropy, counter.factor_entropy, null)
+        rows += [("informativeness", f, reading[:, f]) for f in range(len(columns))]
+        rows.append(("topographic", None, topographic))
+        return [(measure, f) for measure, f, _ in rows], np.stack([values for *_, values in rows], axis=1)
+
+    rows, raw = scores(slice(1, None))
+    # were chance without the images' own order, they would be further from it than the shuffles, on average
+    tested = scores(slice(None))[1]
     shown = np.maximum(raw, 0.0)
     shown[:, -1] = topographic
     return Factors(
@@ -181,14 +189,14 @@ def factors(
         items=len(codes),
         groups=None if groups is None else int(unit.max()) + 1,
         factors=tuple(column.text for column in columns),
-        information=information[0],
-        measure=(*(measure for measure, *_ in rows), "topographic"),
-        factor=(*("all" if f is None else columns[f].text for _, f, _ in rows), "all"),
+        information=information[0] - (counter.expected() if groups is None else information[1:].mean(axis=0)),
+        measure=tuple(measure for measure, _ in rows),
+        factor=tuple("all" if f is None else columns[f].text for _, f in rows),
         score=shown[0],
-        ceiling=np.array([1.0 if f is None else _ceiling(m, columns[f].labels) for m, f, _ in rows] + [1.0]),
+        ceiling=np.array([1.0 if f is None else _ceiling(m, columns[f].labels) for m, f in rows]),
         control=shown[1:].mean(axis=0),
         control_high=np.quantile(shown[1:], 0.95, axis=0),
-        p_value=mid_p_value(raw[0], raw[1:]),
+        p_value=mid_p_value(tested[0], tested[1:]),
         permutations=permutations,
         estimator=ESTIMATOR if groups is None else GROUPED,
         note=note,
@@ -255,7 +263,7 @@ def _ceiling(measure: str, labels: np.ndarray) -> float:
 
 
 def _scores(
-    information: np.ndarray, accuracy: np.ndarray, entropy: np.ndarray, factor_entropy: np.ndarray
+    information: np.ndarray, accuracy: np.ndarray, entropy: np.ndarray, factor_entropy: np.ndarray, null: slice
 ) -> list[tuple[str, int | None, np.ndarray]]:
     """Measure, factor and values `[R]` of the scores that come from tables of bits and factors.
 
@@ -264,6 +272,7 @@ def _scores(
         accuracy: of the best guess from one bit, `[R, B, F]`.
         entropy: of bits, `[B]`.
         factor_entropy: `[F]`.
+        null: rows whose mean is taken off disentanglement and completeness.
     """
     importance = np.maximum(information, 0.0) / factor_entropy
     complete = _pure(importance.swapaxes(1, 2))
@@ -274,9 +283,10 @@ def _scores(
         rows += [
             ("mig", f, (top[:, 0, f] - top[:, second, f]) / of_factor),
             ("sap", f, sure[:, 0, f] - sure[:, second, f]),
-            ("completeness", f, _above_shuffled(complete[:, f], importance[:, :, f].sum(axis=1))),
+            ("completeness", f, _above_shuffled(complete[:, f], importance[:, :, f].sum(axis=1), null)),
         ]
-    rows.append(("disentanglement", None, _above_shuffled(_pure(importance).sum(axis=1), importance.sum(axis=(1, 2)))))
+    pure = _pure(importance).sum(axis=1)
+    rows.append(("disentanglement", None, _above_shuffled(pure, importance.sum(axis=(1, 2)), null)))
     best, used = -np.sort(-np.maximum(information, 0.0), axis=2), entropy > 0
     gap = (best[:, used, 0] - best[:, used, 1]) / entropy[used]
     rows.append(("positional", None, gap.mean(axis=1) if used.any() else np.zeros(len(gap))))
@@ -290,9 +300,9 @@ def _pure(importance: np.ndarray) -> np.ndarray:
     return whole * (1 - special.entr(shares).sum(axis=-1) / np.log(max(importance.shape[-1], 2)))
 
 
-def _above_shuffled(pure: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """The pure importance `[R]` less its mean over shuffles, rows 1 and on, as share of the whole importance `[R]`."""
-    return np.divide(pure - pure[1:].mean(), whole, out=np.zeros_like(pure), where=whole > 0)
+def _above_shuffled(pure: np.ndarray, whole: np.ndarray, null: slice) -> np.ndarray:
+    """The pure importance `[R]` less its mean over the rows of the null, as share of the whole importance `[R]`."""
+    return np.divide(pure - pure[null].mean(), whole, out=np.zeros_like(pure), where=whole > 0)
 
 
 class _Counter:

@@ -15,7 +15,7 @@ from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number, p_phrase
 from codelab.core.result import Result, Source
 from codelab.retrieval import measures
-from codelab.retrieval.deletion import Design
+from codelab.retrieval.deletion import TIED_HOW, Design
 from codelab.retrieval.summary import RetrievalResult
 from codelab.statistics.jackknife import jackknife_interval, jackknife_p_value
 
@@ -47,6 +47,7 @@ class RetrievalComparison(Result):
     average: str
     left_out: str
     other: Source | None
+    note: str
 
     def headline(self) -> str:
         spread = f"{100 * self.confidence:g} % {number(self.low)} to {number(self.high)}"
@@ -99,18 +100,22 @@ def compare_retrieval(
     given: dict[str, Any] = {"groups": groups, "average": average, "seed": seed, "bootstrap": None, **options}
     first, second = (cast(RetrievalResult, getattr(measures, name)(codes, **given)) for codes in (a, b))
     value = first.value - second.value
-    subsets = cast(np.ndarray, first.of_subsets) - cast(np.ndarray, second.of_subsets)
-    difference = Design(first.design, len(cast(np.ndarray, first.deleted))).deleted(subsets, value).averages
+    tied = "tied" in (first.design, second.design)
+    design = Design("tied" if tied else first.design, len(cast(np.ndarray, first.deleted)))
+    subsets = np.zeros(0) if tied else cast(np.ndarray, first.of_subsets) - cast(np.ndarray, second.of_subsets)
+    effects = None if first.effects is None else first.effects - cast(np.ndarray, second.effects)
+    difference = design.deleted(subsets, value, effects, two=True).averages
     low, high = jackknife_interval(value, difference, (-1.0, 1.0), first.confidence)
     return RetrievalComparison(
         source=first.source,
         other=second.source,
+        note=f"no p-value; the interval is {TIED_HOW}" if tied else "",
         seed=seed,
         measure=first.measure,
         value=value,
         low=low,
         high=high,
-        p_value=jackknife_p_value(value, difference),
+        p_value=float("nan") if tied else jackknife_p_value(value, difference),
         confidence=first.confidence,
         a=first.value,
         b=second.value,

@@ -75,7 +75,7 @@ def retrieval_map(
     def score(counts: np.ndarray) -> np.ndarray:
         return tie_orders.average_precision(counts, places, ties, normalise)
 
-    values, deleted = measure_counts(ranking, averaging, score, kind="jackknife" if k else "quarters")
+    values, deleted = measure_counts(ranking, averaging, score, kind="jackknife" if k else "pairs")
     measure = f"mAP@{'ALL' if k is None else k}"
     return summarise(ranking, values, averaging, deleted, measure=measure, ties=ties, normalise=normalise)
 
@@ -310,7 +310,7 @@ def ndcg(
     def score(counts: np.ndarray) -> np.ndarray:
         return tie_orders.normalised_gain(counts, worth, places, ties)
 
-    values, deleted = measure_counts(ranking, averaging, score, top, "jackknife" if k else "quarters")
+    values, deleted = measure_counts(ranking, averaging, score, top, "jackknife" if k else "pairs")
     measure = f"nDCG@{'ALL' if k is None else k} ({gain} gain)"
     return summarise(ranking, values, averaging, deleted, measure=measure, ties=ties)
 

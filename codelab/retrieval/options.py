@@ -43,12 +43,12 @@ class Options(RankOptions, total=False):
         average: over queries (`query`, default), or the mean of the class means (`class`).
         bootstrap: None (default): the interval has the variance of the measure between subsets of the items, made of
             16 or 20 parts of whole groups, which are taken as queries and as database, because both are samples: a
-            jackknife, halves for k-NN, halves and quarters for whole rankings (`codelab.retrieval.deletion.Design`).
-            Features and k-NN are ranked again on each subset, which takes 10 to 20 times as long; histograms of codes
-            take 3 times as long at 100,000 items. A number: the interval of so many resamples of the queries,
-            conditional on the database: too narrow where the queries are the database. For features and more than a
-            million pairs of query and item the default is 1,000 resamples; None asks for the subsets. Results name
-            their interval.
+            jackknife, or halves for k-NN (`codelab.retrieval.deletion.Design`), which has no interval where equal
+            codes decide the votes. Features and k-NN are ranked again on each subset, which takes 10 to 20 times as
+            long; histograms of codes take 3 times as long at 100,000 items. A number: the interval of so many
+            resamples of the queries, conditional on the database: too narrow where the queries are the database. For
+            features and more than a million pairs of query and item the default is 1,000 resamples; None asks for the
+            subsets. Results name their interval.
         confidence: of the interval. Default: 0.95.
         seed: of the parts or the resampling. Default: 0.
     """

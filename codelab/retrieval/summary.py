@@ -30,8 +30,8 @@ class RetrievalResult(Result):
     no relevant item and are not in the average. `per_class` is `[C]`, NaN where no query has the class.
     `small_classes` is how many classes have 1 to 4 counted queries. `interval`, at `confidence`, is that of a
     jackknife, and `deleted` `[m]` the value without each part of the items, worked out from the averages `of_subsets`
-    of a `design` (see `codelab.retrieval.deletion.Design`). If `bootstrap` is a number, both are None, and the
-    interval has the percentiles of so many resamples of the queries.
+    and the `effects` of pairs of parts (see `codelab.retrieval.deletion.Design`). If `bootstrap` is a number, they are
+    None, and the interval has the percentiles of so many resamples of the queries.
 
     The line quotes the measure, `value` with its interval, and how many queries gave it.
     """
@@ -62,6 +62,7 @@ class RetrievalResult(Result):
     interval_by: str = ""
     design: str = ""
     of_subsets: np.ndarray | None = field(default=None, repr=False)
+    effects: np.ndarray | None = field(default=None, repr=False)
 
     def headline(self) -> str:
         low, high = self.interval
@@ -134,10 +135,12 @@ class Averaging:
 
 @dataclass(frozen=True, eq=False)
 class Deleted:
-    """The average without each part, `[m]`, and what it was worked out from: the averages of subsets, and in words."""
+    """The average without each part, `[m]`, and what it was worked out from: the averages of subsets, the effects of
+    pairs of parts `[m, m]` or None, and in words."""
 
     averages: np.ndarray
     of_subsets: np.ndarray
+    effects: np.ndarray | None
     kind: str
     how: str
 
@@ -206,6 +209,7 @@ def summarise(
         interval_by=interval_by,
         design="" if deleted is None else deleted.kind,
         of_subsets=None if deleted is None else deleted.of_subsets,
+        effects=None if deleted is None else deleted.effects,
     )
 
 

@@ -59,6 +59,37 @@ def standard_error(deleted: np.ndarray) -> float:
     return float(np.sqrt((m - 1) / m * ((moved - moved.mean()) ** 2).sum()))
 
 
+def each_pair_once(deleted: np.ndarray, effects: np.ndarray, least: float = 0.5) -> np.ndarray:
+    """The values `[m]` without each part, drawn together so that `standard_error` counts the effect of two parts once.
+
+    What two parts do together counts twice in the jackknife's variance V_J, and where items have nothing in common a
+    mean over pairs of them varies by such effects alone. With e_ij the effect of part i, as database, on the queries
+    of part j, and V_1 the variance of the effects of single parts,
+
+        V_J = V_1 + 2 V_2,    V = max(V_J - V_2, least V_J),
+        V_2 = (m - 1) / (m - 3)  sum over i < j of  r_ij^2,    r_ij = e_ij + e_ji less the effects of i and of j alone
+
+    Args:
+        deleted: `[m]`, the statistic without each part.
+        effects: `[m, m]`, e_ij, on the scale of the statistic; the diagonal is not read.
+        least: share of V_J that V is at least; 1/2 where single parts have no effect.
+
+    Source: Efron & Stein 1981, section 5 (the jackknife's variance is too large by the interactions).
+
+    Example:
+        >>> each_pair_once(np.array([0.1, 0.2, 0.3, 0.4]), np.zeros((4, 4))).tolist()  # no pair has an effect
+        [0.1, 0.2, 0.3, 0.4]
+    """
+    m, variance = len(deleted), standard_error(deleted) ** 2
+    if m < 4 or not variance > 0:
+        return deleted
+    both = (effects + effects.T) * ~np.eye(m, dtype=bool)
+    alone = both.sum(axis=1) / (m - 2)
+    own = both - alone[:, None] - alone + both.sum() / ((m - 1) * (m - 2))
+    pairs = (m - 1) / (m - 3) * (np.triu(own, 1) ** 2).sum()
+    return deleted.mean() + np.sqrt(max(1 - pairs / variance, least)) * (deleted - deleted.mean())
+
+
 def jackknife_interval(
     value: float, deleted: np.ndarray, bounds: tuple[float, float], confidence: float = CONFIDENCE
 ) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from scipy import stats
 
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
+from codelab.measures import disentanglement
 from codelab.measures.disentanglement import factors
 from tests.support import synthetic
 
@@ -231,3 +232,24 @@ def test_disentanglement_and_completeness_are_those_of_eastwood_and_williams(coi
     assert value["disentanglement", "all"] == pytest.approx(expected, abs=0.01)
     complete = 1 - stats.entropy(importance, base=3)
     assert value["completeness"].to_numpy() == pytest.approx(complete, abs=0.01)
+
+
+def test_the_own_order_of_attributes_is_one_of_the_orders_of_the_null(monkeypatch):
+    """Whichever order is the images' own, the scores of all orders rank alike, so that p-values are 0.5 on average.
+
+    The highest, if no other equals it, has 1 / 20 instead of half of that.
+    """
+    generator = np.random.default_rng(0)
+    thing = np.repeat(np.arange(8), 2)
+    bits = (generator.random((8, 12)) < 0.5)[thing] ^ (generator.random((16, 12)) < 0.1)
+    values = {"shape": generator.integers(0, 2, 8), "size": generator.integers(0, 3, 8)}
+    orders = np.stack([2 * generator.permutation(8)[thing] + np.arange(16) % 2 for _ in range(20)])
+    p = []
+    for own in range(20):
+        inverse = np.argsort(orders[own])
+        rest = iter([inverse[order] for i, order in enumerate(orders) if i != own])
+        monkeypatch.setattr(disentanglement, "shuffled_rows", lambda *_, rest=rest: next(rest))
+        items = {name: of_thing[thing][orders[own]] for name, of_thing in values.items()}
+        p.append(factors(coded(bits, **items), groups=thing, permutations=19).p_value)
+    mean = np.mean(p, axis=0)
+    assert ((mean > 0.5 - 1e-9) & (mean < 0.5 + 0.025 / 20 + 1e-9)).all()

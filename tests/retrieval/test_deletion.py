@@ -5,12 +5,12 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy import linalg, special
+from scipy import special
 
 from codelab.core.codes import Codes
 from codelab.retrieval import ranking
 from codelab.retrieval.compare import compare_retrieval
-from codelab.retrieval.deletion import QUARTERS, Parts
+from codelab.retrieval.deletion import SKEW_HOW, TIED_HOW, Parts, hadamard
 from codelab.retrieval.measures import (
     knn_accuracy,
     ndcg,
@@ -21,7 +21,7 @@ from codelab.retrieval.measures import (
 )
 from codelab.retrieval.ranking import rank
 from codelab.retrieval.summary import Averaging
-from codelab.statistics.jackknife import PARTS, standard_error
+from codelab.statistics.jackknife import PARTS, each_pair_once, standard_error
 from tests.support.rank_oracles import noisy_codes
 
 CALLS = {
@@ -93,9 +93,9 @@ def test_the_variance_of_votes_is_that_of_halves(name, how, average):
     sets = (sample(90), sample(120, seed=2)) if how == "two sets" else (sample(90),)
     options = {"average": average, "groups": "group", "by": "features" if how == "features" else "codes"}
     result = VOTES[name](*sets, seed=3, **options)
-    parts = Parts.of(rank(*sets, groups="group"), Averaging(average=average, seed=3), halved=True)
+    parts = Parts.of(rank(*sets, groups="group"), Averaging(average=average, seed=3), "halves")
     squares = []
-    for row in linalg.hadamard(16)[1:]:
+    for row in hadamard(16)[1:]:
         sides = (np.flatnonzero(row == sign) for sign in (1, -1))
         first, second = (of_subset(VOTES[name], sets, (parts.queries, parts.database), s, options) for s in sides)
         squares.append(((first - second) / 2) ** 2)
@@ -106,46 +106,81 @@ def test_the_variance_of_votes_is_that_of_halves(name, how, average):
 
 @pytest.mark.parametrize("measure", [retrieval_map, ndcg])
 @pytest.mark.parametrize("how", ["one set", "features", "two sets", "tags"])
-def test_the_variance_of_whole_rankings_is_that_of_halves_and_quarters(measure, how):
+def test_whole_rankings_count_the_effect_of_two_parts_once(measure, how):
     tags = how == "tags"
-    sets = (
-        (sample(200, multilabel=tags), sample(120, seed=2)) if how == "two sets" else (sample(200, multilabel=tags),)
-    )
+    sets = (sample(90, multilabel=tags),) if how != "two sets" else (sample(90), sample(120, seed=2))
     options = {"groups": "group", "by": "features" if how == "features" else "codes"}
-    result = measure(*sets, seed=3, **options, **({"bootstrap": None} if how == "features" else {}))
-    parts = Parts.of(rank(*sets, groups="group"), Averaging(seed=3), halved=True)
-    dealt, signs = (parts.queries, parts.database), linalg.hadamard(16)
-    between = {2: [], 4: []}
-    for number, choices in ((2, [(i,) for i in range(1, 16)]), (4, [(1, 2), (4, 8), (5, 10), (6, 11), (7, 9)])):
-        for rows in choices:
-            side = (signs[list(rows)] > 0).astype(int).T @ [2, 1][-len(rows) :]
-            values = [of_subset(measure, sets, dealt, np.flatnonzero(side == s), options) for s in np.unique(side)]
-            between[number].append(np.var(values, ddof=1) / number)
-    half, quarter = np.mean(between[2]), np.mean(between[4])
-    variance = np.clip((3 * half - quarter) / 2, half / 2, half)
-    assert standard_error(result.deleted) == pytest.approx(np.sqrt(variance), abs=1e-12)
-    assert result.interval_by == "halves and quarters made of 16 parts of the items"
+    result = measure(*sets, seed=3, **options)
+    parts = Parts.of(rank(*sets, groups="group"), Averaging(seed=3))
+    counted = ~np.isnan(result.per_query)
+    effects, deleted = np.zeros((20, 20)), []
+    for i in range(20):
+        kept = parts.queries != i
+        left = (codes[part != i] for codes, part in zip(sets, (parts.queries, parts.database), strict=False))
+        without = measure(*left, bootstrap=1, **options)
+        deleted.append(without.value)
+        values = np.where(np.isnan(without.per_query), result.value, without.per_query)  # its last relevant item gone
+        for part, now, before in zip(parts.queries[kept], values, result.per_query[kept], strict=True):
+            effects[i, part] += 0 if np.isnan(before) else (before - now) / counted.sum()
+    assert result.of_subsets == pytest.approx(deleted, abs=1e-12)
+    assert result.deleted == pytest.approx(each_pair_once(np.array(deleted), effects), abs=1e-12)
+    assert standard_error(result.deleted) < standard_error(np.array(deleted))
+    assert result.interval_by == "jackknife over 20 parts of the items, each pair once"
 
 
-def test_quarters_share_no_contrast():
-    for parts, pairs in QUARTERS.items():
-        signs = linalg.hadamard(parts)
-        rows = [row for i, j in pairs for row in (signs[i], signs[j], signs[i] * signs[j])]
-        assert len({tuple(row) for row in rows}) == parts - 1
-        assert all(row.sum() == 0 for row in rows)
+@pytest.mark.parametrize("order", [1, 2, 4, 8, 12, 16])
+def test_halves_are_orthogonal(order):
+    matrix = hadamard(order)
+    assert np.array_equal(matrix @ matrix.T, order * np.eye(order))
+    assert (matrix[0] == 1).all()
 
 
-def test_the_paired_test_of_two_codes_without_meaning_is_not_too_rare():
+def test_twelve_objects_are_halved_as_twelve_parts():
+    generator = np.random.default_rng(0)
+    thing = np.repeat(np.arange(12), 5)
+    codes = Codes.from_bits(generator.random((60, 20)) < 0.5, thing % 2)
+    assert knn_accuracy(codes, k=5, groups=thing).interval_by == "halves made of 12 parts of the items"
+
+
+@pytest.mark.parametrize("sizes", [(40, 40, 40, 40), (70, 40, 20, 10, 6, 4)])
+def test_the_paired_test_of_two_codes_without_meaning_is_not_too_rare(sizes):
     """Their difference has no term of single images: the jackknife's variance is twice the true one."""
     errors, values = [], []
     for seed in range(60):
         generator = np.random.default_rng(seed)
-        labels = np.arange(160) % 4
-        a, b = (Codes.from_bits(generator.random((160, 20)) < 0.5, labels) for _ in range(2))
+        labels = np.repeat(np.arange(len(sizes)), sizes)
+        a, b = (Codes.from_bits(generator.random((len(labels), 20)) < 0.5, labels) for _ in range(2))
         found = compare_retrieval(a, b)
-        errors.append((found.high - found.low) / (2 * special.stdtrit(15, 0.975)))
+        errors.append((found.high - found.low) / (2 * special.stdtrit(found.parts - 1, 0.975)))
         values.append(found.value)
     assert 0.8 < np.sqrt(np.mean(np.square(errors))) / np.std(values) < 1.25
+
+
+def test_votes_that_equal_codes_decide_have_no_interval():
+    generator = np.random.default_rng(0)
+    labels = np.arange(120) % 3
+    rare, plain = (Codes.from_bits(generator.random((120, 12)) < share, labels) for share in (0.04, 0.5))
+    found = knn_accuracy(rare, k=5)
+    assert (found.interval, found.interval_by) == ((0.0, 1.0), TIED_HOW)
+    for pair in ((rare, plain), (plain, rare)):
+        compared = compare_retrieval(*pair, measure="knn_accuracy", k=5)
+        assert (compared.low, compared.high) == (-1.0, 1.0)
+        assert np.isnan(compared.p_value)
+        assert compared.note == f"no p-value; the interval is {TIED_HOW}"
+    one_code_a_class = Codes.from_bits(np.eye(3, dtype=bool)[labels], labels)  # equal, but of one class
+    assert knn_accuracy(one_code_a_class, k=5).interval == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(("n", "rare", "held"), [(60, 5, False), (60, 9, True), (300, 15, True)])
+def test_whole_rankings_of_nearly_one_class_have_no_interval(n, rare, held):
+    generator = np.random.default_rng(0)
+    labels = (np.arange(n) < rare).astype(int)
+    a, b = (Codes.from_bits(generator.random((n, 20)) < 0.5, labels) for _ in range(2))
+    found = retrieval_map(a)
+    assert (found.interval != (0.0, 1.0), found.interval_by != SKEW_HOW) == (held, held)
+    copies = np.repeat(np.arange(n), 2)
+    assert retrieval_map(a[copies], groups=copies).interval_by == found.interval_by
+    assert 0 < compare_retrieval(a, b).p_value < 1  # the shares are the same in both
 
 
 def test_a_class_average_of_small_classes_is_not_halved():
@@ -236,7 +271,5 @@ def test_many_features_are_not_ranked_again_unasked(monkeypatch):
     codes = Codes.from_bits(generator.random((40, 8)) < 0.5, labels, features=features)
     monkeypatch.setattr("codelab.retrieval.options.MOST_PAIRS", 40 * 40 - 1)
     assert retrieval_map(codes, by="features").interval_by == "1,000 bootstrap resamples of the queries"
-    assert "halves" in retrieval_map(codes, by="features", bootstrap=None).interval_by
-    assert (
-        retrieval_map(codes).interval_by == "halves made of 16 parts of the items"
-    )  # 10 queries a class: no quarters
+    assert "each pair once" in retrieval_map(codes, by="features", bootstrap=None).interval_by
+    assert "each pair once" in retrieval_map(codes).interval_by

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codelab.statistics.jackknife import PARTS, deal, jackknife_interval, jackknife_p_value, standard_error
+from codelab.statistics.jackknife import (
+    PARTS,
+    deal,
+    each_pair_once,
+    jackknife_interval,
+    jackknife_p_value,
+    standard_error,
+)
 
 
 def without_each(values, parts):
@@ -70,3 +77,27 @@ def test_where_there_is_no_error_the_interval_is_the_range():
 
 def test_the_interval_is_clipped_to_the_range():
     assert jackknife_interval(0.95, np.array([0.9, 1.0, 0.95]), (0.0, 1.0))[1] == 1
+
+
+@pytest.mark.parametrize("alone", [0.0, 0.2])
+def test_a_mean_over_pairs_counts_each_once(alone):
+    """The jackknife's variance is twice as large where pairs alone have an effect."""
+    values, plain, once = [], [], []
+    m = 20
+    for seed in range(300):
+        generator = np.random.default_rng(seed)
+        own = alone * generator.normal(size=m)
+        table = np.triu(own[:, None] + own + generator.normal(size=(m, m)), 1)
+        table = table + table.T
+        total = m * (m - 1)
+        deleted = np.array([(table.sum() - 2 * table[i].sum()) / ((m - 1) * (m - 2)) for i in range(m)])
+        values.append(table.sum() / total)
+        plain.append(standard_error(deleted) ** 2)
+        once.append(standard_error(each_pair_once(deleted, table / total)) ** 2)
+    assert 0.9 < np.mean(once) / np.var(values) < 1.25
+    assert np.mean(plain) > 1.3 * np.mean(once)
+
+
+def test_few_parts_have_no_pairs_to_count():
+    deleted = np.array([0.1, 0.2, 0.4])
+    assert np.array_equal(each_pair_once(deleted, np.ones((3, 3))), deleted)
