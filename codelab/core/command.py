@@ -147,6 +147,11 @@ def _done(work: Callable[[], object], name: str) -> int:
             raise
         print(f"{name}: this command needs {package}: pip install 'codelab[{_EXTRAS[package]}]'", file=sys.stderr)
         return UsageError.exit_code
+    except ImportError as error:  # what the loader says of `ulimit -v`
+        if not any(words in str(error) for words in ("failed to map segment", "annot allocate memory")):
+            raise
+        _say(f"{name}: out of memory ({first_line(error)})")
+        return DataError.exit_code
     except BrokenPipeError:  # `codelab … | head`
         _drop_output()
     except OSError as error:

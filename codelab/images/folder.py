@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from codelab.core.errors import few
+from codelab.core.errors import DataError, few, printable
 from codelab.images.picture import open_picture
 
 SUFFIXES = (
@@ -29,6 +29,7 @@ OTHER_PICTURES = (
 
 _HEAD = 1 << 16
 _PART = re.compile(r"part-[0-9]+\.parquet")
+_NOT_UTF8 = "its name is not UTF-8"
 
 
 @dataclass
@@ -51,7 +52,12 @@ def find_files(root: Path) -> Found:
 
     Hidden files and folders, and files that are plainly no pictures, count for nothing. A file of an unknown ending is
     looked into: an image that would be missed is left out with a reason.
+
+    Raises:
+        DataError: the name of `root` is not UTF-8, which the ids and paths of codes are.
     """
+    if not _is_utf8(root):
+        raise DataError(f"{root}: its name is not UTF-8")
     found = Found()
     names_of = {_key(root): str(root)}
 
@@ -59,6 +65,9 @@ def find_files(root: Path) -> Found:
         found.left_out[str(error.filename)] = error.strerror or str(error)
 
     def is_new(folder: Path) -> bool:
+        if not _is_utf8(folder):
+            found.left_out[printable(str(folder))] = _NOT_UTF8
+            return False
         try:
             key = _key(folder)
         except OSError as error:
@@ -81,6 +90,14 @@ def find_files(root: Path) -> Found:
     return found
 
 
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _key(folder: Path) -> tuple[int, int]:
     status = folder.stat()
     return status.st_dev, status.st_ino
@@ -88,7 +105,9 @@ def _key(folder: Path) -> tuple[int, int]:
 
 def _sort_in(file: Path, found: Found) -> None:
     ending = file.suffix.lower()
-    if ending in SUFFIXES:
+    if ending in (*SUFFIXES, ".parquet") and not _is_utf8(file):
+        found.left_out[printable(str(file))] = _NOT_UTF8
+    elif ending in SUFFIXES:
         found.images.append(file)
     elif ending == ".parquet":
         if not (file.parent.suffix == ".parts" and _PART.fullmatch(file.name)):

@@ -25,7 +25,13 @@ def failing(error):
 
 
 @pytest.mark.parametrize(
-    "error", [DataError(f"{EVIL}: bad", [EVIL]), OSError(5, "bad", EVIL), MemoryError(f"{EVIL}: too much")]
+    "error",
+    [
+        DataError(f"{EVIL}: bad", [EVIL]),
+        OSError(5, "bad", EVIL),
+        MemoryError(f"{EVIL}: too much"),
+        ImportError(f"{EVIL}: failed to map segment from shared object"),
+    ],
 )
 def test_control_characters_of_errors_are_escaped(capsys, error):
     assert run(failing(error), name="codelab") == 1

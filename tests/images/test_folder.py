@@ -171,3 +171,16 @@ def test_an_export_into_the_folder_of_its_images_goes_on(encoder, picture_folder
     draw("bar", 0).save(picture_folder / "bar" / "0.png")
     assert export(encoder, open_images(picture_folder), picture_folder / "codes.parquet").rows == 12
     assert not parts.exists()
+
+
+def test_names_that_are_not_utf8_are_left_out_with_a_reason(encoder, picture_folder, tmp_path):
+    (picture_folder / "bar").rename(picture_folder / "\udcff")
+    first = sorted((picture_folder / "disc").iterdir())[0]
+    first.rename(first.with_name("\udcfe.png"))
+    with pytest.raises(DataError, match=r"2 \(its name is not UTF-8\): .*/\\udcff, .*disc/\\udcfe\.png"):
+        open_images(picture_folder)
+    with pytest.warns(UserWarning, match="2 .its name is not UTF-8"):
+        images = open_images(picture_folder, skip_bad=True)
+    assert export(encoder, images, tmp_path / "c.parquet", skip_bad=True).rows == 5
+    with pytest.raises(DataError, match="its name is not UTF-8"):
+        open_images(picture_folder / "\udcff")
