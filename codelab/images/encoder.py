@@ -21,6 +21,7 @@ from codelab import __version__
 from codelab.core.errors import DataError, UsageError, first_line
 from codelab.core.run_folder import encoder_file
 from codelab.core.tensors import FORMAT, _opened, check_shapes, load_state, read_shapes, read_tensors, write_tensors
+from codelab.images.heatmap import Heatmap, Method, heatmap
 
 LARGEST_SIDE = 4096
 """Pixels: an image of that side takes 200 MB as float32."""
@@ -156,6 +157,10 @@ class Encoder(nn.Module):
         if not outputs:
             return np.empty((0, self.features), np.float32), np.empty((0, self.config.bits), np.float32)
         return np.concatenate([f for f, _ in outputs]), np.concatenate([a for _, a in outputs])
+
+    def heatmap(self, image: Image.Image, bit: int, *, method: Method = "occlusion") -> Heatmap:
+        """Where in an image a bit looks: see `codelab.images.heatmap.heatmap`."""
+        return heatmap(self, image, bit, method=method)
 
     @property
     def sha256(self) -> str:

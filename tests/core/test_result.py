@@ -98,7 +98,8 @@ def test_every_public_function_that_returns_a_result_is_among_them(results):
         if kind.__module__.startswith("codelab.") and kind not in ABSTRACT:
             kinds.add(kind)
     kinds -= {Skipped}  # it has a reason in place of a figure
-    kinds = {kind for kind in kinds if kind.__module__ != "codelab.demo"}  # needs a trained run
+    # those need a trained run, and an encoder with one image
+    kinds = {kind for kind in kinds if kind.__module__ not in ("codelab.demo", "codelab.images.heatmap")}
     assert kinds == {type(result) for result in results.values()}
 
 
