@@ -17,7 +17,7 @@ import dataclasses
 import warnings
 
 import numpy as np
-from nominal import bits, contrasts, labels, several
+from nominal import bits, contrasts, labels, meaning, several
 from nominal.scenarios import SCENARIOS, Scenario, draw
 
 from codelab.core.codes import Codes
@@ -25,7 +25,7 @@ from codelab.core.errors import CodelabError
 from codelab.measures.class_information import class_information
 from codelab.statistics.estimators import binary_entropy
 
-RATES = labels.RATES | bits.RATES | contrasts.RATES | several.RATES
+RATES = labels.RATES | bits.RATES | contrasts.RATES | several.RATES | meaning.RATES
 COVERAGES = labels.COVERAGES | bits.COVERAGES | contrasts.COVERAGES | several.COVERAGES
 """Name -> a function of a `Sample` to p-values, or to whether each interval holds the truth; any shape."""
 BANDS = {"rate": (0.03, 0.07), "coverage": (0.92, 0.98)}
