@@ -20,7 +20,7 @@ from codelab.statistics.clusters import group_units
 from codelab.statistics.estimators import binary_entropy, two_by_two_information
 from codelab.statistics.exchange import shuffled_rows
 from codelab.statistics.nulls import pair_null
-from codelab.statistics.phi import phi
+from codelab.statistics.phi import paired_phi, phi
 from codelab.statistics.splits import half
 
 
@@ -86,8 +86,9 @@ class Alignment(PerBit):
     `target` is the question, `side` 1 where the bit is 1 for yes, 0 where it is 0. `phi`, `iou`, `f1` and
     `information` (see `Agreement`; of the bit's side) are on the other half, as are `auprc`, the area under the
     precision-recall curve of the logit beside its chance level `prevalence`, and `auc` (NaN without logits). `auc`
-    cannot tell a concept from one half of it, so nothing is chosen by it. `p_value`: how often the largest |phi| of
-    all bits and all questions reaches this one where attributes are permuted over the images.
+    cannot tell a concept from one half of it, so nothing is chosen by it. `p_value`: how often the largest phi of all
+    bits, each with its question, reaches this one where attributes are permuted over the images; the choice among the
+    questions is paid for by the half that made it.
 
     `phi_of` `[B, T]` is phi of every bit with each question in `targets`, on the other half. Near copies never
     straddle the halves: see `groups`. `n_scored` images were scored on. `random_phi` `[B]` are the same figures of as
@@ -112,7 +113,7 @@ class Alignment(PerBit):
     n_scored: int
     groups: int | None
     permutations: int
-    estimator: str = "chosen on one half, scored on the other; the p-value is over all bits and questions"
+    estimator: str = "chosen on one half, scored on the other; the p-value is over all bits"
 
     COLUMNS = (
         *("target", "side", "phi", "iou", "f1", "information"),
@@ -186,9 +187,9 @@ def align(codes: Codes, asked: Targets, measure: str, groups: Groups, permutatio
         drawn = random_directions(codes.features, codes.bits, seed, shares=bits.mean(axis=0))
         of_drawn, of_side = _chosen(drawn[choose], asked.has[choose])
         random = phi(drawn[score], truth)[np.arange(codes.bits), of_drawn] * (2 * of_side - 1)
-    null = _largest(scored, truth, None if units is None else units[score], permutations, generator)
     right = scored == side  # the bit where 1 stands for yes, its complement where 0 does
     has = truth[:, chosen]
+    null = _largest(right, has, None if units is None else units[score], permutations, generator)
     n = len(score)
     figures = agreement((right & has).sum(axis=0), right.sum(axis=0), has.sum(axis=0), n)
     auprc, auc = _curves(codes, score, side, has)
@@ -219,12 +220,12 @@ def _chosen(bits: np.ndarray, has: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _largest(
-    bits: np.ndarray, has: np.ndarray, units: np.ndarray | None, permutations: int, generator: np.random.Generator
+    right: np.ndarray, has: np.ndarray, units: np.ndarray | None, permutations: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """The largest |phi| of all bits and questions, whole groups' attributes permuted: `[permutations]`."""
-    unit = np.arange(len(bits)) if units is None else np.unique(units, return_inverse=True)[1].reshape(-1)
+    """The largest phi of all bits with their own questions, whole groups' attributes permuted: `[permutations]`."""
+    unit = np.arange(len(right)) if units is None else np.unique(units, return_inverse=True)[1].reshape(-1)
     drawn = (has[shuffled_rows(unit, generator)] for _ in range(permutations))
-    return np.array([np.abs(phi(bits, answers)).max() for answers in drawn])
+    return np.array([paired_phi(right, answers).max() for answers in drawn])
 
 
 def _curves(codes: Codes, rows: np.ndarray, side: np.ndarray, has: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -40,7 +40,7 @@ class BitName:
 
     `side` is the value of the bit that the name stands for. `phi` and `iou` are on the held-out half. `constant_iou`
     is the IoU of a name that every image has; `random_phi` the phi, with its own best name, of a random direction of
-    the same features cut so that as many images are 1 (NaN without features). `p_value` is over all bits and names.
+    the same features cut so that as many images are 1 (NaN without features). `p_value` is over all bits.
     `state` is `tested` where p < .05 and the name beats both, else `rejected`; `guess` is for names of people that
     have not been scored.
     """
@@ -70,7 +70,7 @@ class BitNames(Result):
     tried: int
     groups: int | None
     permutations: int
-    estimator: str = "chosen on one half, scored on the other; the p-value is over all bits and names"
+    estimator: str = "chosen on one half, scored on the other; the p-value is over all bits"
 
     @property
     def bits(self) -> dict[str, int]:
