@@ -19,6 +19,7 @@ from codelab.kernels.counting import class_counts
 from codelab.semantics.targets import question
 from codelab.statistics.clusters import group_units
 from codelab.statistics.exchange import Exchange
+from codelab.statistics.nulls import mid_p_value
 from codelab.statistics.splits import held_out_part
 
 PENALTY = 0.98
@@ -181,7 +182,7 @@ def describe(
         iou=iou,
         iou_chosen=iou_chosen,
         null_iou=float(np.mean(null)),
-        p_value=(1 + sum(value >= iou - 1e-12 for value in null)) / (1 + permutations),
+        p_value=float(mid_p_value(iou, np.array(null))),
         prevalence=float(chosen.mean()),
         tried=tried,
         by_length=tuple(scored),
