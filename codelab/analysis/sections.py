@@ -185,11 +185,11 @@ SECTIONS = (
     ),
     Section(
         name="retrieval",
-        words="mAP, k-NN accuracy and precision@k of codes and features, each query against all other images",
+        words="mAP, k-NN accuracy and precision@k of codes and features",
         measure=lambda given: sampled_retrieval(given.codes, groups=given.groups, seed=given.seed),
         needs=("labels",),
         listing=Listing(
-            "retrieval, each query against all other images",
+            "retrieval, codes beside features",
             ("measure", "codes", "low", "high", "features", "queries"),
         ),
         verdicts=(("Retrieval", judge_retrieval),),
@@ -289,7 +289,7 @@ SECTIONS = (
     Section(
         name="geometry",
         words="effective dimensions of the features",
-        measure=lambda given: geometry(given.codes),
+        measure=lambda given: geometry(given.codes, groups=given.groups),
         needs=("features",),
     ),
 )

@@ -39,6 +39,8 @@ def evaluate(query: str, column: Callable[[int], np.ndarray], names: Mapping[str
         >>> evaluate("0 & ~1", lambda bit: columns[bit]).tolist()  # item 0
         [128]
     """
+    if not isinstance(query, str):
+        raise UsageError(f"query: found {type(query).__name__}, expected text such as '0 & ~1'")
     values: list[np.ndarray] = []
     waiting: list[str] = []
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
+from codelab.core.attributes import Groups, check_groups, group_column
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
-from codelab.core.errors import DataError
+from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number
 from codelab.core.result import Result, Source
 from codelab.features.moments import block_moments
@@ -32,7 +33,8 @@ class Geometry(Result):
 
     `d_eff` is corrected for the number of items, `d_eff_plugin` is not; `r_eff` and `rank_me` are not either, and
     `note` says so where they are too low because of it. `eigenvalues` `[d]` are those of the covariance, largest
-    first; `n` items of `dimensions` dimensions.
+    first; `n` items of `dimensions` dimensions. With few groups of near copies `d_eff` is too low as well, and `note`
+    says so.
 
     The line quotes the three effective dimensions.
     """
@@ -67,11 +69,13 @@ class Geometry(Result):
         )
 
 
-def geometry(features: np.ndarray | Codes, *, device: str = "cpu") -> Geometry:
+def geometry(features: np.ndarray | Codes, *, groups: Groups = None, device: str = "cpu") -> Geometry:
     """Effective dimension and rank of features.
 
     Args:
         features: `[N, d]`, or codes that have features; a torch tensor works too.
+        groups: of codes, an item column or one value an image; images of one group are near copies. They do not
+            change the figures, but `note` counts groups, not images.
         device: `cpu`, or `cuda` to do the products on the GPU.
 
     Returns:
@@ -93,12 +97,15 @@ def geometry(features: np.ndarray | Codes, *, device: str = "cpu") -> Geometry:
         >>> round(found.d_eff, 1), round(found.r_eff, 1), found.explained_variance.round(2).tolist()[3]
         (4.0, 4.0, 1.0)
     """
-    source = None
+    source, apart = None, None
     if isinstance(features, Codes):
-        source = Source.of(features)
+        source, named = Source.of(features), check_groups(features, groups)
+        apart = None if named is None else len(np.unique(group_column(features, named)))
         if features.features is None:
             raise DataError("geometry: these codes have no features; export them with --features")
         features = features.features
+    elif groups is not None:
+        raise UsageError("groups: need codes that have features, found features by themselves")
     if isinstance(features, str):
         check_codes("features", features)
     if hasattr(features, "detach"):  # a torch tensor, wherever it lies and whatever its precision
@@ -135,10 +142,17 @@ def geometry(features: np.ndarray | Codes, *, device: str = "cpu") -> Geometry:
         eigenvalues=eigenvalues,
         n=n,
         dimensions=dimensions,
-        note=""
-        if n >= ENOUGH * dimensions
-        else f"fewer than {ENOUGH} items a dimension: r_eff and RankMe are too low",
+        note=_note(n, apart, dimensions),
     )
+
+
+def _note(n: int, groups: int | None, dimensions: int) -> str:
+    """Which figures are too low. The correction of `d_eff` holds for independent items, not for near copies."""
+    if (n if groups is None else groups) >= ENOUGH * dimensions:
+        return ""
+    if groups in (None, n):
+        return f"fewer than {ENOUGH} items a dimension: r_eff and RankMe are too low"
+    return f"fewer than {ENOUGH} groups a dimension: d_eff, r_eff and RankMe are too low"
 
 
 def corrected_dimension(trace: float, square: float, fourth: float, n: int, dimensions: int) -> float:

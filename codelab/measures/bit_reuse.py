@@ -9,13 +9,12 @@ import numpy as np
 from scipy import special
 
 from codelab.core.attributes import Groups
-from codelab.core.checks import check_seed
 from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
 from codelab.core.formats import number
 from codelab.core.result import PerBit
 from codelab.kernels.counting import class_counts
-from codelab.measures.class_information import need_classes
+from codelab.measures.class_information import check_permutations, need_classes
 from codelab.measures.contrast_consistency import ContrastConsistency, contrast_consistency
 from codelab.statistics.counts import ClassCounts
 from codelab.statistics.estimators import binary_entropy, expected_information, table_information
@@ -106,9 +105,7 @@ def bit_reuse(
     """
     if features is not None and not isinstance(codes, Codes):
         raise UsageError("features: need the codes themselves, their counts are not enough")
-    if permutations < 1:
-        raise UsageError(f"permutations {permutations}: expected at least 1")
-    check_seed(seed)
+    check_permutations(permutations, seed)
     counts = need_classes("bit_reuse", ClassCounts.of(codes))
     labelled = codes.labels >= 0 if isinstance(codes, Codes) else slice(None)
     units = need_groups("bit_reuse", codes, groups, labelled)

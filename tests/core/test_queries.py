@@ -52,3 +52,8 @@ def test_long_queries_are_refused_in_one_short_line(query):
         Codes.from_bits(np.eye(4)).where(query)
     assert len(str(error.value).splitlines()) == 1
     assert len(str(error.value)) < 300
+
+
+def test_a_query_that_is_no_text_is_one_line():
+    with pytest.raises(UsageError, match=r"^query: found list, expected text such as '0 & ~1'$"):
+        Codes.from_bits([[1, 0]]).where([True])

@@ -127,3 +127,20 @@ def test_two_unbiased_estimates_are_those_of_sums_over_different_items():
     expected = np.mean(trace) / np.mean(square)
     assert 1 < expected < 3
     assert geometry(x).d_eff == pytest.approx(expected)
+
+
+def test_near_copies_are_counted_once_in_the_note():
+    """64 objects in 8 dimensions are too few for the corrected figure, however many copies each has."""
+    features = np.repeat(np.random.default_rng(0).normal(size=(64, 8)), 5, axis=0).astype(np.float32)
+    kinds = np.repeat(np.arange(64), 5)
+    codes = Codes.from_bits(features > 0, items={"object": kinds}, features=features)
+    assert geometry(codes).note == ""
+    assert geometry(codes, groups="none").note == ""
+    few = "fewer than 10 groups a dimension: d_eff, r_eff and RankMe are too low"
+    assert geometry(codes, groups="object").note == few
+    assert geometry(codes, groups=kinds).note == few
+    assert geometry(codes, groups=np.arange(320)).note == ""
+    assert geometry(codes[:40], groups=np.arange(40)).note == geometry(codes[:40]).note
+    assert codelab.analyze(codes, sections=["geometry"], groups="object")["geometry"].note == few
+    with pytest.raises(UsageError, match=r"^groups: need codes that have features, found features by themselves$"):
+        geometry(features, groups=kinds)

@@ -45,6 +45,8 @@ MORE = Codes.from_bits(
         (lambda: codelab.block_entropy(np.ones((300, 3)), 2), "expected Codes or CellCounts, found ndarray"),
         (lambda: codelab.bit_reuse(CODES, permutations=0), "permutations 0: expected at least 1"),
         (lambda: codelab.class_information(CODES, permutations=2.5), "permutations 2.5: expected at least 1"),
+        (lambda: codelab.class_information(CODES, permutations=True), "permutations True: expected at least 1"),
+        (lambda: codelab.bit_reuse(CODES, permutations=True), "permutations True: expected at least 1"),
         (lambda: joint_information(CODES, 2, permutations=2.5), "permutations 2.5: expected at least 1"),
         (lambda: joint_information(CODES, 2.5), "size 2.5: expected 1 to 8 for codes of 8 bits"),
         (lambda: factors(CODES, ["tone", "class"], permutations=2.5), "permutations 2.5: expected at least 1"),
