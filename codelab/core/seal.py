@@ -76,11 +76,16 @@ def check_seal(path: str | Path, *, data: bool = True) -> str:
                 raise DataError(f"{path}: damaged, its SHA-256 cannot be read")
             return UNSEALED
         size, data_sha256, header_sha256 = layout.digits[0].decode().split()
+        start, end = layout.digits.span()
+        own_size = f"{layout.size:015d}".encode()  # so that a changed digit is not taken for another program's file
+        kept = layout.header[start + 15 : end - 64]
+        blank = layout.header[:start] + own_size + kept + b"0" * 64 + layout.header[end:]
+        header_as_written = hashlib.sha256(blank).hexdigest() == header_sha256
         if int(size) != layout.size:
+            if header_as_written:
+                raise DataError(f"{path}: damaged, its SHA-256 is that of a file of {int(size)} bytes")
             return REWRITTEN
-        end = layout.digits.end()
-        blank = layout.header[: end - 64] + b"0" * 64 + layout.header[end:]
-        if hashlib.sha256(blank).hexdigest() != header_sha256:
+        if not header_as_written:
             raise DataError(f"{path}: damaged, its header is not the one that was written (SHA-256 differs)")
         if data and _data_sha256(file, layout) != data_sha256:
             raise DataError(f"{path}: damaged, its data is not what was written (SHA-256 differs)")
