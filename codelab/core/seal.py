@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from codelab.core.errors import DataError
+from codelab.core.io import check_regular
 
 BLANK = f"{0:015d} {'0' * 64} {'0' * 64}"
 """What a writer puts into the JSON, as its first entry; `seal` fills it in."""
@@ -67,8 +68,9 @@ def check_seal(path: str | Path, *, data: bool = True) -> str:
 
     Raises:
         DataError: the bytes are others.
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is not a regular one.
     """
+    check_regular(Path(path))
     with Path(path).open("rb") as file:
         layout = _layout(file)
         if layout is None or layout.digits is None:

@@ -1,6 +1,7 @@
 """Bit rot is found: a file keeps the SHA-256 of its own bytes, and every reader compares them."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -149,3 +150,9 @@ def test_no_bit_of_the_seal_itself_is_taken_for_another_program(kind, tmp_path):
         (tmp_path / kind).write_bytes(flipped(data, bit))
         with pytest.raises(DataError, match="damaged"):
             check_seal(tmp_path / kind)
+
+
+def test_the_seal_of_a_fifo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "c.parquet")
+    with pytest.raises(OSError, match="not a regular file"):
+        check_seal(tmp_path / "c.parquet")
