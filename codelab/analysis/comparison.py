@@ -9,7 +9,7 @@ import numpy as np
 
 from codelab.analysis.figures import NAMED, Sample
 from codelab.core.attributes import Groups, group_column, named_groups
-from codelab.core.checks import check_same_images, check_seed
+from codelab.core.checks import check_same_images, check_seed, need_items
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
 from codelab.core.formats import number, p_phrase
@@ -90,6 +90,7 @@ def compare_codes(a: Codes, b: Codes, *, groups: Groups = None, seed: int = 0) -
     """
     check_seed(seed)
     check_same_images("compare", a, b)
+    need_items("compare", len(a), least=2)
     groups = named_groups(groups)
     units = None if groups is None else group_column(a, groups)
     figures = [Sample.of(codes, units, seed).measured() for codes in (a, b)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 
@@ -36,6 +37,18 @@ def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """Refuse a word that is not one of those allowed."""
     if value not in allowed:
         raise UsageError(f"{name}={value!r}: expected {', '.join(allowed)}")
+
+
+def check_columns(name: str, value: Any) -> list[str]:
+    """A list of names of columns; a single name, whose letters would be taken for columns, is refused.
+
+    Example:
+        >>> check_columns("equal", ("tone", "size"))
+        ['tone', 'size']
+    """
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise UsageError(f"{name}={value!r}: expected a list of columns")
+    return list(value)
 
 
 def check_codes(name: str, value: Any) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from codelab.core.errors import DataError
+from codelab.core.io import check_regular
 
 BLANK = f"{0:015d} {'0' * 64} {'0' * 64}"
 """What a writer puts into the JSON, as its first entry; `seal` fills it in."""
@@ -67,8 +68,9 @@ def check_seal(path: str | Path, *, data: bool = True) -> str:
 
     Raises:
         DataError: the bytes are others.
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is not a regular one.
     """
+    check_regular(Path(path))
     with Path(path).open("rb") as file:
         layout = _layout(file)
         if layout is None or layout.digits is None:
@@ -76,11 +78,16 @@ def check_seal(path: str | Path, *, data: bool = True) -> str:
                 raise DataError(f"{path}: damaged, its SHA-256 cannot be read")
             return UNSEALED
         size, data_sha256, header_sha256 = layout.digits[0].decode().split()
+        start, end = layout.digits.span()
+        own_size = f"{layout.size:015d}".encode()  # so that a changed digit is not taken for another program's file
+        kept = layout.header[start + 15 : end - 64]
+        blank = layout.header[:start] + own_size + kept + b"0" * 64 + layout.header[end:]
+        header_as_written = hashlib.sha256(blank).hexdigest() == header_sha256
         if int(size) != layout.size:
+            if header_as_written:
+                raise DataError(f"{path}: damaged, its SHA-256 is that of a file of {int(size)} bytes")
             return REWRITTEN
-        end = layout.digits.end()
-        blank = layout.header[: end - 64] + b"0" * 64 + layout.header[end:]
-        if hashlib.sha256(blank).hexdigest() != header_sha256:
+        if not header_as_written:
             raise DataError(f"{path}: damaged, its header is not the one that was written (SHA-256 differs)")
         if data and _data_sha256(file, layout) != data_sha256:
             raise DataError(f"{path}: damaged, its data is not what was written (SHA-256 differs)")

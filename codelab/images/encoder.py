@@ -123,7 +123,15 @@ class Encoder(nn.Module):
         return features, self.head(features)
 
     def transform(self, image: Image.Image) -> Tensor:
-        """One image as the encoder wants it when codes are made: float32 `[3, S, S]`, cropped, resized, normalised."""
+        """One image as the encoder wants it when codes are made: float32 `[3, S, S]`, cropped, resized, normalised.
+
+        Raises:
+            UsageError: not a PIL image, one without pixels, or not RGB (`codelab.images.rgb.as_rgb` makes it so).
+        """
+        mode = image.mode if isinstance(image, Image.Image) else type(image).__name__
+        if mode != "RGB" or not min(image.size):
+            found = f"{mode} {list(image.size)}" if isinstance(image, Image.Image) else mode
+            raise UsageError(f"image: found {found}, expected a PIL image of mode RGB (see codelab.images.rgb.as_rgb)")
         size = self.config.image_size
         pixels = np.array(fit_square(image, size, crop=self.config.crop, interpolation=self.config.interpolation))
         return self.normalise(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codelab.core.attributes import Groups
-from codelab.core.checks import check_codes, check_whole
+from codelab.core.checks import check_codes, check_seed, check_whole
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number
@@ -129,6 +129,7 @@ def class_signatures(codes: Codes, *, most: int = 8, groups: Groups = None, seed
     """
     check_codes("codes", codes)
     check_whole("most", most, 1)
+    check_seed(seed)
     if codes.multilabel:
         raise DataError("class_signatures: needs one label an image, found multi-label data")
     if not codes.labelled:

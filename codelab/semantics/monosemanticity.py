@@ -49,7 +49,9 @@ class Monosemanticity(PerBit):
 
     def headline(self) -> str:
         sure = int((self.q_value < 0.05).sum())
-        mean = f"mean {number(float(np.nanmean(self.value)))} (random directions {number(self.random_directions)})"
+        known = self.value[~np.isnan(self.value)]  # a constant bit has no value
+        mean = number(float(known.mean()) if len(known) else float("nan"))
+        mean = f"mean {mean} (random directions {number(self.random_directions)})"
         return f"{sure} of {len(self.value)} bits have sides more alike than random ones at q < 0.05; {mean}"
 
 
@@ -147,8 +149,9 @@ def _unit_length(codes: Codes, features: np.ndarray | None) -> np.ndarray:
             f"monosemanticity: expected features [{len(codes)}, d], found {given.dtype} {list(given.shape)}"
         )
     check_finite("monosemanticity: features", given)
-    given = given.astype(np.float32)
-    length = np.linalg.norm(given, axis=1, keepdims=True)
-    if len(given) < 2 or not length.all():
-        raise DataError("monosemanticity: needs two images or more, with features of a length above 0")
+    with np.errstate(over="ignore"):
+        given = given.astype(np.float32)
+        length = np.linalg.norm(given, axis=1, keepdims=True)
+    if len(given) < 2 or not length.all() or not np.isfinite(length).all():
+        raise DataError("monosemanticity: needs two images or more, with features of a finite length above 0")
     return given / length

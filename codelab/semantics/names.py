@@ -167,7 +167,10 @@ def _asked(codes: Codes, attributes: Sequence[str] | None, propose: Propose | No
     """The names to choose from, as questions."""
     found = targets(codes, attributes) if attributes is None or len(attributes) else None
     words, has = [] if found is None else list(found.names), [] if found is None else list(found.has.T)
-    for name, values in (propose(codes) if propose is not None else {}).items():
+    proposed: Any = {} if propose is None else propose(codes) if callable(propose) else None
+    if not isinstance(proposed, Mapping):
+        raise UsageError("propose: expected a function from codes to a dict of names and one value an image")
+    for name, values in proposed.items():
         values = np.asarray(values)
         if values.shape != (len(codes),):
             raise UsageError(f"propose: {name!r} has shape {list(values.shape)}, expected [{len(codes)}]")

@@ -10,7 +10,7 @@ import numpy as np
 
 from codelab.core.attributes import CLASS, Groups, attribute_names, labelling
 from codelab.core.bits import differing
-from codelab.core.checks import check_codes, check_seed, check_whole
+from codelab.core.checks import check_codes, check_columns, check_seed, check_whole
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError, few
 from codelab.core.formats import number
@@ -218,7 +218,7 @@ def attribute_pairs(
     target = labelling(codes, attribute)
     group = groups if isinstance(groups, str) else None
     known = [name for name in attribute_names(codes) if name not in (attribute, group)]
-    held = known if equal is None else list(equal)
+    held = known if equal is None else check_columns("equal", equal)
     if attribute in held:
         raise UsageError(f"equal: {attribute!r} is the attribute that changes")
     keys = {name: labelling(codes, name).labels for name in dict.fromkeys([*held, *known])}

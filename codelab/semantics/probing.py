@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -147,12 +147,15 @@ def probe_curve(
     check_codes("codes", codes)
     check_seed(seed)
     check_whole("draws", draws, 1)
-    ks = sorted({*(n for n in KS if n < codes.bits), codes.bits} if k is None else set(k))
-    for n in ks:
-        if check_whole("k", n, 1) > codes.bits:
-            raise UsageError(f"k={n}: the code has {codes.bits} bits")
+    if k is None:
+        k = [*(n for n in KS if n < codes.bits), codes.bits]
+    elif not isinstance(k, Iterable) or isinstance(k, str):
+        raise UsageError(f"k={k!r}: expected a list of numbers of bits")
+    ks = sorted({check_whole("k", n, 1) for n in k})
     if not ks:
         raise UsageError("k: name at least one number of bits")
+    if ks[-1] > codes.bits:
+        raise UsageError(f"k={ks[-1]}: the code has {codes.bits} bits")
     words, labels = _labels(codes, target)
     rows = np.flatnonzero(labels >= 0)
     names, y = np.unique(labels[rows], return_inverse=True)
@@ -195,6 +198,8 @@ def probe_curve(
 
 def _labels(codes: Codes, target: str) -> tuple[str, np.ndarray]:
     """The target in words, and its values `[N]`, -1 where there is none."""
+    if not isinstance(target, str):
+        raise UsageError(f"target={target!r}: expected the name of a column, or COLUMN = VALUE")
     if "=" in target and target not in codes.items.column_names:
         words, has = question(codes, target)
         return words, has.astype(np.int64)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from codelab.core.attributes import CLASS, attribute_names, labelling
+from codelab.core.checks import check_columns
 from codelab.core.codes import STATISTIC, Codes
 from codelab.core.errors import DataError, UsageError
 
@@ -51,7 +52,7 @@ def targets(codes: Codes, attributes: Sequence[str] | None = None) -> Targets:
         statistics = [name for name in codes.items.column_names if name.startswith(STATISTIC)]
         attributes = [*([CLASS] if codes.labelled else []), *attribute_names(codes), *statistics]
     found: dict[str, tuple[np.ndarray, str]] = {}
-    for name in attributes:
+    for name in check_columns("attributes", attributes):
         for words, has in _questions(codes, name):
             if FEWEST <= has.sum() <= len(has) - FEWEST:
                 found[words] = (has, name)

@@ -99,3 +99,19 @@ def test_the_mode_stays_and_wrong_calls_are_one_line():
     with pytest.raises(UsageError, match="method='magic': expected occlusion, gradient"):
         encoder.heatmap(picture(), 0, method="magic")
     assert "hiding a patch flips" in repr(encoder.heatmap(picture(), 0))
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ("cat.png", "image: found str, expected a PIL image of mode RGB"),
+        (np.zeros((32, 32, 3), np.uint8), "image: found ndarray"),
+        (Image.new("RGBA", (9, 9)), r"image: found RGBA \[9, 9\]"),
+        (Image.new("L", (9, 9)), r"image: found L \[9, 9\]"),
+        (Image.new("RGB", (0, 9)), r"image: found RGB \[0, 9\]"),
+    ],
+)
+def test_what_is_no_rgb_image_is_one_line(image, words):
+    encoder = Encoder(EncoderConfig(bits=4, image_size=32, width=4, hidden=8)).eval()
+    with pytest.raises(UsageError, match=words):
+        encoder.heatmap(image, 0)
