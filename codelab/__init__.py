@@ -14,6 +14,7 @@ _PUBLIC = {
     "core.errors": ["CodelabError", "DataError", "UsageError"],
     "core.files": ["iter_codes", "load"],
     "images.encoder": ["Encoder"],
+    "images.heatmap": ["deletion_curves"],
     "features.binariser": ["Binariser", "binarize"],
     "features.geometry": ["geometry"],
     "neighbours.search": ["search"],

@@ -102,7 +102,7 @@ class TestMonosemanticity:
             monosemanticity(codes, np.ones((5, 2)))
         with pytest.raises(DataError, match="row 2, column 1 is nan"):
             monosemanticity(codes, np.where(np.arange(12).reshape(6, 2) == 5, np.nan, 1.0))
-        with pytest.raises(DataError, match="a length above 0"):
+        with pytest.raises(DataError, match="a finite length above 0"):
             monosemanticity(codes, np.zeros((6, 2)))
 
 
