@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codelab.analysis.figures import NAMED, Sample
+from codelab.analysis.figures import NAMED, Sample, paired_retrieval
 from codelab.core.attributes import Groups, group_column, named_groups
 from codelab.core.checks import check_same_images, check_seed, need_items
 from codelab.core.codes import Codes
-from codelab.core.errors import CodelabError
 from codelab.core.formats import number, p_phrase
 from codelab.core.result import Result, Source
-from codelab.retrieval.compare import RetrievalComparison, compare_retrieval
-from codelab.retrieval.sampled import MEASURES, k_of
+from codelab.retrieval.compare import RetrievalComparison
 from codelab.semantics.matching import Matching, match_bits
 
 if TYPE_CHECKING:
@@ -95,19 +93,12 @@ def compare_codes(a: Codes, b: Codes, *, groups: Groups = None, seed: int = 0) -
     units = None if groups is None else group_column(a, groups)
     figures = [Sample.of(codes, units, seed).measured() for codes in (a, b)]
     shared = [name for name in figures[0] if name in figures[1]]
-    retrieval: dict[str, RetrievalComparison] = {}
-    for name in MEASURES:
-        options: dict[str, Any] = {**k_of(name, len(a)), "groups": units, "seed": seed}
-        try:
-            retrieval[name] = compare_retrieval(a, b, measure=name, **options)
-        except CodelabError:  # no labels, no pair of one class, or several labels an image
-            continue
     return CodeComparison(
         source=Source.of(a),
         other=Source.of(b),
         seed=seed,
         a={name: figures[0][name] for name in shared},
         b={name: figures[1][name] for name in shared},
-        retrieval=retrieval,
+        retrieval=paired_retrieval(a, b, units, seed),
         matching=match_bits(a, b, groups=units, seed=seed),
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codelab.analysis.figures import FIGURES, NAMED, Sample
+from codelab.analysis.figures import FIGURES, NAMED, Sample, paired_retrieval
 from codelab.core.attributes import group_column, named_groups
 from codelab.core.bits import pack_bits
 from codelab.core.checks import check_codes, check_seed, check_whole, need_items
@@ -18,8 +18,8 @@ from codelab.core.formats import number, p_phrase
 from codelab.core.result import Result, Source
 from codelab.core.verdict import Verdict, listed
 from codelab.features.binariser import binarize
-from codelab.retrieval.compare import RetrievalComparison, compare_retrieval
-from codelab.retrieval.sampled import MEASURES, k_of
+from codelab.retrieval.compare import RetrievalComparison
+from codelab.retrieval.sampled import MEASURES
 from codelab.statistics.exchange import places
 from codelab.statistics.splits import fitting
 
@@ -230,7 +230,7 @@ def controls(
         codes=sample.measured(),
         random=_measured(sample, random),
         shuffled=_measured(sample, [_shuffled(sample.codes, unit, generator) for _ in range(DRAWS)]),
-        compared=_compared(sample, random[0]) if random and codes.labelled else {},
+        compared=_against_first(sample, random) if random and codes.labelled else {},
         images=len(chosen),
         note="; ".join(notes),
     )
@@ -272,15 +272,10 @@ def _measured(sample: Sample, draws: Sequence[np.ndarray]) -> dict[str, np.ndarr
     return {name: np.array(values) for name, values in found.items()}
 
 
-def _compared(sample: Sample, packed: np.ndarray) -> dict[str, RetrievalComparison]:
-    other, found = dataclasses.replace(sample.codes, packed=packed), {}
-    for name in MEASURES:
-        options: dict[str, Any] = {**k_of(name, len(other)), "groups": sample.groups, "seed": sample.seed}
-        try:
-            found[name] = compare_retrieval(sample.codes, other, measure=name, **options)
-        except CodelabError:  # no pair of one class, or several labels an image, which have no k-NN accuracy
-            continue
-    return found
+def _against_first(sample: Sample, random: Sequence[np.ndarray]) -> dict[str, RetrievalComparison]:
+    """The paired differences of these codes from the first code of random directions."""
+    other = dataclasses.replace(sample.codes, packed=random[0])
+    return paired_retrieval(sample.codes, other, sample.groups, sample.seed)
 
 
 def judge_shuffled(title: str, found: Controls, results: Mapping[str, Result]) -> Verdict:

@@ -18,6 +18,7 @@ from codelab.measures.block_entropy import block_entropy
 from codelab.measures.class_information import class_information, need_classes
 from codelab.measures.degrees_of_freedom import degrees_of_freedom
 from codelab.measures.pair_distances import pair_distances
+from codelab.retrieval.compare import RetrievalComparison, compare_retrieval
 from codelab.retrieval.sampled import MEASURES, K, k_of
 from codelab.statistics.counts import ClassCounts
 
@@ -106,6 +107,18 @@ def _feature_distances(sample: Sample) -> float:
     if apart.std() == 0 or sample.cosines.std() == 0:
         raise DataError("feature_distances: all pairs are at one distance")
     return float(np.corrcoef(apart, 1 - sample.cosines)[0, 1])
+
+
+def paired_retrieval(a: Codes, b: Codes, groups: np.ndarray | None, seed: int) -> dict[str, RetrievalComparison]:
+    """The paired difference of two codes of the same images in each retrieval measure that they have."""
+    found = {}
+    for name in MEASURES:
+        options: dict[str, Any] = {**k_of(name, len(a)), "groups": groups, "seed": seed}
+        try:
+            found[name] = compare_retrieval(a, b, measure=name, **options)
+        except CodelabError:  # no labels, no pair of one class, or several labels an image
+            continue
+    return found
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def end_on_signals(name: str) -> None:
     a second signal would interrupt the clean-up of the first. A signal that is ignored already stays ignored.
 
     Args:
-        name: the command, for the message.
+        name: the command, as the message calls it.
     """
     global _process
     _process = os.getpid()
@@ -90,7 +90,7 @@ def stop_signals(go_on: str, *, quiet: bool = False, echo: float = 0.0) -> Itera
     A second signal raises at once, and the last checkpoint stays; a third changes nothing.
 
     Args:
-        go_on: how a person goes on after an interruption, for the message.
+        go_on: how a person goes on after an interruption, as the message says it.
         quiet: print nothing.
         echo: seconds in which a second signal counts as the first one again: a scheduler signals every process, and
             `torchrun` signals its own once more.

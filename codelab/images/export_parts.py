@@ -18,7 +18,7 @@ from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.core.files import EXPORT_KEY, KEY, PART_KEY, merge, write
 from codelab.core.io import check_output, check_parent, remove_unfinished
-from codelab.core.seal import check_seal
+from codelab.core.seal import SEALED, check_seal
 from codelab.images.imageset import ImageSet
 from codelab.images.statistics import NAMES
 
@@ -187,11 +187,12 @@ def _remove(folder: Path, parts: list[Path]) -> None:
 def _whole(path: Path, columns: set[str] | None = None) -> dict[str, Any]:
     """The provenance of a codes file that is read to its end, and its number of `rows`; empty where it cannot be."""
     try:
-        check_seal(path)
+        sealed = check_seal(path) == SEALED  # then all of it was read
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             head = json.loads((file.schema_arrow.metadata or {})[KEY])
             if columns is None or set(file.schema_arrow.names) == columns:
-                return {**head, "rows": sum(batch.num_rows for batch in file.iter_batches())}
+                rows = file.metadata.num_rows if sealed else sum(b.num_rows for b in file.iter_batches())
+                return {**head, "rows": rows}
     except (KeyError, TypeError, DataError, *_UNREADABLE):
         pass
     return {}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codelab.core.attributes import Groups
+from codelab.core.attributes import Groups, group_column
 from codelab.core.checks import check_codes, check_seed
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
@@ -19,8 +19,8 @@ from codelab.semantics.targets import Targets, targets
 from codelab.statistics.clusters import group_units
 from codelab.statistics.estimators import binary_entropy, two_by_two_information
 from codelab.statistics.exchange import shuffled_rows
-from codelab.statistics.nulls import pair_null
-from codelab.statistics.phi import paired_phi, phi
+from codelab.statistics.nulls import pair_null, permutation_p_value
+from codelab.statistics.phi import paired_phi, phi, phi_of_counts
 from codelab.statistics.splits import half
 
 
@@ -58,8 +58,7 @@ def agreement(both: np.ndarray, ones: np.ndarray, has: np.ndarray, n: int) -> Ag
         ([1.0, 0.69], [1.0, 0.5])
     """
     both, ones, has = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (both, ones, has)))
-    spread = np.sqrt(ones * (n - ones) * has * (n - has))
-    alive = spread > 0
+    alive = (ones > 0) & (ones < n) & (has > 0) & (has < n)
     information = np.zeros(both.shape)
     if alive.any():
         a, b, ab = (v[alive].astype(np.int64) for v in (ones, has, both))
@@ -71,7 +70,7 @@ def agreement(both: np.ndarray, ones: np.ndarray, has: np.ndarray, n: int) -> Ag
         return np.divide(top, below, out=np.zeros(both.shape), where=alive & (below > 0))
 
     return Agreement(
-        phi=ratio(n * both - ones * has, spread),
+        phi=phi_of_counts(both, ones, has, n),
         iou=ratio(both, ones + has - both),
         f1=ratio(2 * both, ones + has),
         information=np.clip(information, 0.0, 1.0),
@@ -172,9 +171,10 @@ def align(codes: Codes, asked: Targets, measure: str, groups: Groups, permutatio
     check_permutations(permutations, seed)
     check_seed(seed)
     units = group_units(measure, codes, groups)
+    unit = group_column(codes, groups)
     generator = np.random.default_rng(seed)
-    order = generator.permutation(len(codes) if units is None else int(units.max()) + 1)
-    first = half(order, units)
+    order = generator.permutation(int(unit.max(initial=-1)) + 1)
+    first = half(order, unit)
     choose, score = np.flatnonzero(first), np.flatnonzero(~first)
     if min(len(choose), len(score)) < 2:
         raise DataError(f"{measure}: {len(order)} images or groups, expected at least 4, for two halves")
@@ -189,7 +189,7 @@ def align(codes: Codes, asked: Targets, measure: str, groups: Groups, permutatio
         random = phi(drawn[score], truth)[np.arange(codes.bits), of_drawn] * (2 * of_side - 1)
     right = scored == side  # the bit where 1 stands for yes, its complement where 0 does
     has = truth[:, chosen]
-    null = _largest(right, has, None if units is None else units[score], permutations, generator)
+    null = _largest(right, has, unit[score], permutations, generator)
     n = len(score)
     figures = agreement((right & has).sum(axis=0), right.sum(axis=0), has.sum(axis=0), n)
     auprc, auc = _curves(codes, score, side, has)
@@ -202,7 +202,7 @@ def align(codes: Codes, asked: Targets, measure: str, groups: Groups, permutatio
         auprc=auprc,
         prevalence=has.mean(axis=0),
         auc=auc,
-        p_value=(1 + (null[:, None] >= figures.phi - 1e-9).sum(axis=0)) / (1 + permutations),
+        p_value=permutation_p_value(figures.phi, null[:, None]),
         phi_of=phi_of,
         random_phi=random,
         targets=asked.names,
@@ -220,10 +220,10 @@ def _chosen(bits: np.ndarray, has: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _largest(
-    right: np.ndarray, has: np.ndarray, units: np.ndarray | None, permutations: int, generator: np.random.Generator
+    right: np.ndarray, has: np.ndarray, groups: np.ndarray, permutations: int, generator: np.random.Generator
 ) -> np.ndarray:
     """The largest phi of all bits with their own questions, whole groups' attributes permuted: `[permutations]`."""
-    unit = np.arange(len(right)) if units is None else np.unique(units, return_inverse=True)[1].reshape(-1)
+    unit = np.unique(groups, return_inverse=True)[1].reshape(-1)
     drawn = (has[shuffled_rows(unit, generator)] for _ in range(permutations))
     return np.array([paired_phi(right, answers).max() for answers in drawn])
 

@@ -13,6 +13,7 @@ from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number
 from codelab.core.result import Result, Source
+from codelab.kernels.counting import class_counts
 from codelab.measures.class_log_odds import ClassLogOdds, class_log_odds
 from codelab.statistics.clusters import group_units
 from codelab.statistics.splits import held_out_part
@@ -146,12 +147,12 @@ def class_signatures(codes: Codes, *, most: int = 8, groups: Groups = None, seed
     near = np.maximum(np.maximum(chosen_on.low, -chosen_on.high), 0)
     size = np.abs(chosen_on.log_odds)
     shares, sizes, distances = _distances(codes)
-    present = np.flatnonzero(sizes)
+    present, later = np.flatnonzero(sizes), codes[second].to_bits()
     signatures = []
     for place, c in enumerate(both.tolist()):
         bits = np.lexsort((-size[place], -near[place]))[:most]
         sides = (chosen_on.log_odds[place, bits] > 0).astype(np.int64)
-        inside, outside = _side_shares(codes[second], c, bits, sides)
+        inside, outside = _side_shares(later[:, bits] == sides, codes.labels[second] == c)
         others = np.where(present == c, np.inf, distances[c, present])
         member = np.flatnonzero(codes.labels == c)
         away = np.abs(codes[member].to_bits() - shares[c]).sum(axis=1)
@@ -188,10 +189,8 @@ def _odds(codes: Codes, part: np.ndarray, units: np.ndarray | None, classes: np.
     return class_log_odds(codes[kept], groups=None if units is None else units[kept], seed=seed)
 
 
-def _side_shares(codes: Codes, c: int, bits: np.ndarray, sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _side_shares(has: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Shares of a class's images, and of the others, that have a side of each bit."""
-    has = codes.to_bits()[:, bits] == sides
-    member = codes.labels == c
     return has[member].mean(axis=0), has[~member].mean(axis=0)
 
 
@@ -202,7 +201,7 @@ def _distances(codes: Codes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     n = len(codes.classes)
     sizes = np.bincount(codes.labels, minlength=n)
-    ones = np.stack([codes.to_bits()[codes.labels == c].sum(axis=0) for c in range(n)])
+    ones = class_counts(codes.packed, codes.bits, codes.labels, n)
     shares = np.divide(ones, sizes[:, None], out=np.full(ones.shape, np.nan), where=sizes[:, None] > 0)
     distances = shares @ (1 - shares).T + (1 - shares) @ shares.T
     within = np.divide(sizes, sizes - 1, out=np.full(n, np.nan), where=sizes > 1)

@@ -13,7 +13,7 @@ from codelab.core.codes import Codes
 from codelab.core.drawing import INK, ONE, ZERO, blank
 from codelab.core.errors import DataError, UsageError
 from codelab.core.result import Result, Source
-from codelab.semantics.signatures import _class_sides
+from codelab.semantics.signatures import _class_sides, bit_values
 from codelab.statistics.estimators import binary_entropy
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def exemplars(
     check_codes("codes", codes)
     if count < 1:
         raise UsageError(f"count {count}: expected at least 1")
-    values = np.frombuffer(codes.column(bit).unpack(), dtype=bool)
+    values = bit_values(codes, bit)
     keys = None if group is None else group_column(codes, group)
     generator = np.random.default_rng(seed)
     threshold = spread = counts = edges = None

@@ -16,6 +16,7 @@ from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number, p_phrase
 from codelab.core.result import Result, Source
 from codelab.kernels.counting import class_counts
+from codelab.semantics.signatures import bit_values
 from codelab.semantics.targets import question
 from codelab.statistics.clusters import group_units
 from codelab.statistics.exchange import Exchange
@@ -57,7 +58,7 @@ class Formula:
 
     def term(self, codes: Codes, place: int) -> np.ndarray:
         """Of which images one term is true, bool `[N]`."""
-        return np.logical_and.reduce([_column(codes, one.bit) ^ one.negated for one in self.terms[place]])
+        return np.logical_and.reduce([bit_values(codes, one.bit) ^ one.negated for one in self.terms[place]])
 
     def of(self, codes: Codes, terms: int | None = None) -> np.ndarray:
         """Of which images it is true, bool `[N]`; by its first `terms` alone."""
@@ -214,10 +215,6 @@ def _selected(codes: Codes, selection: Any) -> tuple[str, np.ndarray]:
 
 def _iou(picked: np.ndarray, truth: np.ndarray) -> float:
     return float((picked & truth).sum() / max((picked | truth).sum(), 1))
-
-
-def _column(codes: Codes, bit: int) -> np.ndarray:
-    return np.frombuffer(codes.column(bit).unpack(), dtype=bool)
 
 
 def _penalised(best: Sequence[tuple[Formula, float]]) -> tuple[Formula, float]:

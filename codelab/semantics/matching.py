@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codelab.core.attributes import Groups
+from codelab.core.attributes import Groups, group_column
 from codelab.core.checks import check_same_images
 from codelab.core.codes import Codes
 from codelab.core.formats import number
@@ -92,7 +92,7 @@ def match_bits(a: Codes, b: Codes, *, groups: Groups = None, permutations: int =
     check_permutations(permutations, seed)
     check_same_images("match_bits", a, b)
     units = group_units("match_bits", a, groups)
-    unit = np.arange(len(a)) if units is None else units
+    unit = group_column(a, groups)
     generator = np.random.default_rng(seed)
     mine, theirs = a.to_bits(), b.to_bits()
     rows, columns, found = _hungarian(mine, theirs)

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from codelab.core.attributes import Groups
+from codelab.core.attributes import Groups, group_column
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
@@ -97,7 +97,7 @@ def monosemanticity(
     units = group_units("monosemanticity", codes, groups)
     unit = _unit_length(codes, features)
     generator = np.random.default_rng(seed)
-    order = np.arange(len(codes)) if units is None else units
+    order = group_column(codes, groups)
     bits = codes.to_bits()
     sides = _cosines(bits, unit)
     null = np.stack([_cosines(bits, unit[shuffled_rows(order, generator)]) for _ in range(permutations)])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codelab.core.attributes import CLASS, Groups, attribute_names, labelling
+from codelab.core.attributes import CLASS, Groups, attribute_names, group_column, labelling
 from codelab.core.bits import differing
 from codelab.core.checks import check_codes, check_columns, check_seed, check_whole
 from codelab.core.codes import Codes
@@ -18,6 +18,7 @@ from codelab.core.result import PerBit, Result, Source
 from codelab.kernels.counting import class_counts
 from codelab.measures.class_information import check_permutations
 from codelab.neighbours.search import search
+from codelab.semantics.signatures import bit_values
 from codelab.statistics.clusters import group_units
 from codelab.statistics.nulls import false_discovery, mid_p_value
 
@@ -89,9 +90,8 @@ def minimal_pairs(codes: Codes, bit: int, *, count: int = 8, groups: Groups = No
     check_codes("codes", codes)
     check_whole("count", count, 1)
     check_seed(seed)
-    values = np.frombuffer(codes.column(bit).unpack(), dtype=bool)
-    units = group_units("minimal_pairs", codes, groups)
-    units = np.arange(len(codes)) if units is None else units
+    values = bit_values(codes, bit)
+    units = group_column(codes, groups)
     generator = np.random.default_rng(seed)
     sides = [_sample(np.flatnonzero(values == side), generator) for side in (False, True)]
     for side, rows in enumerate(sides):

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
+def bit_values(codes: Codes, bit: int) -> np.ndarray:
+    """One bit of every item, bool `[N]`.
+
+    Raises:
+        UsageError: a bit the code does not have.
+    """
+    return np.frombuffer(codes.column(bit).unpack(), dtype=bool)
+
+
 def _class_sides(codes: Codes, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Items, and items with bit = 1, of each class: int64 `[C]` each."""
     if codes.multilabel:
@@ -112,7 +121,7 @@ def class_shares(codes: Codes, bit: int) -> ClassShares:
         (('cat', 'dog'), [0.67, 0.0], 0.5)
     """
     check_codes("codes", codes)
-    values = np.frombuffer(codes.column(bit).unpack(), dtype=bool)
+    values = bit_values(codes, bit)
     if not codes.labelled:
         raise DataError("class_shares: needs labels, and none of these codes has one")
     n, ones = _class_sides(codes, values)

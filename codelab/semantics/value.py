@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from codelab.core.attributes import Groups
+from codelab.core.attributes import Groups, group_column
 from codelab.core.bits import pack_bits
 from codelab.core.checks import check_codes, check_seed, check_whole
 from codelab.core.codes import Codes
@@ -115,7 +115,7 @@ def bit_value(
     counted = ~np.isnan(whole)
     if not counted.any():
         raise DataError("bit_value: no query has a relevant image")
-    unit = np.arange(n) if units is None else units
+    unit = group_column(codes, groups)
     own = None if units is None else units[rows][counted]
     figures = np.empty((6, codes.bits))
     with counter("value of bits", 2 * codes.bits + subsets, show=progress) as advance:

@@ -8,10 +8,22 @@ EXACT = 1 << 24
 """Items up to which float32 counts them without rounding."""
 
 
-def phi(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Correlation of every column of `a` with every column of `b`, `[A, B]`; 0 where one of them never changes.
+def phi_of_counts(both: np.ndarray, a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:
+    """Correlation of two columns with `a` and `b` ones of n, `both` of them together; the arguments broadcast.
 
-        phi = (n n_ab - n_a n_b) / sqrt(n_a (n - n_a) n_b (n - n_b))
+        phi = (n n_ab - n_a n_b) / sqrt(n_a (n - n_a) n_b (n - n_b)),    0 where a column never changes
+
+    Example:
+        >>> phi_of_counts(np.array([30, 15]), np.array(30), np.array([30, 15]), 300).round(2).tolist()
+        [1.0, 0.69]
+    """
+    both, a, b = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (both, a, b)))
+    spread = np.sqrt(a * (n - a) * b * (n - b))
+    return np.divide(n * both - a * b, spread, out=np.zeros(both.shape), where=spread > 0)
+
+
+def phi(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """`phi_of_counts` of every column of `a` with every column of `b`, `[A, B]`.
 
     Args:
         a, b: bool `[N, A]` and `[N, B]`.
@@ -21,22 +33,15 @@ def phi(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         >>> phi(bits, bits).round(3).tolist()
         [[1.0, -0.577], [-0.577, 1.0]]
     """
-    n = len(a)
-    kind = np.float32 if n <= EXACT else np.float64
-    both = (a.T.astype(kind) @ b.astype(kind)).astype(np.float64)
-    ones_a, ones_b = (columns.sum(axis=0, dtype=np.float64) for columns in (a, b))
-    spread = np.sqrt(np.outer(ones_a * (n - ones_a), ones_b * (n - ones_b)))
-    return np.divide(n * both - np.outer(ones_a, ones_b), spread, out=np.zeros_like(both), where=spread > 0)
+    kind = np.float32 if len(a) <= EXACT else np.float64
+    return phi_of_counts(a.T.astype(kind) @ b.astype(kind), a.sum(axis=0)[:, None], b.sum(axis=0), len(a))
 
 
 def paired_phi(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Correlation of each column of `a` with the same column of `b`, `[B]`; 0 where one of them never changes.
+    """`phi_of_counts` of each column of `a` with the same column of `b`, `[B]`.
 
     Example:
         >>> paired_phi(np.array([[0, 1], [1, 1]], bool), np.array([[1, 1], [0, 0]], bool)).tolist()
         [-1.0, 0.0]
     """
-    n = len(a)
-    both, ones_a, ones_b = (columns.sum(axis=0, dtype=np.float64) for columns in (a & b, a, b))
-    spread = np.sqrt(ones_a * (n - ones_a) * ones_b * (n - ones_b))
-    return np.divide(n * both - ones_a * ones_b, spread, out=np.zeros(a.shape[1]), where=spread > 0)
+    return phi_of_counts((a & b).sum(axis=0), a.sum(axis=0), b.sum(axis=0), len(a))
