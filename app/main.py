@@ -1,6 +1,7 @@
 """The explorer: `streamlit run app/main.py`, or with another file `streamlit run app/main.py -- --codes PATH`.
 
-It opens codes in one folder alone: `--root`, else the folder of `--codes`, else the working directory.
+`--codes` may be given several times: the first is shown, and the page Compare offers the others beside it. Codes are
+opened in one folder alone: `--root`, else the folder of the first `--codes`, else the working directory.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import sys
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 from types import ModuleType
 
 import numpy as np
@@ -20,10 +20,21 @@ from PIL import Image
 if sys.path[0] != str(Path(__file__).parents[1]):
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from app import screens
 from app.address import keep, keep_history, kept
-from app.state import View, codes_in, command_line, group_choices, label_choices, open_codes, relabelled, stamp
-from app.widgets import PAGES, style, text
+from app.find import go_to_found, search_field
+from app.keys import keys
+from app.state import (
+    View,
+    codes_in,
+    command_line,
+    content_of,
+    group_choices,
+    label_choices,
+    open_codes,
+    relabelled,
+    stamp,
+)
+from app.widgets import FIGURES, PAGES, style, text
 from codelab.core.attributes import NO_GROUPS, same_thing
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
@@ -31,7 +42,7 @@ from codelab.images.cards import attribution
 
 DEFAULT = "runs/demo/codes.parquet"
 MOST_SHOWN = 200  # characters of a name that was typed, in the answer to it
-FIRST = "overview"  # the page that opens; no string below it, which Streamlit would show
+SCREENS = ("overview", "bits", "retrieval")  # in the order of the navigation; the first one opens
 
 HOW_TO = """
 ### There are no codes here yet
@@ -64,18 +75,21 @@ def main() -> None:
             title=screen.TITLE,
             icon=f":material/{screen.ICON}:",
             url_path=name,
-            default=name == FIRST,
+            default=name == SCREENS[0],
         )
         for name, screen in _screens().items()
     }
     st.session_state[PAGES] = pages
-    st.navigation(list(pages.values())).run()
+    keys()
+    page = st.navigation(list(pages.values()))
+    if isinstance(view, View):
+        go_to_found(view)
+    page.run()
 
 
 def _screens() -> dict[str, ModuleType]:
-    """The files of `app/screens`, `FIRST` and then by name: each has a TITLE, an ICON and `show(view)`."""
-    names = sorted((module.name for module in iter_modules(screens.__path__)), key=lambda name: (name != FIRST, name))
-    return {name: import_module(f"app.screens.{name}") for name in names}
+    """The files of `app/screens` in the order of `SCREENS`: each has a TITLE, an ICON and `show(view)`."""
+    return {name: import_module(f"app.screens.{name}") for name in SCREENS}
 
 
 def _icon() -> Image.Image:
@@ -102,7 +116,7 @@ def _sidebar() -> View | str | None:
     """What to look at; a line of text where the file cannot be opened, None where there is none."""
     with st.sidebar:
         options = command_line(*sys.argv[1:])
-        default = str(Path(options.codes).resolve()) if options.codes else DEFAULT
+        default = str(Path(options.codes[0]).resolve()) if options.codes else DEFAULT
         root = Path(options.root or (Path(default).parent if options.codes else Path.cwd()))
         st.session_state["codes"] = kept("codes") or default
         named = st.text_input(
@@ -140,9 +154,12 @@ def _sidebar() -> View | str | None:
             "one image of each.",
         )
         _summary(codes, path)
+        search_field()
+        st.segmented_control("Figures are saved as", ["svg", "png"], default="svg", required=True, key=FIGURES)
     labelled = relabelled(codes, (key, label), label)
     pictures = Path(options.pictures) if options.pictures else path.resolve().parent
-    return View(path, (key, label), labelled, label, None if group == NO_GROUPS else group, root, pictures)
+    group_of = None if group == NO_GROUPS else group
+    return View(path, (key, label), content_of(path, key), labelled, label, group_of, root, pictures)
 
 
 def _choice(title: str, name: str, choices: list[str], default: str, *, help: str) -> str:

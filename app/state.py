@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,11 +22,13 @@ from codelab.analysis.near_copies import unnamed_copies
 from codelab.analysis.section import Section
 from codelab.core.attributes import NO_GROUPS
 from codelab.core.codes import Codes
+from codelab.core.disk_cache import on_disk
 from codelab.core.errors import CodelabError
 from codelab.core.files import load
 from codelab.core.inside import inside
 from codelab.core.result import Result
 from codelab.core.run_folder import codes_file
+from codelab.core.seal import file_sha256
 
 if TYPE_CHECKING:
     from codelab.images.encoder import Encoder
@@ -44,7 +47,8 @@ class View:
 
     Args:
         path: where they were opened.
-        key: changes whenever the file or the choice of labels does; what caches go by.
+        key: changes whenever the file or the choice of labels does; what caches in memory go by.
+        content: a hash of what the file holds; what the cache on disk goes by.
         codes: with the chosen labels.
         label: what the labels are, in a word.
         group: the attribute whose values count as one thing, in every measure too; None where all images differ.
@@ -54,6 +58,7 @@ class View:
 
     path: Path
     key: Hashable
+    content: str
     codes: Codes
     label: str
     group: str | None
@@ -66,10 +71,12 @@ class View:
         for section in sections:
             which = (self.key, self.group, section.name)
             with nullcontext() if which in _measured_before else st.spinner(f"Measuring {section.words} …"):
-                given = _given(self.key, self.group, self.codes)
-                found[section.name] = _measured(*which, section, given)
+                found[section.name] = self.measured("section", section.name, make=partial(self._measure, section))
             _measured_before.add(which)
         return found
+
+    def _measure(self, section: Section) -> Result:
+        return measured(section, _given(self.key, self.group, self.codes))
 
     def kept(self, name: str, *arguments: Hashable, make: Callable[[], T]) -> T:
         """What `make` gives, made once for all sessions; nobody may change it.
@@ -78,6 +85,16 @@ class View:
             name, arguments: with the codes, the labels and the group of the view, all that `make` depends on.
         """
         return _kept(self.key, self.group, name, arguments, make)
+
+    def measured(self, name: str, *arguments: Hashable, make: Callable[[], T]) -> T:
+        """As `kept`, and on disk too: what takes long is there when the explorer starts again.
+
+        Args:
+            name, arguments: as JSON takes them.
+            make: gives numbers, arrays or results of codelab.
+        """
+        made_from = {"codes": self.content, "labels": self.label, "group": self.group, "what": [name, *arguments]}
+        return self.kept(name, *arguments, make=lambda: on_disk(made_from, make))
 
     def unnamed_copies(self) -> str:
         """Why these codes look as if they held near copies that nobody has named; empty where they do not."""
@@ -132,6 +149,13 @@ def stamp(path: Path) -> Hashable:
             if f.exists() and (s := f.stat())
         ),
     )
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def content_of(_path: Path, key: Hashable) -> str:
+    """A hash of what a file or the files of a folder hold."""
+    files = sorted(_path.glob("*.parquet")) if _path.is_dir() else [_path]
+    return hashlib.sha256(" ".join(map(file_sha256, files)).encode()).hexdigest()
 
 
 @st.cache_resource(show_spinner="Opening the codes …", max_entries=4)
@@ -189,11 +213,6 @@ def _given(key: Hashable, group: str | None, _codes: Codes) -> Given:
     return Given.of(_codes, groups=group)
 
 
-@st.cache_resource(show_spinner=False, max_entries=64)
-def _measured(key: Hashable, group: str | None, name: str, _section: Section, _on: Given) -> Result:
-    return measured(_section, _on)
-
-
 @st.cache_resource(show_spinner=False, max_entries=1000)
 def _kept(key: Hashable, group: str | None, name: str, arguments: tuple[Hashable, ...], _make: Callable[[], T]) -> T:
     return _make()
@@ -203,7 +222,8 @@ def _kept(key: Hashable, group: str | None, name: str, arguments: tuple[Hashable
 def command_line(*given: str) -> argparse.Namespace:
     """The options with which the explorer was started."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("--codes", "--root", "--pictures"):
+    parser.add_argument("--codes", action="append")
+    for name in ("--root", "--pictures"):
         parser.add_argument(name)
     return parser.parse_known_args(given)[0]
 

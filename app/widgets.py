@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -12,15 +13,21 @@ import streamlit as st
 from codelab.core.verdict import plain_reason
 from codelab.images.cards import Card
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 PAGES = "pages"
 """Where the session keeps its pages, by name, so that one page can open another."""
+
+FIGURES = "figures"
+"""Where the session keeps the format of figures that are saved, svg or png."""
 
 
 _STYLE = """<style>
 .stMainBlockContainer { padding: 2.6rem 3rem 3rem; }
 [data-testid="stSidebarHeader"] { height: 1.5rem; }
 h1 { font-size: 2rem !important; } h3 { font-size: 1.5rem !important; } h4 { font-size: 1.15rem !important; }
-.st-key-history { display: none; }
+.st-key-history, .st-key-punctuation { display: none; }
 [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
 [data-testid="stColumn"] { min-width: min(100%, 11rem); }
 .st-key-verdicts [data-testid="stColumn"] { min-width: max(30%, 12rem); }
@@ -37,8 +44,40 @@ def style() -> None:
 
 
 def chart(figure: go.Figure, key: str, **options: Any) -> Any:
-    """A figure in its own colours, without the tool bar that covers it."""
-    return st.plotly_chart(figure, key=key, theme=None, config={"displayModeBar": False}, **options)
+    """A figure in its own colours; pointing at it shows a button that saves it, as `FIGURES` says."""
+    saved = {"format": st.session_state.get(FIGURES, "svg"), "filename": key, "scale": 2}
+    config = {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": saved}
+    return st.plotly_chart(figure, key=key, theme=None, config=config, **options)
+
+
+def show_code(lines: str) -> None:
+    """The Python lines that make what a page shows."""
+    with st.expander("Show the code", icon=":material/code:"):
+        st.code(lines.strip(), language="python")
+
+
+def downloads(frame: pd.DataFrame, name: str) -> None:
+    """Buttons that save a table as CSV and as Parquet; the files are made when one is pressed."""
+    with st.container(horizontal=True, gap="small"):
+        for kind, make in (
+            ("csv", lambda: frame.to_csv(index=False).encode()),
+            ("parquet", lambda: _parquet(frame)),
+        ):
+            st.download_button(
+                kind.upper() if kind == "csv" else "Parquet",
+                make,
+                f"{name}.{kind}",
+                key=f"{name}-{kind}",
+                icon=":material/download:",
+                type="tertiary",
+                on_click="ignore",
+            )
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    out = io.BytesIO()
+    frame.to_parquet(out, index=False)
+    return out.getvalue()
 
 
 def rows_to_pick(data: Any, key: str, row: int, on_pick: Callable[[int], None], **options: Any) -> None:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,9 +94,16 @@ def add_explore(command: AddCommand) -> None:
         "open the explorer in a browser, for this machine alone",
         "runs/demo --port 8600",
         "runs/demo --root runs",
+        "runs/demo/codes.parquet runs/demo/untrained.parquet",
     )
-    parser.add_argument("codes", help="a codes file (.parquet, .npy, .npz), a folder of parts, or a run folder")
-    parser.add_argument("--root", help="the folder whose codes the explorer opens (default: the folder of the codes)")
+    parser.add_argument(
+        "codes",
+        nargs="+",
+        help="a codes file (.parquet, .npy, .npz), a folder of parts, or a run folder; more of them to compare with",
+    )
+    parser.add_argument(
+        "--root", help="the folder whose codes the explorer opens (default: the folder that holds the codes)"
+    )
     _pictures_option(parser)
     add_port(parser)
 
@@ -126,18 +134,18 @@ def pictures_folder(codes: str | Path, named: str | None) -> Path:
 
 def explore(options: argparse.Namespace) -> None:
     """Serve the explorer on codes."""
-    serve(Path(options.codes), options.port, root=options.root, pictures=options.pictures)
+    serve([Path(path) for path in options.codes], options.port, root=options.root, pictures=options.pictures)
 
 
-def serve(codes: Path, port: int, *, root: str | None = None, pictures: str | None = None) -> None:
+def serve(codes: Sequence[Path], port: int, *, root: str | None = None, pictures: str | None = None) -> None:
     """Replace this process by Streamlit's server, so that Ctrl-C and signals reach it.
 
     It answers this machine alone; what else it keeps to stands in app/.streamlit/config.toml.
 
     Args:
-        codes: what is shown first.
+        codes: what is shown first, and what it can be compared with.
         port: where it listens.
-        root: the folder whose codes can be opened in the browser. Default: the folder of `codes`.
+        root: the folder whose codes can be opened in the browser. Default: the folder that holds all of `codes`.
         pictures: the folder whose image files are shown where there is no thumbnail. Default: that of the codes shown.
 
     Raises:
@@ -146,26 +154,36 @@ def serve(codes: Path, port: int, *, root: str | None = None, pictures: str | No
     """
     from importlib.util import find_spec
 
-    from codelab.core.files import code_parts, load
     from codelab.core.inside import inside
-    from codelab.core.run_folder import codes_file
 
     if find_spec("streamlit") is None:
         raise UsageError("the explorer needs streamlit: pip install 'codelab[app]'")
-    codes = codes_file(codes)
-    if codes.suffix in (".npy", ".npz"):
-        load(codes)  # codes that cannot be opened are refused here, not in a browser
-    elif codes.exists():
-        code_parts(codes)
-    else:
-        raise UsageError(f"{codes}: no such file or folder")
-    folder = Path(root) if root else codes.resolve().parent
-    if inside(codes.resolve(), folder) is None:
-        raise UsageError(f"{codes}: not in the folder {folder} that --root names")
+    files = [_opens(path) for path in codes]
+    folder = Path(root or os.path.commonpath([path.resolve().parent for path in files])).resolve()
+    for path in files:
+        if inside(path.resolve(), folder) is None:
+            raise UsageError(f"{path}: not in the folder {folder} that --root names")
     command = [sys.executable, "-m", "streamlit", "run", str(shipped("app/main.py")), "--server.port", str(port)]
     command += ["--server.address", "127.0.0.1", "--browser.gatherUsageStats", "false", "--"]
     if pictures is not None:
-        command += ["--pictures", str(pictures_folder(codes, pictures))]
-    command += ["--root", str(folder.resolve()), "--codes", str(codes.resolve())]
+        command += ["--pictures", str(pictures_folder(files[0], pictures))]
+    command += ["--root", str(folder)]
+    for path in files:
+        command += ["--codes", str(path.resolve())]
     sys.stdout.flush()
     os.execv(sys.executable, command)  # noqa: S606
+
+
+def _opens(path: Path) -> Path:
+    """The codes that a path stands for; those that cannot be opened are refused here, not in a browser."""
+    from codelab.core.files import code_parts, load
+    from codelab.core.run_folder import codes_file
+
+    path = codes_file(path)
+    if path.suffix in (".npy", ".npz"):
+        load(path)
+    elif path.exists():
+        code_parts(path)
+    else:
+        raise UsageError(f"{path}: no such file or folder")
+    return path

@@ -45,7 +45,7 @@ def demo(options: argparse.Namespace) -> None:
     print_table(comparison.HEADINGS, comparison.rows(), title=comparison.title())
     print(f"\n{out}/: encoder.safetensors, codes.parquet, results.json, report.html")
     if options.serve:
-        serve(out / "codes.parquet", options.port)
+        serve([out / "codes.parquet"], options.port)
 
 
 def add_train(command: AddCommand) -> None:

@@ -94,6 +94,23 @@ def check_seal(path: str | Path, *, data: bool = True) -> str:
         return SEALED
 
 
+def file_sha256(path: str | Path) -> str:
+    """A hash of what a file holds, as hex digits: the one in its seal, which is not checked here, else of its bytes.
+
+    Raises:
+        OSError: the file cannot be read, or is not a regular one.
+    """
+    check_regular(Path(path))
+    with Path(path).open("rb") as file:
+        layout = _layout(file)
+        if layout is not None and layout.digits is not None:
+            size, _, header_sha256 = layout.digits[0].decode().split()
+            if int(size) == layout.size:
+                return header_sha256
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _layout(file: BinaryIO) -> _Layout | None:
     """Where the header is; None where the file has no header of either kind."""
     size = file.seek(0, os.SEEK_END)
