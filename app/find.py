@@ -45,7 +45,7 @@ def find(view: View, words: str) -> tuple[str, dict[str, str]] | None:
     """The page of what has this name, and what its address says; None where nothing has."""
     number = re.fullmatch(r"(?:bit )?(\d{1,9})", words, re.IGNORECASE)
     if number and int(number[1]) < view.codes.bits:
-        return "bits", {"bit": str(int(number[1]))}
+        return "bit", {"bit": str(int(number[1]))}
     if pc.index(view.codes.items["id"], words).as_py() >= 0:
         return "retrieval", {"item": words}
     return None

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ from codelab.analysis.near_copies import unnamed_copies
 from codelab.analysis.section import Section
 from codelab.core.attributes import NO_GROUPS
 from codelab.core.codes import Codes
-from codelab.core.disk_cache import on_disk
+from codelab.core.disk_cache import is_on_disk, on_disk
 from codelab.core.errors import CodelabError
 from codelab.core.files import load
 from codelab.core.inside import inside
@@ -93,8 +93,14 @@ class View:
             name, arguments: as JSON takes them.
             make: gives numbers, arrays or results of codelab.
         """
-        made_from = {"codes": self.content, "labels": self.label, "group": self.group, "what": [name, *arguments]}
-        return self.kept(name, *arguments, make=lambda: on_disk(made_from, make))
+        return self.kept(name, *arguments, make=lambda: on_disk(self._made_from(name, *arguments), make))
+
+    def is_measured(self, name: str, *arguments: Hashable) -> bool:
+        """Whether `measured` need not measure it."""
+        return is_on_disk(self._made_from(name, *arguments))
+
+    def _made_from(self, *what: Hashable) -> dict[str, Any]:
+        return {"codes": self.content, "labels": self.label, "group": self.group, "what": what}
 
     def unnamed_copies(self) -> str:
         """Why these codes look as if they held near copies that nobody has named; empty where they do not."""

@@ -80,6 +80,21 @@ def _parquet(frame: pd.DataFrame) -> bytes:
     return out.getvalue()
 
 
+def rows_to_open(data: Any, key: str, on_open: Callable[[int], None], **options: Any) -> None:
+    """A table; a click anywhere on a row calls `on_open` with its number, and leaves nothing marked."""
+    selection = st.dataframe(
+        data,
+        key=key,
+        on_select="rerun",
+        selection_mode=["single-row", "single-cell"],
+        hide_index=True,
+        **options,
+    ).selection
+    rows = [cell[0] for cell in selection.cells] or selection.rows
+    if rows:
+        on_open(int(rows[0]))
+
+
 def rows_to_pick(data: Any, key: str, row: int, on_pick: Callable[[int], None], **options: Any) -> None:
     """A table with one row marked; a click anywhere on another calls `on_pick` with its number."""
 
@@ -103,7 +118,7 @@ def rows_to_pick(data: Any, key: str, row: int, on_pick: Callable[[int], None], 
 
 def open_bit(bit: int) -> None:
     """Go to a bit's own page."""
-    st.switch_page(st.session_state[PAGES]["bits"], query_params={"bit": str(bit)})
+    st.switch_page(st.session_state[PAGES]["bit"], query_params={"bit": str(bit)})
 
 
 def open_item(item: str) -> None:
@@ -115,7 +130,7 @@ def bit_links(bits: list[int], most: int = 24) -> None:
     """A row of links to bits' own pages."""
     with st.container(horizontal=True, gap="small"):
         for bit in bits[:most]:
-            page = st.session_state[PAGES]["bits"]
+            page = st.session_state[PAGES]["bit"]
             st.page_link(page, label=f"bit {bit}", query_params={"bit": str(bit)}, width="content")
         if len(bits) > most:
             st.markdown(f"and {len(bits) - most} more", width="content")

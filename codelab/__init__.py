@@ -49,7 +49,7 @@ _PUBLIC = {
     "semantics.formulas": ["describe"],
     "semantics.matching": ["match_bits"],
     "semantics.monosemanticity": ["monosemanticity"],
-    "semantics.names": ["name_bits", "read_ledger", "write_ledger"],
+    "semantics.names": ["name_bits", "read_ledger", "score_name", "write_ledger"],
     "semantics.pairs": ["attribute_pairs", "minimal_pairs"],
     "semantics.probing": ["probe_curve"],
     "semantics.value": ["bit_value"],

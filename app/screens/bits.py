@@ -1,49 +1,51 @@
-"""Bits: a table of all, and the page of one."""
+"""Bits: a table of all, a map of the code, and which bits depend on which."""
 
 from __future__ import annotations
 
-import random
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
-from app.address import asked, say
-from app.pictured import pictured_exemplars, pictured_rows
+from app.parts.meaning import alignment
+from app.parts.naming import names_of
+from app.parts.related import dependence
+from app.parts.retrieval import on_request, value
 from app.state import View
-from app.widgets import chart, gallery, open_item, rows_to_pick, text
+from app.widgets import chart, downloads, open_bit, reason, rows_to_open, show_code
 from codelab.analysis.section import Column
 from codelab.analysis.sections import SECTIONS, bit_table
-from codelab.core.errors import DataError
-from codelab.core.formats import ordinal
+from codelab.core.drawing import BLUE, ORANGE, blank
 from codelab.core.result import only
-from codelab.images.cards import card
 from codelab.measures.class_information import ClassInformation
-from codelab.semantics.exemplars import Exemplars, exemplars
-from codelab.semantics.signatures import class_shares
 
 TITLE, ICON = "Bits", "grid_view"
 
 TABLE = "bit_table"
-SHOWN = 9
-"""Images in each list of a bit's page; with three contrasts of 4 + 4 the page shows 60."""
+DEAD = "dead"
 
 
 def show(view: View) -> None:
+    st.title("What does each bit carry?")
     frame = view.kept("table", make=lambda: table(view))
-    order = [int(bit) for bit in frame["bit"]]
-    named = asked("bit")
-    # the most telling bit is the one to meet first
-    bit = bit_number(named, view.codes.bits)
-    bit = order[0] if bit is None else bit
-    say("bit", bit)
-    left, right = st.columns([5, 10], gap="medium")
+    left, right = st.columns([7, 4], gap="large")
     with left:
-        _table(view, frame, order, bit)
+        _table(view, frame)
     with right:
-        _one_bit(view, frame, order, bit)
+        _map(view, frame)
+    with st.container(key="dependence"):
+        _dependence(view)
+    show_code(
+        f"""
+results = codelab.analyze(codes, groups={view.group!r})
+results["bit_usage"].to_frame()
+results["class_information"].to_frame()
+results["bit_dependence"].phi
+"""
+    )
 
 
 def bit_number(named: str, bits: int) -> int | None:
@@ -72,31 +74,74 @@ def q_text(q: float, floor: float) -> str:
     return f"< {floor:.3f}" if q < floor else f"{q:.3f}"
 
 
-def _table(view: View, frame: pd.DataFrame, order: list[int], bit: int) -> None:
-    st.markdown(f"#### {view.codes.bits} bits")
-
+def _table(view: View, frame: pd.DataFrame) -> None:
+    """All bits but the dead ones; more columns, which take longer, when they are asked for."""
+    shown = frame
+    dead = int((frame["state"] == DEAD).sum()) if "state" in frame else 0
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        wanted = st.text_input("Filter", key="filter", placeholder="a number, a name, a state", bind="query-params")
+        more = st.toggle("Meaning", key="more", bind="query-params", help="The question that each bit answers best")
+        if dead:
+            everything = st.toggle(f"Show {dead} dead bit{'s' * (dead != 1)} anyway", key="dead", bind="query-params")
+            shown = shown if everything else shown[shown["state"] != DEAD]
+    names = names_of(view)
+    if names:
+        shown = shown.assign(name=[names.get(int(bit), "") for bit in shown["bit"]])
+    if more:
+        shown = _meaning(view, shown)
+    worth = on_request(view, "value", "Add the value for retrieval", value) if view.is_measured("value") else None
+    if worth is not None and not isinstance(worth, str):
+        shown = shown.assign(value=worth.masked[shown["bit"].to_numpy()])
+    shown = _matching(shown, wanted).reset_index(drop=True)
+    if not len(shown):
+        st.info("No bit matches.", icon=":material/search_off:")
+        return
     columns = [column for section in SECTIONS for column in section.columns]
-    columns = [column for column in columns if column.short and column.name in frame]
+    columns = [column for column in columns if column.short and column.name in shown]
     columns.sort(key=lambda column: column.form not in ("bar", "q"))  # first what the table is sorted by
+    extra = [name for name in ("name", "question", "phi", "value") if name in shown]
     floor = float(frame["floor"].iloc[0]) if "floor" in frame else 0.0
     texts: dict[str, Any] = {"percent": "{:.1%}", "q": partial(q_text, floor=floor)}
-    shown = frame[["bit", *(column.name for column in columns)]].style
-    rows_to_pick(
-        shown.format({column.name: texts[column.form] for column in columns if column.form in texts}),
+    visible = shown[["bit", *extra, *(column.name for column in columns)]]
+    rows_to_open(
+        visible.style.format({column.name: texts[column.form] for column in columns if column.form in texts}),
         TABLE,
-        order.index(bit),
-        lambda row: say("bit", order[row]),
+        lambda row: open_bit(int(visible["bit"].iloc[row])),
         column_config={
             "bit": st.column_config.NumberColumn("bit", width=45, pinned=True),
+            "phi": st.column_config.NumberColumn(format="%.3f", help="On images that did not choose it"),
+            "value": st.column_config.NumberColumn(format="%+.4f", help="What mAP loses when the bit is masked"),
             **{column.name: _config(column, frame[column.name]) for column in columns},
         },
-        height=min(720, 38 + 35 * len(frame)),
+        height=min(560, 38 + 35 * len(visible)),
     )
-    st.caption("Click a row to open its bit; click a heading to sort.")
+    st.caption(f"{len(visible)} of {view.codes.bits} bits. Click a row to open its bit; click a heading to sort.")
+    downloads(visible, "bits")
+
+
+def _meaning(view: View, frame: pd.DataFrame) -> pd.DataFrame:
+    found = alignment(view)
+    if isinstance(found, str):
+        reason(found)
+        return frame
+    bits = frame["bit"].to_numpy()
+    return frame.assign(question=found.target[bits], phi=found.phi[bits])
+
+
+def _matching(frame: pd.DataFrame, wanted: str) -> pd.DataFrame:
+    """The rows that have these words in their number, name, state or question."""
+    words = wanted.casefold().split()
+    if not words:
+        return frame
+    texts = frame[[name for name in ("bit", "name", "state", "question") if name in frame]].astype(str)
+    joined = texts.agg(" ".join, axis=1).str.casefold()
+    return frame[
+        [all(word in line.split() or (not word.isdecimal() and word in line) for word in words) for line in joined]
+    ]
 
 
 def _config(column: Column, values: pd.Series) -> Any:
-    """How the narrow table shows a column."""
+    """How the table shows a column."""
     about: dict[str, Any] = {"label": column.short, "help": column.help or None}
     if column.form == "bar":
         top = max(float(values.max()), 0.01)
@@ -107,118 +152,83 @@ def _config(column: Column, values: pd.Series) -> Any:
     return st.column_config.NumberColumn(format="%.3f" if decimals else None, width=60, **about)
 
 
-def _one_bit(view: View, frame: pd.DataFrame, order: list[int], bit: int) -> None:
-    bits = view.codes.bits
-
-    def typed() -> None:
-        if st.session_state["bit"] is not None:  # an emptied field shows the bit again
-            say("bit", st.session_state["bit"])
-
-    st.session_state["bit"] = bit
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.number_input("Bit", 0, bits - 1, None, step=1, key="bit", on_change=typed, width=110)
-        for label, icon, other in (
-            ("Previous", "chevron_left", (bit - 1) % bits),
-            ("Next", "chevron_right", (bit + 1) % bits),
-            ("Random", "shuffle", random.randrange(bits)),
-        ):
-            st.button(label, icon=f":material/{icon}:", on_click=say, args=("bit", other))
-    rank = order.index(bit)
-    _figures(view, frame.iloc[rank], rank + 1)
-
-    found = _exemplars(view, bit)
-    _sides(view, found)
-    _classes(view, found)
+def _map(view: View, frame: pd.DataFrame) -> None:
+    """The code as a square of cells, one a bit, coloured by a column of the table."""
+    by = {name: words for name, words in _MAPPED.items() if name in frame}
+    if not by:
+        return
+    name = st.selectbox("The code, coloured by", list(by), format_func=by.__getitem__, key="coloured")
+    picked = chart(
+        view.kept("map", name, make=lambda: _cells(frame, name, by[name])),
+        f"map-{name}",
+        on_select="rerun",
+        selection_mode="points",
+    )
+    if picked.selection.points:
+        open_bit(int(picked.selection.points[0]["customdata"][0]))
+    st.caption("One cell a bit, bit 0 top left. Click a cell to open its bit.")
 
 
-def _exemplars(view: View, bit: int) -> Exemplars:
-    """Images that show the bit; where only some have a picture, a switch restricts the choice to those."""
-    rows = pictured_rows(view)
-    if rows is not None and st.toggle(
-        f"Only images with a picture ({len(rows):,} of {len(view.codes):,})",
-        True,
-        key="pictured",
-        help="Only a part of these images has a picture kept beside its code.",
-    ):
-        return view.kept("pictured", bit, make=lambda: pictured_exemplars(view, bit, rows, count=SHOWN, classes=3))
-    return view.kept(
-        "exemplars", bit, make=lambda: exemplars(view.codes, bit, count=SHOWN, classes=3, group=view.group)
+_MAPPED = {
+    "p": "share of ones",
+    "entropy": "entropy",
+    "information": "information about the class",
+    "split": "classes in which it varies",
+}
+
+
+def _cells(frame: pd.DataFrame, name: str, words: str) -> go.Figure:
+    ordered = frame.sort_values("bit")
+    bits = len(ordered)
+    wide = int(np.ceil(np.sqrt(bits)))
+    x, y = np.arange(bits) % wide, np.arange(bits) // wide
+    figure = blank("", "", height=420)
+    figure.add_scattergl(
+        x=x,
+        y=y,
+        mode="markers",
+        marker={
+            "symbol": "square",
+            "size": max(6, 330 // wide),
+            "color": ordered[name].to_numpy(dtype=np.float64),
+            "colorscale": "Cividis",
+            "colorbar": {"title": {"text": words, "side": "right"}, "thickness": 12},
+        },
+        customdata=np.column_stack([ordered["bit"], ordered[name]]),
+        hovertemplate="bit %{customdata[0]:d}: %{customdata[1]:.3f}<extra></extra>",
+    )
+    figure.update_xaxes(visible=False, range=[-0.6, wide - 0.4])
+    figure.update_yaxes(visible=False, range=[(bits - 1) // wide + 0.6, -0.6], scaleanchor="x")
+    figure.update_layout(showlegend=False, margin={"l": 4, "r": 4, "t": 4, "b": 4})
+    return figure
+
+
+def _dependence(view: View) -> None:
+    st.markdown("#### Which bits say the same?")
+    found = dependence(view)
+    if isinstance(found, str):
+        reason(found)
+        return
+    chart(view.kept("dependence", make=lambda: _heat(found.phi[np.ix_(found.order, found.order)], found.order)), "phi")
+    st.caption(
+        f"Correlation of every two bits, like bits side by side. {len(found.duplicates)} pairs are duplicates, "
+        f"{len(found.complements)} complements."
     )
 
 
-def _figures(view: View, row: pd.Series, rank: int) -> None:
-    facts = [("Share of ones", f"{row['p']:.1%}", f"95% interval {row['low']:.1%} to {row['high']:.1%}")]
-    facts.append(("Entropy", f"{row['entropy']:.3f} bit", f"{row['state']}"))
-    bits = view.codes.bits
-    if "information" in row:
-        says = f"{row['uncertainty']:.0%} of its entropy" if row["entropy"] > 0 else "never changes"
-        facts.append(("Information", f"{row['information']:.3f} bit", f"{says}; plug-in {row['plugin']:.3f}"))
-        sure = "beyond chance" if row["q_value"] < 0.05 else "no better than chance"
-        facts.append(("q-value", q_text(row["q_value"], row["floor"]), sure))
-        facts.append(("Rank", f"{ordinal(rank)} of {bits}", "by information about the class"))
-    with st.container(key="facts"):
-        columns = st.columns(len(facts))
-    for column, (name, value, note) in zip(columns, facts, strict=True):
-        with column.container(gap=None):
-            st.caption(name)
-            st.markdown(f"#### {value}")
-            st.caption(text(note))
-
-
-def _sides(view: View, found: Exemplars) -> None:
-    ranked = view.codes.logits is not None
-    if ranked:
-        chart(view.kept("margins", found.bit, found.chosen, make=found.plot), f"margins{found.bit}")
-    order = "surest first" if ranked else "drawn at random"
-    lists = [("0 side", order, found.zero, "zero"), ("1 side", order, found.one, "one")]
-    if ranked:
-        lists.insert(1, ("Threshold", "the least sure", found.threshold, "threshold"))
-    for column, (title, note, rows, key) in zip(st.columns(len(lists)), lists, strict=True):
-        with column:
-            st.markdown(f"**{title}**, {note}")
-            if len(rows):
-                _images(view, found.bit, rows, key)
-            else:
-                st.caption("No image on this side.")
-    if ranked:
-        st.markdown("**The whole range**, in even steps from the surest 0 to the surest 1")
-        _images(view, found.bit, found.quantiles, "range")
-    else:
-        st.caption("No logits were kept, so how near an image is to the threshold is not known: export with --logits.")
-    st.caption(text(f"Images {found.chosen}. Hover for details; click an image for what lies near it."))
-
-
-def _classes(view: View, found: Exemplars) -> None:
-    st.markdown("#### Class by class")
-    try:
-        shares = view.kept("shares", found.bit, make=lambda: class_shares(view.codes, found.bit).plot())
-    except DataError as error:
-        st.info(text(str(error)), icon=":material/info:")
-        return
-    chart(shares, f"shares{found.bit}")
-    if not found.contrasts:
-        st.caption("No class has images on both sides.")
-        return
-    st.markdown("**Within one class**: what changes when the class does not?")
-    for number, contrast in enumerate(found.contrasts):
-        st.caption(text(contrast.label))
-        zero, one = st.columns(2)
-        with zero:
-            _images(view, found.bit, contrast.zero, f"contrast{number}zero")
-        with one:
-            _images(view, found.bit, contrast.one, f"contrast{number}one")
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}" if abs(value) >= 0.005 else "≈ 0"
-
-
-def _images(view: View, bit: int, rows: np.ndarray, key: str) -> None:
-    """A gallery with the bit's logit under each image, in the colour of its side."""
-    column, logits = view.codes.column(bit), view.codes.logits
-    notes = [_signed(float(logits[row, bit])) for row in rows] if logits is not None else []
-    cards = [card(view.codes, int(row), view.pictures) for row in rows]
-    marks = ["one" if column[int(row)] else "zero" for row in rows]
-    clicked = gallery(cards, f"{key}-{bit}", notes=notes, marks=marks, size=60)
-    if clicked is not None:
-        open_item(view.codes.items["id"][clicked].as_py())
+def _heat(phi: np.ndarray, order: np.ndarray) -> go.Figure:
+    names = [str(bit) for bit in order]
+    figure = blank("", "", height=560)
+    figure.add_heatmap(
+        z=phi.astype(np.float32).round(3),
+        x=names,
+        y=names,
+        zmin=-1,
+        zmax=1,
+        colorscale=[[0, ORANGE], [0.5, "#FFFFFF"], [1, BLUE]],
+        colorbar={"title": {"text": "phi"}, "thickness": 12},
+        hovertemplate="bits %{x} and %{y}: phi %{z:.2f}<extra></extra>",
+    )
+    figure.update_xaxes(type="category", showticklabels=len(names) <= 64, tickfont={"size": 9})
+    figure.update_yaxes(type="category", showticklabels=len(names) <= 64, autorange="reversed", tickfont={"size": 9})
+    return figure

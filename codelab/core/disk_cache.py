@@ -55,8 +55,7 @@ def on_disk(made_from: Mapping[str, Any], make: Callable[[], T]) -> T:
         [[0, 1, 2], [0, 1, 2]]
         >>> del os.environ["CODELAB_CACHE"]
     """
-    named = json.dumps({**made_from, "version": __version__}, sort_keys=True)
-    path = cache_folder() / "results" / f"{hashlib.sha256(named.encode()).hexdigest()[:40]}.npz"
+    path = _path(made_from)
     # a damaged entry can fail anywhere: in the archive, in its JSON, in a class that has other fields now
     with suppress(Exception):
         return _read(path)
@@ -65,6 +64,16 @@ def on_disk(made_from: Mapping[str, Any], make: Callable[[], T]) -> T:
         _write(path, value)
         _drop_oldest(path.parent)
     return value
+
+
+def is_on_disk(made_from: Mapping[str, Any]) -> bool:
+    """Whether there is an entry for it."""
+    return _path(made_from).exists()
+
+
+def _path(made_from: Mapping[str, Any]) -> Path:
+    named = json.dumps({**made_from, "version": __version__}, sort_keys=True)
+    return cache_folder() / "results" / f"{hashlib.sha256(named.encode()).hexdigest()[:40]}.npz"
 
 
 def _read(path: Path) -> Any:

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -17,7 +18,8 @@ from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.core.io import atomic_path
 from codelab.core.result import Result, Source
-from codelab.semantics.alignment import align
+from codelab.semantics.alignment import Alignment, align
+from codelab.semantics.signatures import bit_values
 from codelab.semantics.targets import Targets, targets
 
 if TYPE_CHECKING:
@@ -131,35 +133,85 @@ def name_bits(
     """
     check_codes("codes", codes)
     found = align(codes, _asked(codes, attributes, propose), "name_bits", groups, permutations, seed)
-    ones = codes.to_bits().mean(axis=0)
+    return BitNames(
+        source=Source.of(codes),
+        seed=seed,
+        names=_named(codes, found, range(codes.bits), author),
+        tried=len(found.targets),
+        groups=found.groups,
+        permutations=permutations,
+    )
+
+
+def score_name(
+    codes: Codes,
+    bit: int,
+    name: str,
+    *,
+    groups: Groups = None,
+    permutations: int = 200,
+    author: str = "",
+    seed: int = 0,
+) -> BitName:
+    """A person's guess of what one bit says, scored on the half of the images that did not choose the bit's side.
+
+    The p-value is of this guess alone. It takes no account of what the person saw before, nor of other guesses.
+
+    Args:
+        codes: codes `[N, B]`.
+        bit: which bit.
+        name: the question that it answers, as `targets` and the columns of `align_attributes` name it: `class = cat`.
+        groups, permutations, seed: as in `name_bits`.
+        author: who stands in the ledger.
+
+    Raises:
+        UsageError: a bit the code does not have, a question that its items do not answer, or no such column.
+        DataError: too few images (groups) for two halves.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> tone, noise = rng.integers(0, 2, 400), rng.integers(0, 2, 400)
+        >>> codes = Codes.from_bits(np.stack([tone, noise], 1), items={"tone": np.array(["dark", "light"])[tone]})
+        >>> [score_name(codes, b, "tone = light").state for b in (0, 1)]
+        ['tested', 'rejected']
+    """
+    check_codes("codes", codes)
+    found = targets(codes)
+    if name not in found.names:
+        near = get_close_matches(name, found.names, n=1, cutoff=0.0)[0]
+        raise UsageError(
+            f"name {name!r}: no class, attribute value or statistic of these items; the nearest is {near!r}"
+        )
+    place = found.names.index(name)
+    asked = Targets(found.has[:, [place]], (name,), (found.columns[place],))
+    return _named(
+        codes, align(codes.select_bits([bit]), asked, "score_name", groups, permutations, seed), [bit], author
+    )[0]
+
+
+def _named(codes: Codes, found: Alignment, bits: Sequence[int], author: str) -> tuple[BitName, ...]:
+    """The questions that bits agree with as their names, each with what it must beat."""
+    ones = np.array([bit_values(codes, bit).mean() for bit in bits])
     constant = np.where(found.side == 1, ones, 1 - ones)
-    random = found.random_phi if len(found.random_phi) else np.full(codes.bits, np.nan)
+    random = found.random_phi if len(found.random_phi) else np.full(len(bits), np.nan)
     holds = (found.p_value < LEVEL) & (found.iou > constant) & ~(found.phi <= random)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    names = tuple(
+    return tuple(
         BitName(
-            bit=b,
-            name=str(found.target[b]),
-            side=int(found.side[b]),
-            state="tested" if holds[b] else "rejected",
-            phi=float(found.phi[b]),
-            iou=float(found.iou[b]),
-            constant_iou=float(constant[b]),
-            random_phi=float(random[b]),
-            p_value=float(found.p_value[b]),
+            bit=bit,
+            name=str(found.target[i]),
+            side=int(found.side[i]),
+            state="tested" if holds[i] else "rejected",
+            phi=float(found.phi[i]),
+            iou=float(found.iou[i]),
+            constant_iou=float(constant[i]),
+            random_phi=float(random[i]),
+            p_value=float(found.p_value[i]),
             author=author,
             date=today,
             codes_sha256=codes.sha256,
         )
-        for b in range(codes.bits)
-    )
-    return BitNames(
-        source=Source.of(codes),
-        seed=seed,
-        names=names,
-        tried=len(found.targets),
-        groups=found.groups,
-        permutations=permutations,
+        for i, bit in enumerate(bits)
     )
 
 

@@ -1,0 +1,131 @@
+"""What a bit agrees with: classes, attribute values and image statistics, and pairs that differ in one attribute."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app.state import View
+from app.widgets import downloads, reason, show_code, text
+from codelab.core.attributes import attribute_names
+from codelab.core.errors import CodelabError
+from codelab.core.formats import p_phrase
+from codelab.semantics.alignment import Alignment, align_attributes
+from codelab.semantics.pairs import AttributePairs, attribute_pairs
+
+NAME, TITLE = "meaning", "Meaning"
+
+SHOWN = 12
+"""Questions in the table."""
+
+
+def alignment(view: View) -> Alignment | str:
+    """How every bit agrees with every question, or why that cannot be measured."""
+
+    def make() -> Alignment | str:
+        try:
+            return align_attributes(view.codes, groups=view.group)
+        except CodelabError as error:
+            return str(error)
+
+    with st.spinner("Comparing every bit with every class and attribute …"):
+        return view.measured("alignment", make=make)
+
+
+def show(view: View, bit: int) -> None:
+    found = alignment(view)
+    st.markdown("#### Which question does it answer?")
+    if isinstance(found, str):
+        reason(found)
+    else:
+        _questions(found, bit)
+    st.markdown("#### What changes it, when all else stays equal?")
+    _pairs(view, bit)
+    show_code(
+        f"""
+found = codelab.align_attributes(codes, groups={view.group!r})
+found.to_frame().iloc[{bit}]
+codelab.attribute_pairs(codes, "NAME OF AN ATTRIBUTE", groups={view.group!r}).to_frame().iloc[{bit}]
+"""
+    )
+
+
+def _questions(found: Alignment, bit: int) -> None:
+    target, phi = str(found.target[bit]), float(found.phi[bit])
+    side = "1" if found.side[bit] else "0"
+    facts = f"**{text(target)}** where the bit is {side}: phi {phi:.2f}, IoU {float(found.iou[bit]):.2f}, "
+    facts += f"F1 {float(found.f1[bit]):.2f}, {p_phrase('p', float(found.p_value[bit]))} over all bits."
+    st.markdown(facts)
+    if len(found.random_phi):
+        beside = "A random direction of the same features that is 1 as often, with its own best question: phi "
+        st.markdown(f"{beside}{float(found.random_phi[bit]):.2f}.")
+    order = np.argsort(-np.abs(found.phi_of[bit]), kind="stable")[:SHOWN]
+    frame = pd.DataFrame({"question": [found.targets[i] for i in order], "phi": found.phi_of[bit][order]})
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key=f"questions{bit}",
+        column_config={"phi": st.column_config.NumberColumn(format="%.3f")},
+    )
+    downloads(frame, f"bit{bit}-questions")
+    st.caption(
+        f"Chosen among {len(found.targets)} questions on one half of the images, scored on the other "
+        f"({found.n_scored:,} images). Phi is the correlation of two yes/no columns; a negative one reads the 0 side."
+    )
+
+
+def _pairs(view: View, bit: int) -> None:
+    names = [name for name in attribute_names(view.codes) if name != view.group]
+    rows, why = [], []
+    for name in names:
+        found = _pairs_of(view, name)
+        if isinstance(found, str):
+            why.append(found)
+            continue
+        rows.append(
+            {
+                "attribute": name,
+                "flips in": float(found.flip_rate[bit]),
+                "effect": float(found.effect[bit]),
+                "at": str(found.value[bit]),
+                "q": float(found.q_value[bit]),
+                "selectivity": float(found.selectivity[bit]),
+                "sets": found.sets,
+            }
+        )
+    if rows:
+        st.dataframe(
+            pd.DataFrame(rows),
+            hide_index=True,
+            key=f"pairs{bit}",
+            column_config={
+                "flips in": st.column_config.NumberColumn(
+                    format="percent", help="Share of pairs that differ in the attribute alone whose bits differ"
+                ),
+                "effect": st.column_config.NumberColumn(
+                    format="%+.3f", help="Share of ones at the value, less elsewhere"
+                ),
+                "q": st.column_config.NumberColumn(format="%.3f"),
+                "selectivity": st.column_config.NumberColumn(
+                    format="%+.3f", help="Flip rate less the highest among the other attributes"
+                ),
+            },
+        )
+    elif not names:
+        reason("attribute_pairs: these codes have no attribute columns")
+    if why:
+        with st.expander(f"Not measured: {len(why)} of {len(names)} attributes"):
+            for line in why:
+                st.caption(text(line))
+
+
+def _pairs_of(view: View, name: str) -> AttributePairs | str:
+    def make() -> AttributePairs | str:
+        try:
+            return attribute_pairs(view.codes, name, groups=view.group)
+        except CodelabError as error:
+            return str(error)
+
+    with st.spinner(f"Pairs that differ in {text(name)} alone …"):
+        return view.measured("attribute pairs", name, make=make)

@@ -1,0 +1,131 @@
+"""Names of a bit: those proposed, those of people, and a form that scores a guess on images nobody has looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from app.state import View
+from app.widgets import reason, show_code, text
+from codelab.core.errors import CodelabError
+from codelab.core.verdict import plain_reason
+from codelab.semantics.names import BitName, BitNames, name_bits, read_ledger, score_name, write_ledger
+from codelab.semantics.targets import targets
+
+NAME, TITLE = "name", "Name"
+
+LONGEST = 80
+"""Characters of a name."""
+
+
+def ledger(view: View) -> Path:
+    """The file of names: beside the codes."""
+    return view.path.parent / f"{view.path.stem}.names.json"
+
+
+def proposed(view: View) -> BitNames | str:
+    """The best name of every bit, or why there is none."""
+
+    def make() -> BitNames | str:
+        try:
+            return name_bits(view.codes, groups=view.group)
+        except CodelabError as error:
+            return str(error)
+
+    with st.spinner("Scoring names of every bit on the other half of the images …"):
+        return view.measured("names", make=make)
+
+
+def names_of(view: View) -> dict[int, str]:
+    """The name of each bit that a person has tested, by bit; the latest counts."""
+    try:
+        known = read_ledger(ledger(view))
+    except CodelabError:
+        return {}
+    return {one.bit: one.name if one.side else f"not {one.name}" for one in known if one.state == "tested"}
+
+
+def show(view: View, bit: int) -> None:
+    st.markdown("#### Proposed")
+    found = proposed(view)
+    if isinstance(found, str):
+        reason(found)
+    else:
+        _proposal(found.names[bit])
+    st.markdown("#### Guesses of people")
+    _ledger(view, bit)
+    _form(view, bit)
+    show_code(
+        f"""
+names = codelab.name_bits(codes, groups={view.group!r})
+names.names[{bit}]
+one = codelab.score_name(codes, {bit}, "class = cat", groups={view.group!r}, author="you")
+codelab.write_ledger("codes.names.json", [one])
+"""
+    )
+
+
+def _proposal(one: BitName) -> None:
+    if one.state == "tested":
+        st.success(f"**{text(_spoken(one))}** held on images that did not choose it.", icon=":material/check_circle:")
+    else:
+        st.info(f"Unnamed: the best guess, {text(_spoken(one))}, did not hold.", icon=":material/help:")
+    st.markdown(_figures(one))
+
+
+def _spoken(one: BitName) -> str:
+    return f"{one.name} (where the bit is {one.side})"
+
+
+def _figures(one: BitName) -> str:
+    beside = [f"a name that every image has: IoU {one.constant_iou:.2f}"]
+    if one.random_phi == one.random_phi:
+        beside.append(f"a random direction that is 1 as often: phi {one.random_phi:.2f}")
+    return f"phi {one.phi:.2f}, IoU {one.iou:.2f}, p = {one.p_value:.3f} over all bits; beside it {'; '.join(beside)}."
+
+
+def _ledger(view: View, bit: int) -> None:
+    try:
+        known = [one for one in read_ledger(ledger(view)) if one.bit == bit]
+    except CodelabError as error:
+        reason(str(error))
+        return
+    if not known:
+        st.caption("Nobody has named this bit yet.")
+        return
+    names = ("name", "side", "state", "phi", "iou", "constant_iou", "random_phi", "p_value", "author", "date")
+    st.dataframe(
+        pd.DataFrame([{name: getattr(one, name) for name in names} for one in known]),
+        hide_index=True,
+        key=f"ledger{bit}",
+    )
+
+
+def _form(view: View, bit: int) -> None:
+    """A guess is a question that each image answers; its score is shown when it has been kept."""
+    try:
+        questions = view.kept("questions", make=lambda: targets(view.codes).names)
+    except CodelabError as error:
+        st.caption(text(plain_reason(str(error))))
+        return
+    with st.form(f"guess{bit}", border=True):
+        st.markdown(
+            "**Add a guess.** It is scored on one half of the images, unseen by the other, and kept, right or not."
+        )
+        asked = st.selectbox("The bit is 1 for images with", questions, index=None, key=f"question{bit}")
+        author = st.text_input("Your name", key="author", max_chars=LONGEST)
+        sent = st.form_submit_button("Score and keep it", icon=":material/science:")
+    if not sent:
+        return
+    if not asked or not author.strip():
+        st.warning("Choose what the bit is 1 for, and write your name.", icon=":material/edit:")
+        return
+    try:
+        one = score_name(view.codes, bit, asked, groups=view.group, author=author.strip())
+        write_ledger(ledger(view), [one])
+    except (CodelabError, OSError) as error:
+        st.error(text(str(error)), icon=":material/error:")
+        return
+    st.markdown(f"**{text(_spoken(one))}**: {one.state}. {_figures(one)} Kept in {text(ledger(view).name)}.")
