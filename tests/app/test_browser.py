@@ -131,50 +131,78 @@ def test_a_click_on_a_chart_opens_the_bit(page, address, folder):
     bar.scroll_into_view_if_needed()
     bar.click(force=True)
     expect(bit(page)).to_have_value("3")
-    expect(page).to_have_url(re.compile(r"/bits\?.*bit=3"))
+    expect(page).to_have_url(re.compile(r"/bit\?.*bit=3"))
 
 
 def click_cell(page, row, x=150):
     """Click into a row of the bit table, by default at its second column: the table is a canvas."""
     ready(page)
-    box = page.get_by_test_id("stDataFrame").bounding_box()
+    box = page.get_by_test_id("stDataFrame").first.bounding_box()
     page.mouse.click(box["x"] + x, box["y"] + 36 + 35 * row + 17)
 
 
-def marked(page):
-    """The marked row of the bit table, from the table that stands under the canvas."""
-    return page.locator("[data-testid=stDataFrame] tr[aria-selected=true] td").first
-
-
-def test_a_click_on_any_cell_opens_the_bit(page, address, folder):
+def test_a_click_on_any_cell_opens_the_bit_and_back_leads_to_the_table(page, address, folder):
     first, second, third = map(str, best_bits(class_information(load(folder / "shapes.parquet")), 3))
-    page.goto(f"{address}/bits?codes={folder / 'shapes.parquet'}&bit=5")
+    for row, name, x in ((1, second, 150), (0, first, 250), (2, third, 18)):  # the last on the box at the left
+        page.goto(f"{address}/bits?codes={folder / 'shapes.parquet'}")
+        expect(page.get_by_text("12 of 12 bits")).to_be_visible()
+        click_cell(page, row, x)
+        expect(bit(page)).to_have_value(name)
+        expect(page).to_have_url(re.compile(rf"/bit\?.*bit={name}\b"))
+        expect(page.get_by_text(f"logit of bit {name}", exact=True)).to_be_visible()
+        assert painted(page) >= 24
+    page.go_back()
+    expect(page.get_by_text("12 of 12 bits")).to_be_visible()
+
+
+def test_keys(page, address, folder):
+    page.goto(f"{address}/bit?codes={folder / 'shapes.parquet'}&bit=5")
     expect(bit(page)).to_have_value("5")
-    expect(page.get_by_text("logit of bit 5")).to_be_visible()
-    assert painted(page) >= 24
-    expect(marked(page)).to_have_text("5")
-    click_cell(page, 1)
-    expect(page.get_by_text("2nd of 12")).to_be_visible()
-    expect(bit(page)).to_have_value(second)
-    expect(page).to_have_url(re.compile(rf"bit={second}\b"))
-    expect(page.get_by_text(f"logit of bit {second}", exact=True)).to_be_visible()
-    expect(marked(page)).to_have_text(second)
-    page.get_by_role("button", name="Next").click()
-    other = str((int(second) + 1) % 12)
-    expect(bit(page)).to_have_value(other)
-    expect(marked(page)).to_have_text(other)
-    click_cell(page, 1)  # the cell that was clicked before
-    expect(bit(page)).to_have_value(second)
-    click_cell(page, 0, x=250)
-    expect(bit(page)).to_have_value(first)
-    click_cell(page, 2, x=18)  # the mark at the left
-    expect(bit(page)).to_have_value(third)
-    expect(marked(page)).to_have_text(third)
+    ready(page)
+    page.keyboard.press("ArrowRight")
+    expect(bit(page)).to_have_value("6")
+    ready(page)
+    page.keyboard.press("ArrowLeft")
+    expect(bit(page)).to_have_value("5")
+    ready(page)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("search")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    ready(page)
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search")).to_be_focused()
+    page.keyboard.type("bit 11")
+    page.keyboard.press("Enter")
+    expect(bit(page)).to_have_value("11")
+    ready(page)
+    page.get_by_label("Search").fill("item-7")
+    page.keyboard.press("Enter")
+    expect(item(page)).to_have_value("item-7")
+    ready(page)
+    page.get_by_label("Search").fill("no such thing")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Nothing is named 'no such thing' here.")).to_be_visible()
+
+
+def test_a_related_bit_shows_its_card_and_opens(page, address, folder):
+    page.goto(f"{address}/bit?codes={folder / 'codes.parquet'}&bit=5&part=related")
+    link = page.locator(".st-key-related5 button").first
+    expect(link).to_be_visible()
+    ready(page)
+    card = page.locator(".st-key-related5 .card").first
+    expect(card).to_be_hidden()
+    link.hover()
+    expect(card).to_be_visible()
+    expect(card).to_contain_text("phi")
+    name = link.inner_text().split()[1]
+    link.click()
+    expect(bit(page)).to_have_value(name)
 
 
 def test_back_and_forward_lead_from_act_to_act(page, address, folder):
     codes = f"codes={folder / 'shapes.parquet'}"
-    page.goto(f"{address}/bits?{codes}&bit=5")
+    page.goto(f"{address}/bit?{codes}&bit=5")
     expect(bit(page)).to_have_value("5")
     ready(page)
     page.get_by_role("button", name="Next").click()
@@ -212,7 +240,7 @@ def test_back_and_forward_lead_from_act_to_act(page, address, folder):
         page.go_back()
         expect(bit(page)).to_have_value(value)
         expect(page.get_by_text(f"logit of bit {value}", exact=True)).to_be_visible()
-        expect(page).to_have_url(re.compile(rf"/bits\?.*bit={value}\b"))
+        expect(page).to_have_url(re.compile(rf"/bit\?.*bit={value}\b"))
         ready(page)
     page.go_forward()
     expect(bit(page)).to_have_value("6")
@@ -246,7 +274,7 @@ SIDEWAYS = """elements => elements.filter(e => e.scrollWidth > e.clientWidth).le
 @pytest.mark.parametrize("width", [800, 500])
 def test_a_narrow_page_breaks_no_words_and_covers_no_pictures(page, address, folder, width):
     page.set_viewport_size({"width": width, "height": 900})
-    for name, pictures in (("", 0), ("bits", 24), ("retrieval", 49)):
+    for name, pictures in (("", 0), ("bits", 0), ("bit", 24), ("retrieval", 49)):
         page.goto(f"{address}/{name}?codes={folder / 'shapes.parquet'}")
         expect(page.locator("[data-testid=stMain] h4").last).to_be_visible()
         ready(page)
@@ -261,7 +289,7 @@ def test_a_narrow_page_breaks_no_words_and_covers_no_pictures(page, address, fol
 
 
 def test_bits_next_then_an_image_leads_to_its_neighbours(page, address, folder):
-    page.goto(f"{address}/bits?codes={folder / 'shapes.parquet'}&bit=5")
+    page.goto(f"{address}/bit?codes={folder / 'shapes.parquet'}&bit=5")
     expect(bit(page)).to_have_value("5")
     page.get_by_role("button", name="Next").click()
     expect(bit(page)).to_have_value("6")
@@ -365,7 +393,8 @@ def test_back_leads_to_the_labels_and_groups_of_then(page, address, folder):
 def test_the_server_has_nothing_to_complain_of(page, address, folder):
     page.goto(address)
     for name, last in (
-        ("Bits", "Class by class"),
+        ("Bits", "Which bits say the same?"),
+        ("One bit", "The whole range"),
         ("Retrieval", "Choose another image"),
         ("Overview", "How far apart codes lie"),
     ):

@@ -141,7 +141,7 @@ ODD = (
 
 @pytest.mark.parametrize("value", ODD)
 @pytest.mark.parametrize(
-    ("page", "names"), [("bits", ("bit", "labels", "group")), ("retrieval", ("item", "k", "leave_out"))]
+    ("page", "names"), [("bit", ("bit", "labels", "group")), ("retrieval", ("item", "k", "leave_out"))]
 )
 def test_odd_values_in_the_address_have_a_page(rooted, page, names, value):
     app = opened("codes.parquet", page, **dict.fromkeys(names, value))

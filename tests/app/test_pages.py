@@ -23,7 +23,7 @@ from codelab.semantics.exemplars import exemplars
 from tests.support.pictured import exported, shapes
 
 MAIN = str(Path(__file__).parents[2] / "app" / "main.py")
-PAGES = ("overview", "bits", "retrieval")
+PAGES = ("overview", "bits", "bit", "retrieval")
 
 
 def opened(path, page="overview", **query):
@@ -112,29 +112,28 @@ class TestOverview:
         assert "the code has collapsed" in said(app)
 
 
-class TestBits:
+class TestOneBit:
     def test_opens_at_the_most_informative_bit(self, path):
-        app = opened(path, "bits")
+        app = opened(path, "bit")
         assert app.number_input(key="bit").value == 3
         words = said(app)
         assert "1st of 12" in words
         assert "by information about the class" in words
-        assert app.dataframe[0].value["bit"].iloc[0] == 3
 
     def test_address_names_the_bit(self, path, codes):
-        app = opened(path, "bits", bit="7")
+        app = opened(path, "bit", bit="7")
         assert app.number_input(key="bit").value == 7
         p = codes.to_bits()[:, 7].mean()
         assert f"#### {p:.1%}" in said(app)
 
     @pytest.mark.parametrize("bit", ["12", "-1", "x", ""])
     def test_an_address_of_no_bit_opens_the_first(self, path, bit):
-        app = opened(path, "bits", bit=bit)
+        app = opened(path, "bit", bit=bit)
         assert app.number_input(key="bit").value == 3
         assert "1st of 12" in said(app)
 
     def test_previous_next_and_typing(self, path):
-        app = opened(path, "bits", bit="7")
+        app = opened(path, "bit", bit="7")
         button = {b.label: b for b in app.button}
         assert checked(button["Next"].click().run()).number_input(key="bit").value == 8
         button = {b.label: b for b in app.button}
@@ -146,7 +145,7 @@ class TestBits:
         assert 0 <= press(app, "Random").number_input(key="bit").value < 12
 
     def test_shows_the_images_that_exemplars_names(self, path, codes):
-        app = opened(path, "bits", bit="3", group="twin")
+        app = opened(path, "bit", bit="3", group="twin")
         found = exemplars(codes, 3, count=9, classes=3, group="twin")
         assert rows(app, "zero-3") == found.zero.tolist()
         assert rows(app, "one-3") == found.one.tolist()
@@ -158,7 +157,7 @@ class TestBits:
         assert "at most one image for each twin" in said(app)
 
     def test_contrasts_hold_the_class_still(self, path, codes):
-        app = opened(path, "bits", bit="5")
+        app = opened(path, "bit", bit="5")
         for side, name in enumerate(("zero", "one")):
             shown = rows(app, f"contrast0{name}-5")
             assert shown
@@ -166,13 +165,13 @@ class TestBits:
             assert len(set(codes.labels[shown])) == 1
 
     def test_shows_at_most_60_images(self, path):
-        app = opened(path, "bits", bit="5")
+        app = opened(path, "bit", bit="5")
         assert 24 <= sum(len(json.loads(e.proto.json)["cards"]) for e in app.get("bidi_component")) <= 60
 
     def test_q_values_have_three_decimals_and_are_never_nothing(self, path):
-        app = opened(path, "bits", bit="3")  # two classes: its exact q-value is about 1e-15
+        app = opened(path, "bit", bit="3")  # two classes: its exact q-value is about 1e-15
         assert "#### < 0.005" in said(app)
-        assert re.search(r"#### 0\.\d{3}$", said(opened(path, "bits", bit="5")), re.MULTILINE)
+        assert re.search(r"#### 0\.\d{3}$", said(opened(path, "bit", bit="5")), re.MULTILINE)
 
     @pytest.mark.parametrize(
         ("q", "permutations", "words"),
@@ -180,13 +179,6 @@ class TestBits:
     )
     def test_a_q_value_below_what_can_be_told_apart(self, q, permutations, words):
         assert q_text(q, q_floor(permutations)) == words
-
-    def test_the_table_marks_the_bit_that_is_shown(self, path):
-        app = opened(path, "bits", bit="7")
-        press(app, "Next")
-        marked = app.session_state["bit_table"]["selection"]
-        assert app.dataframe[0].value["bit"].iloc[marked["rows"]].tolist() == [8]
-        assert not marked["cells"]
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +194,7 @@ class TestPictures:
     """A file in which only every fifth image has a picture."""
 
     def test_galleries_of_a_bit_show_images_with_one(self, some, codes):
-        app = opened(some, "bits", bit="3", group="twin")
+        app = opened(some, "bit", bit="3", group="twin")
         shown = [card for e in app.get("bidi_component") for card in json.loads(e.proto.json)["cards"]]
         assert shown
         assert all(card["picture"] for card in shown)
@@ -213,13 +205,13 @@ class TestPictures:
         assert sum(int(trace["name"].split("(")[1].split()[0]) for trace in histogram["data"]) == 80
 
     def test_all_images_on_request(self, some, codes):
-        app = opened(some, "bits", bit="3")
+        app = opened(some, "bit", bit="3")
         checked(app.toggle(key="pictured").set_value(False).run())
         assert rows(app, "zero-3") == exemplars(codes, 3, count=9, classes=3).zero.tolist()
         assert "with a picture, ranked" not in said(app)
 
     def test_no_switch_where_all_or_none_have_one(self, path):
-        assert not opened(path, "bits").toggle
+        assert not opened(path, "bit").toggle
 
     def test_queries_to_choose_from_have_one(self, some):
         app = opened(some, "retrieval")
@@ -234,7 +226,8 @@ class TestMeasuring:
     @pytest.mark.parametrize(
         ("page", "needed"),
         [
-            ("bits", {"bit_usage", "class_information", "bit_reuse"}),
+            ("bit", {"bit_usage", "class_information", "bit_reuse"}),
+            ("bits", {"bit_usage", "class_information", "bit_reuse", "bit_dependence"}),
             ("retrieval", set()),
             (
                 "overview",
@@ -266,7 +259,8 @@ class TestMeasuring:
         shapes().save(path)
         assert "80 images" in said(turn_to(running, page))
         shown = {
-            "bits": {section.name for section in SECTIONS if section.columns},
+            "bit": {section.name for section in SECTIONS if section.columns},
+            "bits": {section.name for section in SECTIONS if section.columns} | {"bit_dependence"},
             "overview": {section.name for section in SECTIONS if section.verdicts or section.chart},
             "retrieval": set(),
         }
@@ -479,7 +473,7 @@ class TestSidebar:
         Codes.from_bits(np.random.default_rng(0).integers(0, 2, (30, 5)), labels=["a", "b"] * 15).save(
             tmp_path / "small.parquet"
         )
-        app = opened(path, "bits", bit="11", labels="shade")
+        app = opened(path, "bit", bit="11", labels="shade")
         checked(app.text_input(key="codes").set_value(str(tmp_path / "small.parquet")).run())
         assert "30 images · 5 bits" in said(app)
         assert 0 <= app.number_input(key="bit").value < 5
@@ -526,7 +520,8 @@ class TestOddCodes:
         words = said(opened(tmp_path / "c.parquet", page))
         needed = {
             "overview": "Not measured. Needs labels",
-            "bits": "needs labels",
+            "bits": "12 of 12 bits",
+            "bit": "No logits were kept",
             "retrieval": "how many bits differ",
         }
         assert needed[page] in words
@@ -534,17 +529,18 @@ class TestOddCodes:
     def test_no_pictures(self, tmp_path, page):
         shapes(thumbnails=False, logits=False).save(tmp_path / "c.parquet")
         app = opened(tmp_path / "c.parquet", page)
-        if page != "overview":
-            key = "zero-3" if page == "bits" else "near"
+        if page in ("bit", "retrieval"):
+            key = "zero-3" if page == "bit" else "near"
             assert all(card["missing"] == "no picture kept" and not card["picture"] for card in gallery(app, key))
-        if page == "bits":
+        if page == "bit":
             assert "No logits were kept" in said(app)
             assert "drawn at random (seed 0)" in said(app)
 
     def test_one_image(self, tmp_path, page):
         shapes(1).save(tmp_path / "c.parquet")
         words = said(opened(tmp_path / "c.parquet", page))
-        needed = {"overview": "1 images", "bits": "No image on this side", "retrieval": "no other image"}
+        needed = {"overview": "1 images", "bit": "No image on this side", "retrieval": "no other image"}
+        needed["bits"] = "No bit matches"  # none of them changes
         assert needed[page] in words
 
     def test_no_images(self, tmp_path, page):
@@ -554,7 +550,8 @@ class TestOddCodes:
     def test_all_bits_dead(self, tmp_path, page):
         Codes.from_bits(np.zeros((30, 9)), labels=["a", "b", "c"] * 10).save(tmp_path / "c.parquet")
         words = said(opened(tmp_path / "c.parquet", page))
-        needed = {"overview": "9 bits never change", "bits": "never changes", "retrieval": "The 24 nearest of 29"}
+        needed = {"overview": "9 bits never change", "bit": "dead", "retrieval": "The 24 nearest of 29"}
+        needed["bits"] = "No bit matches"
         assert needed[page] in words
 
     def test_several_labels_an_image(self, tmp_path, page):
@@ -569,9 +566,9 @@ class TestOddCodes:
             for card in gallery(app, "near"):
                 shared = mine & set(np.flatnonzero(labels[card["row"]]))
                 assert card["note"].endswith("✓" if shared else "✗")
-        elif page == "bits":
+        elif page == "bit":
             assert "Within one class" in said(app)
-        else:
+        elif page == "overview":
             assert "Class in distances" in said(app)
 
     def test_names_are_data_and_not_markup(self, tmp_path, page):

@@ -37,10 +37,10 @@ def made(monkeypatch):
     return count
 
 
-@pytest.mark.parametrize("page", ["overview", "bits", "retrieval"])
+@pytest.mark.parametrize("page", ["overview", "bit", "retrieval"])
 def test_a_second_reader_makes_nothing_new(tmp_path, made, page):
     shapes(60, seed=sum(map(ord, page))).save(tmp_path / f"{page}.parquet")
-    asked = {"bits": {"bit": "5"}, "retrieval": {"item": "item-7"}}.get(page, {})
+    asked = {"bit": {"bit": "5"}, "retrieval": {"item": "item-7"}}.get(page, {})
     opened(tmp_path / f"{page}.parquet", page, **asked)
     first = dict(made)
     assert first
@@ -51,10 +51,10 @@ def test_a_second_reader_makes_nothing_new(tmp_path, made, page):
 def test_another_file_label_or_group_has_figures_of_its_own(tmp_path, made):
     shapes(60, seed=1).save(tmp_path / "a.parquet")
     for number, asked in enumerate([{}, {"labels": "shade"}, {"group": "twin"}], start=1):
-        opened(tmp_path / "a.parquet", "bits", bit="2", **asked)
+        opened(tmp_path / "a.parquet", "bit", bit="2", part="classes", **asked)
         assert made["ClassShares", "plot"] == number
     shapes(60, seed=2).save(tmp_path / "a.parquet")
-    opened(tmp_path / "a.parquet", "bits", bit="2")
+    opened(tmp_path / "a.parquet", "bit", bit="2", part="classes")
     assert made["ClassShares", "plot"] == 4
 
 
