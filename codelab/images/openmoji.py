@@ -9,16 +9,15 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import re
 from importlib import metadata, resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from codelab.core.cache import cache_folder
 from codelab.core.errors import UsageError
 from codelab.core.io import atomic_path
 from codelab.core.progress import track
@@ -32,12 +31,6 @@ _TONES = {"1F3FB": "light", "1F3FC": "medium-light", "1F3FD": "medium", "1F3FE":
 _WOMAN = re.compile(r"\b(woman|women|girl|female|lady|mother|princess|queen|older woman|mrs)\b")
 _MAN = re.compile(r"\b(man|men|boy|male|father|prince|king|santa)\b")
 _HUES = (("red", 15), ("orange", 42), ("yellow", 68), ("green", 165), ("cyan", 195), ("blue", 255), ("purple", 345))
-
-
-def cache_folder() -> Path:
-    """Where derived files live: `CODELAB_CACHE`, or `codelab` under the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("CODELAB_CACHE") or Path(base) / "codelab")
 
 
 def demo_images() -> ImageSet:
