@@ -18,6 +18,7 @@ _PUBLIC = {
     "features.binariser": ["Binariser", "binarize"],
     "features.geometry": ["geometry"],
     "neighbours.search": ["search"],
+    "neighbours.projection": ["project"],
     "measures.attribute_reuse": ["attribute_reuse"],
     "measures.bit_dependence": ["bit_dependence"],
     "measures.bit_reuse": ["bit_reuse"],

@@ -1,4 +1,4 @@
-"""Counts on packed codes: ones of each bit, of each class and bit, of each pair of bits."""
+"""Counts on packed codes: ones of each bit, of each class and bit, of each pair of bits; distinct codes."""
 
 from __future__ import annotations
 
@@ -122,6 +122,27 @@ def as_words(packed: np.ndarray) -> np.ndarray:
     words = np.zeros((n, (width + 7) // 8), np.uint64)
     words.view(np.uint8)[:, :width] = packed
     return words
+
+
+def distinct_codes(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The number of the distinct code that each row has, int64 `[N]`, and how often each occurs, `[D]`."""
+    words = as_words(packed)
+    keys = words[:, 0] if words.shape[1] == 1 else _mixed(words)
+    _, first, number, times = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    number = number.reshape(-1)
+    if not np.array_equal(words, words[first[number]]):  # two codes fell on one key: compare whole codes
+        rows = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1]))).ravel()
+        _, number, times = np.unique(rows, return_inverse=True, return_counts=True)
+    return number.reshape(-1).astype(np.int64), times
+
+
+def _mixed(words: np.ndarray) -> np.ndarray:
+    """A 64-bit key of each row: whole numbers sort ten times faster than strings of 32 bytes."""
+    key = np.zeros(len(words), dtype=np.uint64)
+    for column in words.T:
+        key = (key ^ column) * np.uint64(0x9E3779B97F4A7C15)
+        key ^= key >> np.uint64(29)
+    return key
 
 
 def for_loops(packed: np.ndarray) -> np.ndarray:

@@ -14,8 +14,7 @@ from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
 from codelab.core.formats import decimals, number, with_interval
 from codelab.core.result import PerBit, Result, Source
-from codelab.kernels.counting import column_counts
-from codelab.measures.collisions import distinct_codes
+from codelab.kernels.counting import column_counts, distinct_codes
 from codelab.statistics.clusters import group_units
 from codelab.statistics.counts import GROUPS, PairCounts
 from codelab.statistics.estimators import binary_entropy, entropy_of_counts, pair_information

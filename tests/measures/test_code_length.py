@@ -5,8 +5,9 @@ import pytest
 
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
+from codelab.kernels.counting import distinct_codes
 from codelab.measures.code_length import chow_liu_tree, code_length, total_correlation
-from codelab.measures.collisions import collisions, distinct_codes
+from codelab.measures.collisions import collisions
 from codelab.statistics.counts import PairCounts, total
 from codelab.statistics.estimators import pair_information
 from tests.support import synthetic
