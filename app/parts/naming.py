@@ -47,6 +47,11 @@ def names_of(view: View) -> dict[int, str]:
     return {one.bit: one.name if one.side else f"not {one.name}" for one in known if one.state == "tested"}
 
 
+def bits_named(view: View) -> dict[str, int]:
+    """The bit of each tested name, what `Codes.where` takes."""
+    return {name: bit for bit, name in names_of(view).items()}
+
+
 def show(view: View, bit: int) -> None:
     st.markdown("#### Proposed")
     found = proposed(view)

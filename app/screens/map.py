@@ -1,0 +1,195 @@
+"""Map: all codes in two dimensions, beside the same map of shuffled bits; a lasso selects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from app.selected import show_selected
+from app.selection import METHODS, Lassos, Selection, lassos, projection, select, selected, selected_text
+from app.state import View
+from app.widgets import chart, reason, show_code, text
+from codelab.core.attributes import attribute_names, labelling
+from codelab.core.drawing import BLUE, GREEN, GREY, ONE, ORANGE, PURPLE, SKY, VERMILLION, ZERO, blank, plain_name
+from codelab.core.errors import CodelabError
+from codelab.neighbours.lasso import simplified
+from codelab.neighbours.projection import Projection
+from codelab.semantics.signatures import bit_values
+
+TITLE, ICON = "Map", "scatter_plot"
+
+MOST = 50_000
+"""Points that the browser gets, at most."""
+BESIDE = 3000
+"""Points of the control."""
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
+CONTEXT = "#D9DEE5"
+"""What is not selected."""
+HOW = {"New": "replaces the selection", "Add": "adds to it", "Subtract": "takes from it"}
+
+
+def show(view: View) -> None:
+    st.title("What lies near what?")
+    if len(view.codes) == 0:
+        st.info("There are no codes in this set.", icon=":material/info:")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        method = st.segmented_control(
+            "By", METHODS, default=METHODS[0], required=True, key="method", bind="query-params"
+        )
+        seed = st.number_input("Seed", 0, 99, 0, key="seed", bind="query-params", width=120)
+        choices = _choices(view)
+        colour = st.selectbox("Colour", choices, key="colour", bind="query-params", width=240)
+        bit = 0
+        if colour == "a bit":
+            bit = int(st.number_input("Bit", 0, view.codes.bits - 1, 0, key="bit", bind="query-params", width=120))
+        how = st.segmented_control("A lasso", list(HOW), default="New", required=True, key="how")
+    found = projection(view, method, int(seed))
+    if isinstance(found, str):
+        reason(found)
+        return
+    try:
+        chosen = selected(view)
+    except CodelabError as error:
+        st.error(text(str(error)), icon=":material/error:")
+        chosen = None
+    labels, names = _labels(view, colour, bit)
+    left, right = st.columns([7, 3], gap="medium")
+    with left:
+        _map(found, labels, names, chosen, how)
+    with right:
+        _control(found)
+    if chosen is not None:
+        show_selected(view, chosen)
+    show_code(
+        f"""
+found = codelab.project(codes, method={method!r}, seed={seed}, groups={view.group!r})
+found.coordinates, found.trustworthiness, found.control_trustworthiness
+"""
+    )
+
+
+def _choices(view: View) -> list[str]:
+    own = ["class"] if view.codes.labelled and not view.codes.multilabel else []
+    return [*own, *attribute_names(view.codes), "a bit", "nothing"]
+
+
+def _labels(view: View, colour: str, bit: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The colour's number of each image, -1 for none, and its names."""
+    if colour == "a bit":
+        return bit_values(view.codes, bit).astype(np.int32), (f"bit {bit} = 0", f"bit {bit} = 1")
+    if colour == "nothing":
+        return np.zeros(len(view.codes), np.int32), ("images",)
+    found = view.kept("labelling", colour, make=lambda: labelling(view.codes, colour))
+    return found.labels, tuple(found.names)
+
+
+def _map(found: Projection, labels: np.ndarray, names: tuple[str, ...], chosen: Selection | None, how: str) -> None:
+    rows = _drawn(labels)
+    key = f"map-{found.method}-{found.seed}"
+
+    def drawn() -> None:
+        polygons = _polygons(st.session_state[key].selection)
+        if polygons:
+            select(_with(polygons, found, how).text())
+
+    figure = _figure(found.coordinates, rows, labels, names, None if chosen is None else chosen.rows)
+    with st.container(key="lasso"):
+        chart(figure, key, on_select=drawn, selection_mode=("lasso", "box"))
+    few = "" if len(rows) == len(labels) else f"{len(rows):,} of {len(labels):,} points are drawn; a lasso takes all. "
+    st.caption(
+        f"Trustworthiness {found.trustworthiness:.3f}, of the control {found.control_trustworthiness:.3f}. {few}"
+        f"Draw around points: a lasso {HOW[how]}. Sizes of clusters and distances between them say nothing; what "
+        "another seed does not show may be chance."
+    )
+
+
+def _drawn(labels: np.ndarray) -> np.ndarray:
+    """Rows to draw: all, or a sample in which each colour has its share."""
+    n = len(labels)
+    if n <= MOST:
+        return np.arange(n)
+    order = np.random.default_rng(0).permutation(n)
+    order = order[np.argsort(labels[order], kind="stable")]
+    return np.sort(order[np.linspace(0, n - 1, MOST).astype(np.int64)])
+
+
+def _figure(
+    points: np.ndarray, rows: np.ndarray, labels: np.ndarray, names: tuple[str, ...], chosen: np.ndarray | None
+) -> go.Figure:
+    """One trace a colour; what is not selected is grey context below."""
+    figure = blank("", "", height=600)
+    total = np.bincount(labels[labels >= 0], minlength=len(names))
+    inside = total if chosen is None else np.bincount(labels[(labels >= 0) & chosen], minlength=len(names))
+    order = np.argsort(-inside, kind="stable")[: len(COLOURS)]
+    lit = np.ones(len(rows), bool) if chosen is None else chosen[rows]
+    kept = np.isin(labels[rows], order) & lit
+    _add(figure, points[rows[~lit]], CONTEXT, "not selected")
+    _add(figure, points[rows[lit & ~kept]], GREY, "others")
+    for place, label in enumerate(order.tolist()):
+        colour = COLOURS[place] if not (len(names) == 2 and names[0].startswith("bit ")) else (ZERO, ONE)[label]
+        count = f"{total[label]:,}" if chosen is None else f"{inside[label]:,} of {total[label]:,}"
+        _add(figure, points[rows[kept & (labels[rows] == label)]], colour, f"{plain_name(names[label])} ({count})")
+    figure.update_layout(dragmode="lasso", margin={"l": 4, "r": 4, "t": 60, "b": 4})
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False, scaleanchor="x")
+    return figure
+
+
+def _add(figure: go.Figure, points: np.ndarray, colour: str, name: str) -> None:
+    if len(points):
+        figure.add_scattergl(
+            x=points[:, 0].astype(np.float32),
+            y=points[:, 1].astype(np.float32),
+            mode="markers",
+            name=name,
+            marker={"color": colour, "size": 4 if len(points) < 20_000 else 3, "opacity": 0.8},
+            hoverinfo="skip",
+            # Streamlit dims what a lasso leaves out; here the selection itself is drawn
+            unselected={"marker": {"opacity": 0.8}},
+        )
+
+
+def _control(found: Projection) -> None:
+    """The same map of shuffled bits: what the method draws where there is nothing to see."""
+    st.markdown("**The same, bits shuffled**")
+    rows = np.random.default_rng(0).permutation(len(found.control))[:BESIDE]
+    figure = blank("", "", height=340)
+    # no second WebGL context: browsers have few
+    figure.add_scatter(
+        x=found.control[rows, 0],
+        y=found.control[rows, 1],
+        mode="markers",
+        marker={"color": GREY, "size": 3, "opacity": 0.6},
+        hoverinfo="skip",
+    )
+    figure.update_layout(showlegend=False, margin={"l": 4, "r": 4, "t": 4, "b": 4})
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False, scaleanchor="x")
+    chart(figure, f"control-{found.method}-{found.seed}")
+    st.caption("Each bit permuted over the images on its own. Shapes in here are the method's, not the code's.")
+
+
+def _polygons(selection: Any) -> list[np.ndarray]:
+    """What was drawn, as polygons of few corners."""
+    found = [np.column_stack([one["x"], one["y"]]) for one in selection.get("lasso", []) if len(one["x"]) > 2]
+    for one in selection.get("box", []):
+        (x0, x1), (y0, y1) = one["x"], one["y"]
+        found.append(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
+    return [simplified(polygon) for polygon in found]
+
+
+def _with(polygons: list[np.ndarray], found: Projection, how: str) -> Lassos:
+    """The lassos of this map with what was drawn now."""
+    before = None
+    if how != "New":
+        try:
+            before = lassos(selected_text())
+        except CodelabError:
+            before = None
+    own = before.parts if before and (before.method, before.seed) == (found.method, found.seed) else ()
+    sign = -1 if how == "Subtract" else 1
+    return Lassos(found.method, int(found.seed or 0), (*own, *((sign, polygon) for polygon in polygons)))
