@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import streamlit as st
 
 from app.keys import SEARCH
+from app.parts.naming import bits_named
 from app.state import View
 from app.widgets import PAGES, text
 
@@ -24,7 +25,7 @@ def search_field() -> None:
         st.session_state[SEARCH] = ""
 
     st.text_input(
-        "Search", key=SEARCH, on_change=typed, placeholder="bit 12, or an image's id", icon=":material/search:"
+        "Search", key=SEARCH, on_change=typed, placeholder="bit 12, a class, an id", icon=":material/search:"
     )
 
 
@@ -43,9 +44,14 @@ def go_to_found(view: View) -> None:
 
 def find(view: View, words: str) -> tuple[str, dict[str, str]] | None:
     """The page of what has this name, and what its address says; None where nothing has."""
+    named = bits_named(view)
+    if words in named:
+        return "bit", {"bit": str(named[words])}
     number = re.fullmatch(r"(?:bit )?(\d{1,9})", words, re.IGNORECASE)
     if number and int(number[1]) < view.codes.bits:
         return "bit", {"bit": str(int(number[1]))}
     if pc.index(view.codes.items["id"], words).as_py() >= 0:
         return "retrieval", {"item": words}
+    if words in view.codes.classes:
+        return "classes", {"class": words}
     return None

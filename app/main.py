@@ -42,14 +42,8 @@ from codelab.images.cards import attribution
 
 DEFAULT = "runs/demo/codes.parquet"
 MOST_SHOWN = 200  # characters of a name that was typed, in the answer to it
-SCREENS = (
-    "overview",
-    "bits",
-    "bit",
-    "retrieval",
-    "map",
-    "query",
-)  # in the order of the navigation; the first one opens
+SCREENS = ("overview", "bits", "bit", "classes", "retrieval", "image", "map", "query", "compare", "run")
+"""In the order of the navigation; the first one opens."""
 
 HOW_TO = """
 ### There are no codes here yet

@@ -65,7 +65,7 @@ def _formula(view: View, found: Selection) -> None:
     st.code(made.formula, language=None)
     st.markdown(
         f"On the half of the images that did not choose it: precision **{made.precision:.2f}**, recall "
-        f"**{made.recall:.2f}**, IoU **{made.iou:.2f}**; formulas of permuted selections reach IoU {made.null_iou:.2f} "
+        f"**{made.recall:.2f}**, IoU **{made.iou:.2f}**. Formulas of permuted selections: IoU {made.null_iou:.2f} "
         f"({p_phrase('p', made.p_value)})."
     )
     if found.text != f"where {made.formula}":

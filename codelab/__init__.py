@@ -18,6 +18,7 @@ _PUBLIC = {
     "features.binariser": ["Binariser", "binarize"],
     "features.geometry": ["geometry"],
     "neighbours.search": ["search"],
+    "neighbours.changes": ["neighbour_changes"],
     "neighbours.projection": ["project"],
     "measures.attribute_reuse": ["attribute_reuse"],
     "measures.bit_dependence": ["bit_dependence"],
@@ -35,6 +36,7 @@ _PUBLIC = {
     "measures.disentanglement": ["factors"],
     "measures.joint_information": ["joint_information"],
     "measures.pair_distances": ["pair_distances"],
+    "measures.shared_codes": ["shared_codes"],
     "retrieval.measures": [
         *("knn_accuracy", "ndcg", "precision_at_k", "precision_recall_curve", "precision_within_radius"),
         *("recall_at_k", "retrieval_map"),

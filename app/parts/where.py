@@ -48,7 +48,7 @@ def show(view: View, bit: int) -> None:
         made = view.kept("heatmap", bit, row, method, make=lambda: encoder.heatmap(picture, bit, method=method))
     left, right = st.columns(2)
     with left:
-        chart(_figure(made.values, picture), f"where-{bit}-{row}-{method}")
+        chart(over_picture(made.values, picture), f"where-{bit}-{row}-{method}")
     with right:
         images(view, bit, np.array([row]), "where-image")
         st.markdown(text(made.headline()))
@@ -82,7 +82,7 @@ def picture_of(view: View, row: int) -> Image.Image | str:
         return str(error)
 
 
-def _figure(values: np.ndarray, picture: Image.Image) -> object:
+def over_picture(values: np.ndarray, picture: Image.Image) -> object:
     """The map over the picture: blue for the bit's value, orange against it."""
     side = len(values)
     most = float(np.abs(values).max()) or 1.0

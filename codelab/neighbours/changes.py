@@ -1,0 +1,78 @@
+"""Whose nearest images are others in another code."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from codelab.core.checks import check_codes, check_same_images, check_seed, check_whole
+from codelab.core.codes import Codes
+from codelab.core.errors import DataError
+from codelab.core.formats import number
+from codelab.core.result import Result, Source
+from codelab.neighbours.search import search
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NeighbourChanges(Result):
+    """Of images `rows` `[K]`, `shared` `[K]` is the share of their `k` nearest others that both codes have in common.
+
+    `value` is the mean, `chance` what two unrelated codes would give.
+
+    The line quotes both.
+    """
+
+    rows: np.ndarray
+    shared: np.ndarray
+    k: int
+    chance: float
+
+    @property
+    def value(self) -> float:
+        """Mean share of neighbours that are the same."""
+        return float(self.shared.mean())
+
+    def headline(self) -> str:
+        return f"{number(self.value)} of the {self.k} nearest are the same (by chance {number(self.chance)})"
+
+
+def neighbour_changes(a: Codes, b: Codes, *, k: int = 10, sample: int = 1000, seed: int = 0) -> NeighbourChanges:
+    """How many of the k nearest images of one code are among the k nearest of another.
+
+    Among equal distances the first row comes first, in both codes.
+
+    Args:
+        a, b: codes of the same items in the same order, by `id`; the bits may differ in number.
+        k: neighbours.
+        sample: images looked at, drawn by `seed` where there are more.
+
+    Raises:
+        UsageError: an option out of range.
+        DataError: codes of other images, or too few for k neighbours.
+
+    Example:
+        >>> codes = Codes.from_bits(np.random.default_rng(0).integers(0, 2, (50, 16)))
+        >>> neighbour_changes(codes, codes, k=5).value
+        1.0
+    """
+    check_codes("a", a)
+    check_same_images("neighbour_changes", a, b)
+    check_whole("k", k, 1)
+    check_whole("sample", sample, 1)
+    check_seed(seed)
+    n = len(a)
+    if n < k + 1:
+        raise DataError(f"neighbour_changes: found {n} codes, expected at least {k + 1} for k={k}")
+    rows = np.sort(np.random.default_rng(seed).permutation(n)[:sample])
+    near = [_others(codes, rows, k) for codes in (a, b)]
+    shared = np.array([len(np.intersect1d(x, y)) / k for x, y in zip(*near, strict=True)])
+    return NeighbourChanges(source=Source.of(a), seed=seed, rows=rows, shared=shared, k=k, chance=k / (n - 1))
+
+
+def _others(codes: Codes, rows: np.ndarray, k: int) -> np.ndarray:
+    """The k nearest rows of each row but itself, `[K, k]`."""
+    found = search(codes, codes.packed[rows], k=k + 1).indices
+    own = found == rows[:, None]
+    own[~own.any(axis=1), -1] = True  # behind k equal codes of lower rows: the last is left out
+    return found[~own].reshape(len(rows), k)
