@@ -42,8 +42,8 @@ from codelab.images.cards import attribution
 
 DEFAULT = "runs/demo/codes.parquet"
 MOST_SHOWN = 200  # characters of a name that was typed, in the answer to it
+# in the order of the navigation; the first one opens; no string below, which Streamlit would show
 SCREENS = ("overview", "bits", "bit", "classes", "retrieval", "image", "map", "query", "compare", "run")
-"""In the order of the navigation; the first one opens."""
 
 HOW_TO = """
 ### There are no codes here yet

@@ -46,7 +46,7 @@ def show(view: View) -> None:
     names = [one.label for one in found.signatures]
     chosen = asked("class") if asked("class") in names else names[0]
     say("class", chosen)
-    left, right = st.columns([4, 6], gap="large")
+    left, right = st.columns([5, 6], gap="large")
     with left:
         _table(found, names)
     with right:
@@ -93,8 +93,11 @@ def _table(found: ClassSignatures, names: list[str]) -> None:
         lambda row: say("class", names[row]),
         height=min(420, 38 + 35 * len(frame)),
         column_config={
-            "own bits": st.column_config.NumberColumn(help="Of its signature, at q < 0.05 on the other half"),
-            "spread": st.column_config.NumberColumn(format="%.1f", help="Mean Hamming distance of two of its images"),
+            "images": st.column_config.NumberColumn(width=55),
+            "own bits": st.column_config.NumberColumn(width=55, help="Of 8 chosen, at q < 0.05 on the other half"),
+            "spread": st.column_config.NumberColumn(
+                format="%.1f", width=55, help="Mean Hamming distance of two of its images"
+            ),
         },
     )
     st.caption("Click a row to see the class.")
