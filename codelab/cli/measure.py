@@ -68,13 +68,15 @@ def _in_blocks(options: argparse.Namespace) -> tuple[str, Analysis]:
     from codelab.analysis import analyze_parts
     from codelab.core.attributes import NO_GROUPS, SAME_THING
     from codelab.core.files import iter_codes
+    from codelab.reporting.terminal import as_it_finishes
 
     if options.by or options.split or options.views or options.group not in (None, NO_GROUPS):
         raise UsageError(
             "analyze: --stream reads a file block by block, without --by, --split, --views and the column of --group"
         )
     blocks = iter_codes(options.codes, columns=SAME_THING)  # a column of such a name is warned of
-    results = analyze_parts(blocks, groups=options.group, permutations=options.permutations, seed=options.seed)
+    given = {"groups": options.group, "permutations": options.permutations, "seed": options.seed}
+    results = analyze_parts(blocks, **given, each=as_it_finishes())
     about = f"{options.codes}, block by block; controls (shuffled codes, random directions) need the codes in memory"
     return about, results
 
@@ -84,8 +86,10 @@ def _in_memory(options: argparse.Namespace) -> tuple[str, Analysis]:
     from codelab.analysis import analyze
     from codelab.core.attributes import check_groups, group_column
     from codelab.measures.channel import channel_of_views, view_channels
+    from codelab.reporting.terminal import as_it_finishes
 
     given = {"groups": options.group, "permutations": options.permutations, "seed": options.seed}
+    given["each"] = as_it_finishes()
     codes = open_codes(options)
     named = check_groups(codes, options.group)
     about = str(codes) if named is None else f"{codes}, near copies share one {named}"
