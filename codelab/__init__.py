@@ -42,6 +42,7 @@ _PUBLIC = {
         *("recall_at_k", "retrieval_map"),
     ],
     "retrieval.compare": ["compare_retrieval"],
+    "retrieval.oversampling": ["oversampling_curve"],
     "retrieval.shorter": ["bit_budget_curve", "smaller_code"],
     "semantics.describe": ["describe_bit"],
     "semantics.exemplars": ["exemplars"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import groupby
 from textwrap import shorten
@@ -22,6 +22,8 @@ from codelab.core.errors import CodelabError, UsageError
 from codelab.core.result import Result, Skipped, html_table
 
 HEADINGS = ("section", "figure", "what it is")
+
+Each = Callable[[str, Result], None]
 
 WIDTHS = (36, 92, 72)
 """Most characters of each column at a Python prompt."""
@@ -73,6 +75,7 @@ def analyze(
     features: np.ndarray | None = None,
     permutations: int = 200,
     seed: int = 0,
+    each: Each | None = None,
 ) -> Analysis:
     """Measure all that these codes allow, or the sections asked for.
 
@@ -88,6 +91,7 @@ def analyze(
             `view`, else of the codes.
         permutations: behind every p-value.
         seed: of all chance.
+        each: called with the name and the result of each section as soon as it is measured.
 
     Returns:
         Section name -> result, a dictionary that shows itself as a table of headlines; `Skipped` with its reason
@@ -115,7 +119,12 @@ def analyze(
     given = Given.of(codes, groups=groups, view=view, features=features, permutations=permutations, seed=seed)
     if groups is None:
         warn_of_copies(unnamed_copies(codes, seed=seed), stacklevel=2)
-    return Analysis({name: measured(section, given, *about) for name, section, about in _plan(given, sections)})
+    found = Analysis()
+    for name, section, about in _plan(given, sections):
+        found[name] = measured(section, given, *about)
+        if each is not None:
+            each(name, found[name])
+    return found
 
 
 def _plan(given: Given, wanted: Collection[str] | None) -> list[tuple[str, Section, tuple[str, ...]]]:
@@ -159,7 +168,12 @@ def measured(section: Section, given: Given, *attribute: str) -> Result:
 
 
 def analyze_parts(
-    parts: Iterable[Codes], *, groups: str | None = None, permutations: int = 200, seed: int = 0
+    parts: Iterable[Codes],
+    *,
+    groups: str | None = None,
+    permutations: int = 200,
+    seed: int = 0,
+    each: Each | None = None,
 ) -> Analysis:
     """The sections that follow from counts, in one pass that holds one part at a time.
 
@@ -169,6 +183,7 @@ def analyze_parts(
             `analyze` has them. Without a word the first part is looked at, and a warning says if it looks grouped.
         permutations: behind every p-value.
         seed: of all chance.
+        each: as in `analyze`.
 
     Returns:
         As `analyze`, with the same numbers: the sections that stream; `bit_reuse` without contrasts.
@@ -189,14 +204,16 @@ def analyze_parts(
     if groups not in (None, NO_GROUPS):
         raise UsageError(f"analyze_parts: groups need all codes at once, as analyze has them; found {groups!r}")
     given, source = of_parts(_looked_at(parts, groups, seed), permutations=permutations, seed=seed)
-    found = {section.name: measured(section, given) for section in SECTIONS if section.streams}
-    # the source of a result does not depend on where the file was cut, nor do its numbers
-    return Analysis(
-        {
-            name: result if isinstance(result, Skipped) else dataclasses.replace(result, source=source)
-            for name, result in found.items()
-        }
-    )
+    found = Analysis()
+    for section in SECTIONS:
+        if not section.streams:
+            continue
+        result = measured(section, given)
+        # the source of a result does not depend on where the file was cut, nor do its numbers
+        found[section.name] = result if isinstance(result, Skipped) else dataclasses.replace(result, source=source)
+        if each is not None:
+            each(section.name, found[section.name])
+    return found
 
 
 def _looked_at(parts: Iterable[Codes], groups: str | None, seed: int) -> Iterator[Codes]:

@@ -21,6 +21,7 @@ from codelab.measures.pair_distances import pair_distances
 from codelab.retrieval.compare import RetrievalComparison, compare_retrieval
 from codelab.retrieval.sampled import MEASURES, K, k_of
 from codelab.statistics.counts import ClassCounts
+from codelab.statistics.estimators import expected_information, strata_information
 
 PAIRS = 20_000
 """Pairs of images whose distances are compared."""
@@ -84,7 +85,11 @@ class Sample:
 
 def _class_information(sample: Sample) -> float:
     """Mean over bits of the corrected information about the class; of several labels an image, the sum over labels."""
-    permutations = 1 if sample.groups is None else PERMUTATIONS  # without near copies the mean by chance is exact
+    if sample.groups is None and not sample.codes.multilabel:  # the mean by chance is exact: no p-value, no draws
+        counts = need_classes("class_information", ClassCounts.of(sample.codes))
+        by_chance = expected_information(counts.bit_ones, counts.class_n)
+        return float((strata_information(counts.ones[None], counts.class_n[None]) - by_chance).mean())
+    permutations = 1 if sample.groups is None else PERMUTATIONS
     options: dict[str, Any] = {"groups": sample.groups, "permutations": permutations, "seed": sample.seed}
     return float(class_information(sample.codes, **options).information.mean())
 

@@ -30,6 +30,7 @@ from codelab.measures.degrees_of_freedom import degrees_of_freedom, judge_freedo
 from codelab.measures.disentanglement import factors
 from codelab.measures.joint_information import joint_information
 from codelab.measures.pair_distances import judge_distances, pair_distances
+from codelab.retrieval.oversampling import oversampling_curve
 from codelab.retrieval.sampled import judge_retrieval, sampled_retrieval
 from codelab.retrieval.shorter import smaller_code
 
@@ -41,6 +42,21 @@ JOINT = 4
 
 MOST_ODDS = 1 << 15
 """Most classes times bits whose log-odds are part of the analysis."""
+
+
+NEIGHBOURS = 10
+"""Neighbours of the oversampling curve; fewer where there are fewer images."""
+
+PAIRS = 50_000_000
+"""Most pairs of query and image whose features are compared for it."""
+
+
+def _oversampling(given: Given) -> Result:
+    n, codes = len(given.codes), given.codes
+    queries = max(50, min(1000, PAIRS // n))
+    return oversampling_curve(
+        codes, k=max(1, min(NEIGHBOURS, n // 10)), groups=given.groups, queries=queries, seed=given.seed
+    )
 
 
 def _blocks(given: Given, blocks: Blocks) -> Result:
@@ -284,6 +300,24 @@ SECTIONS = (
         listing=Listing(
             "what one change of the image does to the bits (means over bits)",
             ("view", "flip_rate", "chance", "kappa", "information_sum"),
+        ),
+    ),
+    Section(
+        name="oversampling",
+        words="codes to fetch so that rescoring finds the neighbours of the features",
+        measure=_oversampling,
+        needs=("features",),
+        listing=Listing(
+            "recall of the features' neighbours among the codes fetched (random directions: mean of 5, range)",
+            ("oversampling", "recall", "low", "high", "random_directions", "random_low", "random_high"),
+        ),
+        chart=Chart(
+            "How many codes to fetch before rescoring",
+            lambda found: (
+                f"Share of the {found.k} images nearest by cosine of the {found.by} that are among the codes nearest "
+                "by Hamming distance, exact over the order of ties; bars are 95% intervals over queries. Grey: signs "
+                f"of random directions of the same features. {found.headline().partition('; ')[2]}."
+            ),
         ),
     ),
     Section(

@@ -68,13 +68,15 @@ def _in_blocks(options: argparse.Namespace) -> tuple[str, Analysis]:
     from codelab.analysis import analyze_parts
     from codelab.core.attributes import NO_GROUPS, SAME_THING
     from codelab.core.files import iter_codes
+    from codelab.reporting.terminal import as_it_finishes
 
     if options.by or options.split or options.views or options.group not in (None, NO_GROUPS):
         raise UsageError(
             "analyze: --stream reads a file block by block, without --by, --split, --views and the column of --group"
         )
     blocks = iter_codes(options.codes, columns=SAME_THING)  # a column of such a name is warned of
-    results = analyze_parts(blocks, groups=options.group, permutations=options.permutations, seed=options.seed)
+    given = {"groups": options.group, "permutations": options.permutations, "seed": options.seed}
+    results = analyze_parts(blocks, **given, each=as_it_finishes())
     about = f"{options.codes}, block by block; controls (shuffled codes, random directions) need the codes in memory"
     return about, results
 
@@ -84,8 +86,10 @@ def _in_memory(options: argparse.Namespace) -> tuple[str, Analysis]:
     from codelab.analysis import analyze
     from codelab.core.attributes import check_groups, group_column
     from codelab.measures.channel import channel_of_views, view_channels
+    from codelab.reporting.terminal import as_it_finishes
 
     given = {"groups": options.group, "permutations": options.permutations, "seed": options.seed}
+    given["each"] = as_it_finishes()
     codes = open_codes(options)
     named = check_groups(codes, options.group)
     about = str(codes) if named is None else f"{codes}, near copies share one {named}"
@@ -174,11 +178,16 @@ def add_search(command: AddCommand) -> None:
         "nearest codes to an image, and the bits that differ",
         "runs/demo --query cat.png",
         "runs/demo --id 1F600 -k 20 --json",
+        "runs/demo --id 1F600 --rescore features --oversample 4",
     )
     add_codes(parser)
     parser.add_argument("--query", metavar="IMAGE", help="an image file; the encoder that made the codes encodes it")
     parser.add_argument("--id", help="an item of the codes, as the query")
     parser.add_argument("-k", type=whole_number(1), default=10, help="how many (default: %(default)s)")
+    parser.add_argument("--asymmetric", action="store_true", help="weigh bits by the query's logits")
+    kinds = ("logits", "features")
+    parser.add_argument("--rescore", choices=kinds, help="order the codes found by cosine of these")
+    parser.add_argument("--oversample", type=float, help="with --rescore, codes found for each one shown (default: 4)")
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
     add_encoder(parser)
 
@@ -189,14 +198,17 @@ def search(options: argparse.Namespace) -> None:
     from codelab.reporting.terminal import print_table
 
     codes = open_codes(options)
-    query = _query(options, codes)
-    found = search(codes, query, k=min(options.k, len(codes)))
+    if options.oversample is not None and options.rescore is None:
+        raise UsageError("search: --oversample goes with --rescore")
+    how = {"asymmetric": options.asymmetric, "rescore": options.rescore, "oversample": options.oversample or 4}
+    found = search(codes, query := _query(options, codes), k=min(options.k, len(codes)), **how)
     hits: list[dict[str, Any]] = []
     for place, (distance, row) in enumerate(zip(found.distances[0].tolist(), found.indices[0].tolist(), strict=True)):
         hits.append(
             {
                 "place": place + 1,
                 "distance": distance,
+                **({} if found.rescored is None else {"rescored": float(found.rescored[0, place])}),
                 "id": codes.items["id"][row].as_py(),
                 "label": "" if codes.multilabel or codes.labels[row] < 0 else codes.classes[codes.labels[row]],
                 "differing_bits": list((codes.code(row) ^ query.code(0)).search(1)),
@@ -207,8 +219,10 @@ def search(options: argparse.Namespace) -> None:
         return
     shown = []
     for *cells, bits in (hit.values() for hit in hits):
-        shown.append((*map(str, cells), " ".join(map(str, bits)) or "none"))
-    print_table(("", "distance", "id", "label", "differing bits"), shown)
+        texts = (f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells)
+        shown.append((*texts, " ".join(map(str, bits)) or "none"))
+    second = () if found.rescored is None else (f"1 - cosine of {options.rescore}",)
+    print_table(("", "distance", *second, "id", "label", "differing bits"), shown)
 
 
 def _query(options: argparse.Namespace, codes: Codes) -> Codes:
@@ -227,5 +241,5 @@ def _query(options: argparse.Namespace, codes: Codes) -> Codes:
     if not image.is_file():
         raise UsageError(f"{image}: no such file")
     encoder = own_encoder(options, codes)
-    _, logits = encoder.encode(encoder.transform(decode(image.read_bytes(), str(image)))[None])
-    return Codes.from_logits(logits)
+    features, logits = encoder.encode(encoder.transform(decode(image.read_bytes(), str(image)))[None])
+    return Codes.from_logits(logits, features=features)

@@ -128,8 +128,10 @@ def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
     both = (a >= 0) & (b >= 0)
     if 2 * both.sum() < min((a >= 0).sum(), (b >= 0).sum()):
         return False
-    pairs = np.unique(np.stack([a[both], b[both]]), axis=1)
-    return pairs.shape[1] > 1 and all(len(np.unique(row)) == pairs.shape[1] for row in pairs)
+    a, b = a[both], b[both]
+    partner, back = np.zeros(a.max(initial=-1) + 1, np.int64), np.zeros(b.max(initial=-1) + 1, np.int64)
+    partner[a], back[b] = b, a
+    return bool(len(a) > 0 and (a != a[0]).any() and (partner[a] == b).all() and (back[b] == a).all())
 
 
 Groups = str | Sequence[Any] | np.ndarray | None
@@ -169,8 +171,9 @@ def group_numbers(values: Iterable[Any] | pa.ChunkedArray) -> np.ndarray:
     return pd.factorize(keys)[0].astype(np.int64)
 
 
-def group_values(values: Iterable[Any] | pa.ChunkedArray) -> list[Any]:
-    """The values `[N]` of groups as a list; those of a tensor as numbers, since no two tensors are one group.
+def group_values(values: Iterable[Any] | pa.ChunkedArray) -> list[Any] | np.ndarray:
+    """The values `[N]` of groups as a list, whole numbers as their array; those of a tensor as numbers, since no two
+    tensors are one group.
 
     Raises:
         UsageError: a single value, or values that are lists themselves.
@@ -185,7 +188,7 @@ def group_values(values: Iterable[Any] | pa.ChunkedArray) -> list[Any]:
     if isinstance(values, Set | Mapping):  # the order of a set is not that of the images
         raise UsageError(f"groups: found a {type(values).__name__}, expected one value an image")
     if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
-        return list(values.tolist())
+        return values
     rows = values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else list(values)
     several = next((row for row, value in enumerate(rows) if not isinstance(value, Hashable)), None)
     if several is not None:
@@ -230,7 +233,7 @@ def check_groups(codes: Codes, groups: Groups) -> str | np.ndarray | None:
     named = f"groups={groups!r}" if isinstance(groups, str) else "groups"
     if len(numbers) > 1 and not numbers.any():
         raise UsageError(f"{named}: all {len(numbers)} images have one value, expected 2 groups or more")
-    if rows and all(pd.isna(value) or value == "" for value in rows):
+    if len(rows) and all(pd.isna(value) or value == "" for value in rows):
         raise UsageError(f"{named}: no image has a value there")
     return groups if isinstance(groups, str) else numbers
 

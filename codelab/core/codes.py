@@ -28,8 +28,8 @@ from codelab.core.fields import (
     check_items,
     check_labels,
     check_reals,
+    column_numbers,
     label_numbers,
-    number_names,
 )
 from codelab.core.queries import evaluate
 
@@ -353,7 +353,7 @@ class Codes:
         """
         if attribute not in self.items.column_names:
             raise UsageError(f"attribute {attribute!r}: these codes have {', '.join(self.attributes) or 'none'}")
-        labels, names = number_names(np.array(self.items[attribute].to_pylist(), dtype=object), ())
+        labels, names = column_numbers(self.items[attribute])
         return replace(self, labels=labels, classes=names)
 
     def _check_bit(self, bit: int) -> None:

@@ -146,6 +146,22 @@ def number_names(values: np.ndarray, classes: Sequence[str]) -> tuple[np.ndarray
     return np.array([number[text] for text in texts], dtype=np.int32), names
 
 
+def column_numbers(column: pa.ChunkedArray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """`number_names` of an item column.
+
+    Example:
+        >>> labels, names = column_numbers(pa.chunked_array([["o", "x", None], ["o", ""]]))
+        >>> labels.tolist(), names
+        ([0, 1, -1, 0, -1], ('o', 'x'))
+    """
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return number_names(np.array(column.to_pylist(), dtype=object), ())
+    parts = column.combine_chunks().dictionary_encode()
+    numbers, names = number_names(np.array(parts.dictionary.to_pylist(), dtype=object), ())
+    places = parts.indices.fill_null(len(numbers)).to_numpy()  # each different text is looked at once
+    return np.append(numbers, np.int32(-1))[places], names
+
+
 def _missing(value: Any) -> bool:
     """Whether a label is None, NaN or pandas' NA, which cannot be compared."""
     return value is None or type(value).__name__ == "NAType" or bool(value != value)

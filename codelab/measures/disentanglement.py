@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special
@@ -24,6 +24,7 @@ from codelab.core.codes import Codes, unpack_bits
 from codelab.core.errors import DataError, UsageError
 from codelab.core.result import Result, Source
 from codelab.kernels.counting import class_counts, column_counts
+from codelab.kernels.threads import one_blas_thread, run
 from codelab.measures.class_information import check_permutations
 from codelab.statistics.estimators import binary_entropy, expected_information, table_information, xlog2x
 from codelab.statistics.exchange import shuffled_rows
@@ -39,6 +40,9 @@ GROUPED = "plug-in information less its mean over shuffles; null: attributes shu
 
 PAIRS = 20_000
 """Pairs of images behind the topographic similarity."""
+
+READ = 1 << 20
+"""Most held-out images times classes that naive Bayes is judged on: of more classes, a random part of the images."""
 
 FEWEST = 4
 """Groups, or images, that naive Bayes needs: to be fitted on, and two parts to be judged on."""
@@ -60,7 +64,8 @@ class Factors(Result):
     * `completeness`: 1 for a factor that one bit has all information about, 0 for one that all bits
       have equal information about, and for one that none has any about.
     * `informativeness`: share of the log-loss on held-out images, by the factor's shares alone, that naive Bayes on
-      the whole code saves; 0 where it saves nothing.
+      the whole code saves; 0 where it saves nothing. Of more than 104 classes, fewer held-out images are read
+      (`READ`).
     * `positional`: a bit's information on its best factor less that on the second, over the bit's entropy.
     * `topographic`: rank correlation of code distance and number of differing factors, over pairs of images.
 
@@ -166,9 +171,9 @@ def factors(
     counter = _Counter(codes, columns, unit, np.random.default_rng(seed))
     generator = np.random.default_rng([seed, 1])
     orders = [np.arange(len(codes)), *(shuffled_rows(unit, generator) for _ in range(permutations))]
-    information, accuracy, reading, topographic = (
-        np.stack(found) for found in zip(*(counter.count(order) for order in orders), strict=True)
-    )
+    with one_blas_thread():
+        counted = run(counter.count, orders, None)
+    information, accuracy, reading, topographic = (np.stack(found) for found in zip(*counted, strict=True))
 
     def scores(null: slice) -> tuple[list[tuple[str, int | None]], np.ndarray]:
         """Measure and factor of the scores, and their values `[R, S]`, chance taken as the mean over these rows."""
@@ -325,6 +330,7 @@ class _Counter:
         kept = groups[first] != groups[second]
         self.first, self.second = first[kept], second[kept]
         self.distance = _ranks((bits[self.first] != bits[self.second]).sum(axis=1))
+        self.mixed = generator.permutation(len(self.held_out))
 
     def expected(self) -> np.ndarray:
         """Mean information over all permutations of the known values, `[B, F]`."""
@@ -346,7 +352,8 @@ class _Counter:
         counts = [
             class_counts(p, self.codes.bits, part, n_classes) for p, part in zip(self.packed, parts, strict=True)
         ]
-        saved = loss_saved(self.held_out_bits, parts[1], self.part, counts[0], sizes[0])
+        read: Any = slice(None) if len(self.mixed) * n_classes <= READ else self.mixed[: READ // n_classes]
+        saved = loss_saved(self.held_out_bits[read], parts[1][read], self.part[read], counts[0], sizes[0])
         ones, class_n = counts[0] + counts[1], sizes[0] + sizes[1]
         right = ones.max(axis=0) + (class_n[:, None] - ones).max(axis=0)
         return table_information(ones.T, class_n), right / class_n.sum(), saved

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -172,14 +173,25 @@ def _score(
     generator: np.random.Generator,
 ) -> tuple[np.ndarray, Chance]:
     """Plug-in information `[k]` of the first 1, 2, ... k bits, which `cells` `[N]` number, and its chance."""
-    exchange, batch = Exchange.of(labels, groups), max(1, BATCH // len(labels))
     table = _tables(cells, labels[None], 1 << size)
     plugin = _prefixes(table)[0]
 
     def draw(which: np.ndarray, n: int) -> np.ndarray:
-        starts = range(0, n, batch)
-        drawn = ([exchange.draw(generator) for _ in range(min(batch, n - start))] for start in starts)
-        return np.concatenate([_prefixes(_tables(cells, np.stack(part), 1 << size)) for part in drawn])[:, which]
+        return np.concatenate([_prefixes(part) for part in tables(n)])[:, which]
+
+    def tables(n: int) -> Iterator[np.ndarray]:
+        if groups is None:  # a table with these margins: no image is moved
+            from scipy.stats import random_table  # slow to load
+
+            step = max(1, BATCH // table.size)
+            shuffled = random_table(of_cell, of_class)
+            for start in range(0, n, step):
+                yield shuffled.rvs(min(step, n - start), random_state=generator).astype(np.int64)
+            return
+        exchange, step = Exchange.of(labels, groups), max(1, BATCH // len(labels))
+        for start in range(0, n, step):
+            drawn = np.stack([exchange.draw(generator) for _ in range(min(step, n - start))])
+            yield _tables(cells, drawn, 1 << size)
 
     of_cell, of_class = table[0].sum(axis=1), table[0].sum(axis=0)
     mean = None

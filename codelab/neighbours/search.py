@@ -12,6 +12,7 @@ from codelab.core.checks import check_codes, check_real, check_whole
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.core.result import FeatureSource, Result, Source
+from codelab.neighbours.rescoring import check_rescore, fetched, rescored
 from codelab.neighbours.weighted import BitCosts, bit_costs
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ class SearchResult(Result):
     lengths: both arrays are then flat and query q owns `offsets[q]` to `offsets[q + 1]`. `result[q]` gives the
     distances and the rows of one query in either case.
 
+    After `rescore=`, `rescored` `[Q, k]` is 1 - cosine of the logits or features (`rescored_by`), which the order then
+    follows, `distances` are those of the first search, and `fetched` is how many rows that search found for a query.
+
     The line quotes how many neighbours of how many queries were found.
     """
 
@@ -45,12 +49,17 @@ class SearchResult(Result):
     k: int | None = None
     radius: float | None = None
     distance: str = "Hamming"
+    rescored: np.ndarray | None = None
+    rescored_by: str = ""
+    fetched: int | None = None
 
     def headline(self) -> str:
         what = f"top {self.k}" if self.radius is None else f"all within {self.radius:g}"
-        return (
-            f"{what} of {self.queries:,} queries, {len(self.indices.ravel()):,} rows found, {self.distance} distance"
-        )
+        found = f"{len(self.indices.ravel()):,} rows found, {self.distance} distance"
+        return f"{what} of {self.queries:,} queries, {found}{self._second()}"
+
+    def _second(self) -> str:
+        return f", rescored by cosine of {self.rescored_by} among {self.fetched:,}" if self.rescored_by else ""
 
     def __len__(self) -> int:
         return self.queries
@@ -65,24 +74,23 @@ class SearchResult(Result):
         return self.distances[part], self.indices[part]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a neighbour: `query`, `rank` (from 1), `index`, `distance`."""
+        """One row a neighbour: `query`, `rank` (from 1), `index`, `distance`; after `rescore=` also `rescored`."""
         import pandas as pd
 
         counts = np.full(self.queries, self.k) if self.offsets is None else np.diff(self.offsets)
         starts = np.cumsum(counts) - counts
         rank = np.arange(int(counts.sum())) - np.repeat(starts, counts) + 1
         query = np.repeat(np.arange(self.queries), counts)
-        return pd.DataFrame(
-            {"query": query, "rank": rank, "index": self.indices.ravel(), "distance": self.distances.ravel()}
-        )
+        columns = {"query": query, "rank": rank, "index": self.indices.ravel(), "distance": self.distances.ravel()}
+        return pd.DataFrame(columns if self.rescored is None else {**columns, "rescored": self.rescored.ravel()})
 
     def __str__(self) -> str:
         what = f"top {self.k}" if self.radius is None else f"all within distance {self.radius:g}"
         ties = ", with everything tied at the last place" if self.radius is None and self.offsets is not None else ""
         of = ("codes of " if self.bits else "") + ranked(self.source, self.bits)
         return (
-            f"{what}{ties} of {self.queries:,} queries among N = {self.n:,} {of}, "
-            f"{self.distance} distance, exact, in order of (distance, row)"
+            f"{what}{ties} of {self.queries:,} queries among N = {self.n:,} {of}, {self.distance} distance"
+            f"{self._second() or ', exact, in order of (distance, row)'}"
         )
 
 
@@ -97,6 +105,8 @@ def search(
     asymmetric: bool = False,
     include_ties: bool = False,
     by: str = "codes",
+    rescore: str | None = None,
+    oversample: float = 4,
     threads: int | None = None,
     device: str = "cpu",
 ) -> SearchResult:
@@ -117,6 +127,9 @@ def search(
         include_ties: return also everything that is as near as the k-th neighbour.
         by: `codes`, or `features`: by 1 - cosine of `Codes.features` with an error of about 2e-8, on the CPU, without
             mask or weights.
+        rescore: `logits` or `features`: fetch `oversample` times k rows by the distance above, and keep the k of them
+            with the least 1 - cosine of these vectors; both distances are in the result. Goes with k.
+        oversample: 1 or more; `codelab.oversampling_curve` says how much is enough.
         threads: default: the cores this process may use.
         device: `cpu`, or a torch device such as `cuda`: the same neighbours at the same distances.
 
@@ -125,7 +138,7 @@ def search(
 
     Raises:
         UsageError: k > N, both k and radius, a mask or weights that do not fit B.
-        DataError: queries of another width, no logits for `asymmetric`.
+        DataError: queries of another width, no logits for `asymmetric`, no logits or features to rescore by.
 
     Example:
         >>> codes = Codes.from_bits([[0, 0, 0], [0, 0, 1], [1, 1, 1], [1, 0, 0]])
@@ -136,6 +149,10 @@ def search(
         [0, 1, 3]
         >>> search(codes, codes[[0]], radius=0)[0][1].tolist()
         [0]
+        >>> surer = Codes.from_logits([[1.0, 2.0], [1.0, 3.0], [-1.0, 9.0]])
+        >>> found = search(surer, surer[[0]], k=2, rescore="logits", oversample=1.5)
+        >>> found.indices.tolist(), found.distances.tolist(), found.rescored.round(2).tolist()
+        ([[0, 1]], [[0, 0]], [[0.0, 0.01]])
     """
     check_codes("codes", codes)
     n = len(codes)
@@ -149,6 +166,12 @@ def search(
         raise UsageError("include_ties: goes with k; a radius has no last place")
     elif not check_real("radius", radius) >= 0:
         raise UsageError(f"radius={radius}: expected 0 or more")
+    many = places
+    if rescore is not None:
+        if radius is not None or include_ties or by != "codes":
+            raise UsageError("rescore: goes with k, without radius, include_ties and by")
+        many = fetched(places, n, oversample)
+        check_rescore(codes, queries, rescore)
     if by == "features":
         if mask is not None or weights is not None or asymmetric or device != "cpu":
             raise UsageError("by='features': goes without mask, weights, asymmetric and device")
@@ -157,16 +180,19 @@ def search(
         how = _by_codes(codes, queries, mask, weights, asymmetric, threads, device)
     else:
         raise UsageError(f"by={by!r}: expected 'codes' or 'features'")
-    offsets = None
+    offsets = second = None
     if radius is not None:
         distances, indices, offsets = how.within(how.limits(radius))
     else:
-        distances, indices = how.nearest(places)
+        distances, indices = how.nearest(many)
         if include_ties:
             distances, indices, offsets = how.within(distances[:, -1])
+    distances = how.lengths(distances, offsets)
+    if rescore is not None and isinstance(queries, Codes):
+        distances, indices, second = rescored(codes, queries, distances, indices, places, rescore)
     return SearchResult(
         source=FeatureSource.of(codes) if by == "features" else Source.of(codes),
-        distances=how.lengths(distances, offsets),
+        distances=distances,
         indices=indices,
         offsets=offsets,
         n=n,
@@ -175,6 +201,9 @@ def search(
         k=places if radius is None else None,
         radius=radius,
         distance=how.distance,
+        rescored=second,
+        rescored_by=rescore or "",
+        fetched=None if rescore is None else many,
     )
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from codelab.core.errors import printable
 from codelab.core.formats import heading, text_rows
+from codelab.core.result import Result, Skipped
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from codelab.analysis.section import Listing
-    from codelab.core.result import Result
 
 TOP = 10
 """Bits in a table of the best."""
@@ -34,6 +35,20 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: s
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+def as_it_finishes() -> Callable[[str, Result], None]:
+    """A function that prints each section of an analysis on stderr when it is measured, with the seconds it took."""
+    last = time.perf_counter()
+
+    def show(name: str, result: Result) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        figure = f"skipped, {result.headline()}" if isinstance(result, Skipped) else result.headline()
+        print(printable(f"{now - last:6.1f} s  {name}: {figure}"), file=sys.stderr, flush=True)
+        last = now
+
+    return show
 
 
 def print_analysis(results: Mapping[str, Result]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import linalg
 
+from codelab.measures.collisions import distinct_codes
 from codelab.retrieval.ranking import HammingRanking, Ranking
 from codelab.retrieval.summary import Averaging, Deleted, class_average
 from codelab.statistics.jackknife import PARTS, deal, each_pair_once
@@ -217,8 +218,8 @@ def _design(ranking: Ranking, averaging: Averaging, kind: str) -> tuple[Parts, D
 def _contested(ranking: Ranking) -> bool:
     """Whether `TIED` of the codes are equal, and their first class leads by less than two standard errors."""
     codes, owner = ranking.database, ranking.owner
-    same, count = np.unique(codes.packed, axis=0, return_inverse=True, return_counts=True)[1:]
-    rows = same.reshape(-1) == count.argmax()
+    same, count = distinct_codes(codes.packed)
+    rows = same == count.argmax()
     if rows.mean() < TIED:
         return False
     labels = codes.labels[rows]

@@ -376,8 +376,9 @@ def _owners(queries: Codes, base: Codes, itself: bool, groups: Any) -> tuple[np.
     if groups is None:
         rows = np.arange(len(base), dtype=np.int32)
         return (rows, rows) if itself else (None, None)
+    values: list[Any]
     if isinstance(groups, str):
-        values = [_column(codes, name, groups) for name, codes in (("queries", queries), ("database", base))]
+        values = [_column(queries, "queries", groups), _column(base, "database", groups)]
     elif isinstance(groups, tuple) and len(groups) == 2 and not (itself and len(base) == 2):
         values = [group_values(part) for part in groups]
     elif itself:
@@ -387,7 +388,9 @@ def _owners(queries: Codes, base: Codes, itself: bool, groups: Any) -> tuple[np.
     for part, codes, name in zip(values, (queries, base), ("queries", "database"), strict=True):
         if len(part) != len(codes):
             raise UsageError(f"groups: found {len(part)} values, expected one for each of {len(codes)} {name}")
-    numbers = group_numbers([*values[0], *([] if itself else values[1])]).astype(np.int32)
+    arrays = all(isinstance(part, np.ndarray) and part.dtype == values[0].dtype for part in values)
+    joined = values[0] if itself else np.concatenate(values) if arrays else [*values[0], *values[1]]
+    numbers = group_numbers(joined).astype(np.int32)
     return (numbers, numbers) if itself else (numbers[: len(queries)], numbers[len(queries) :])
 
 

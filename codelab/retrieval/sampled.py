@@ -109,7 +109,7 @@ def sampled_retrieval(
     own: Any = None if groups is None else group_column(codes, groups)
     if rows is not None:
         unit = np.arange(n) if own is None else own
-        own = (unit[rows].tolist(), unit.tolist())
+        own = (unit[rows], unit)
 
     def measured(name: str, database: Codes, **how: Any) -> RetrievalResult:
         sets = (database,) if rows is None else (database[rows], database)

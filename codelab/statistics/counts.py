@@ -26,7 +26,7 @@ from codelab.core.errors import DataError, UsageError
 from codelab.core.result import Source
 from codelab.kernels import loops
 from codelab.kernels.counting import class_counts, column_counts, pair_counts
-from codelab.kernels.threads import run, thread_count
+from codelab.kernels.threads import one_blas_thread, run, thread_count
 
 GROUPS = 64
 """Items are dealt to this many groups; resampling or holding out whole groups gives intervals and tests."""
@@ -232,7 +232,8 @@ class ClassPairCounts(Counts):
                 bits = unpack_bits(rows, codes.bits).astype(np.float32)
                 both[c] = (bits.T @ bits).ravel()[places]
 
-        run(count, range(n_classes), None)
+        with one_blas_thread():
+            run(count, range(n_classes), None)
         class_n = np.diff(edges).astype(np.int64)
         return cls(Source.of(codes), codes.bits, int(class_n.sum()), class_n, both, codes.classes)
 

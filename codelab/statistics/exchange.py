@@ -95,9 +95,9 @@ class Exchange:
 
 
 def _shuffled(values: np.ndarray, blocks: np.ndarray | None, generator: np.random.Generator) -> np.ndarray:
-    order = generator.permutation(len(values))
     if blocks is None:
-        return values[order]
+        return generator.permutation(values)
+    order = generator.permutation(len(values))
     shuffled = np.empty_like(values)
     shuffled[np.argsort(blocks, kind="stable")] = values[order[np.argsort(blocks[order], kind="stable")]]
     return shuffled

@@ -32,6 +32,12 @@ EXPECTED = 5
 Below it a fitted tail can make p-values several times too small.
 """
 
+SURE = 20
+"""Expected ones, and zeros, of every class and stratum from which the gamma law holds throughout: none is drawn."""
+
+CLEAR = 0.01
+"""P-value by the gamma law below which draws would not bring another: 20 of 200 would have to reach what 2 do."""
+
 MANY_ONES = 1000
 """Ones from which a sum over many classes has a smooth null, however few a class has."""
 
@@ -102,8 +108,10 @@ def chance_by_counts(
 ) -> Chance:
     """The chance of each bit's information, every image an observation of its own; labels stay in their stratum.
 
-    Means are exact, and so are p-values where there is one stratum of two classes. A rare bit that none of its draws
-    reaches has the exact bound by Bonferroni, (cells of class and stratum) times the least exact p-value of a cell.
+    Means are exact, and so are p-values where there is one stratum of two classes. The tail of the gamma law of
+    `information_p_value` is the p-value without a draw where each class of each stratum has enough ones and zeros
+    (`SURE`), or where it is `CLEAR` and the law holds in the tail. A rare bit that none of its draws reaches has the
+    exact bound by Bonferroni, (cells of class and stratum) times the least exact p-value of a cell.
 
     Args:
         observed: plug-in information `[B]`.
@@ -120,7 +128,16 @@ def chance_by_counts(
         return Chance(mean, p_value, np.zeros(len(mean), bool))
     varies = (ones > 0) & (ones < totals[:, None])
     p_value, fitted = np.ones(len(mean)), np.zeros(len(mean), bool)
-    chosen = np.flatnonzero(varies.any(axis=0))
+    per_class, few = rarity(ones, totals, int(np.count_nonzero(sizes)))
+    freedom = (np.maximum(np.count_nonzero(sizes, axis=1) - 1, 0)[:, None] * varies).sum(axis=0)
+    shape = np.where(per_class >= EXPECTED, freedom / 2, np.nan)
+    lawful = ~np.isnan(shape) & (freedom > 0) & (mean > 0) & (permutations >= ENOUGH)
+    a = shape[lawful]
+    p_value[lawful] = np.clip(special.gammaincc(a, a * observed[lawful] / mean[lawful]), 1e-16, 1.0)
+    fitted = lawful & ((p_value < CLEAR) | (_fewest(ones, sizes) >= SURE))
+    p_value[~fitted] = 1.0
+    chosen = np.flatnonzero(varies.any(axis=0) & ~fitted)
+    fitted &= p_value < 1 / (1 + permutations)  # larger ones need no word: draws can show them as well
     if not len(chosen):
         return Chance(mean, p_value, fitted)
     generator = np.random.default_rng(seed)
@@ -128,9 +145,6 @@ def chance_by_counts(
     def draw(which: np.ndarray, n: int) -> np.ndarray:
         return np.stack([permuted_information(ones[:, bit], sizes, n, generator) for bit in chosen[which]], axis=1)
 
-    per_class, few = rarity(ones, totals, int(np.count_nonzero(sizes)))
-    freedom = (np.maximum(np.count_nonzero(sizes, axis=1) - 1, 0)[:, None] * varies).sum(axis=0)
-    shape = np.where(per_class >= EXPECTED, freedom / 2, np.nan)
     found, times = information_p_value(
         observed[chosen], draw, permutations, rare=few[chosen], mean=mean[chosen], shape=shape[chosen]
     )
@@ -144,6 +158,13 @@ def chance_by_counts(
         ]
         p_value[never] = np.minimum(p_value[never], len(exact) * np.min(exact, axis=0))
     return Chance(mean, p_value, fitted)
+
+
+def _fewest(ones: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Expected ones or zeros `[B]`, whichever are fewer, of the rarest cell: of ones `[S, B]` and sizes `[S, C]`."""
+    totals = sizes.sum(axis=1)
+    smallest = np.where(sizes > 0, sizes, np.iinfo(np.int64).max).min(axis=1)
+    return (np.minimum(ones, totals[:, None] - ones) * (smallest / totals)[:, None]).min(axis=0)
 
 
 def rarity(ones: np.ndarray, totals: np.ndarray, cells: int, share: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

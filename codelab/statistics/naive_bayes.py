@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 MOST = 4.0
 """Largest weight of the evidence: on bits that separate the classes there is no best one."""
+
+BLOCK = 1 << 16
+"""Numbers of images x classes at a time: 256 KB."""
 
 STEPS = 8
 """Newton's steps; the loss is convex in the weight, and fewer are needed."""
@@ -42,7 +47,8 @@ def loss_saved(bits: np.ndarray, labels: np.ndarray, part: np.ndarray, ones: np.
         1.0
     """
     known = labels >= 0
-    bits, labels, part = bits[known], labels[known], part[known]
+    if not known.all():
+        bits, labels, part = bits[known], labels[known], part[known]
     if part.all() or not part.any():
         return 0.0
     p = (ones + 0.5) / (class_n[:, None] + 1)
@@ -56,30 +62,49 @@ def loss_saved(bits: np.ndarray, labels: np.ndarray, part: np.ndarray, ones: np.
     return 1 - loss / -float(prior[labels].sum(dtype=np.float64))
 
 
+def _blocks(evidence: np.ndarray) -> Iterator[slice]:
+    """Rows in blocks that stay in the cache."""
+    step = max(1, BLOCK // evidence.shape[1])
+    for start in range(0, len(evidence), step):
+        yield slice(start, start + step)
+
+
 def _loss(evidence: np.ndarray, labels: np.ndarray, prior: np.ndarray, weight: float) -> float:
     if weight == 0:
         return -float(prior[labels].sum(dtype=np.float64))
-    logits = prior + np.float32(weight) * evidence
-    right = logits[np.arange(len(labels)), labels]
-    most = logits.max(axis=1)
-    return float((np.log(np.exp(logits - most[:, None]).sum(axis=1)) + most - right).sum(dtype=np.float64))
+    right = prior[labels] + np.float32(weight) * evidence[np.arange(len(labels)), labels]
+    loss = -right.sum(dtype=np.float64)
+    for rows in _blocks(evidence):
+        loss += np.log(_shares(evidence[rows], prior, weight).sum(axis=1)).sum(dtype=np.float64)
+    return float(loss)
+
+
+def _shares(evidence: np.ndarray, prior: np.ndarray, weight: float) -> np.ndarray:
+    """exp(prior + weight evidence), which can neither overflow nor all be 0: the largest evidence of a row is 0."""
+    logits = np.float32(weight) * evidence
+    logits += prior
+    return np.exp(logits, out=logits)
 
 
 def _weight(evidence: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> float:
     """The weight from 0 to `MOST` with the least loss, by Newton's steps from 0."""
     right = evidence[np.arange(len(labels)), labels].sum(dtype=np.float64)
-    weight, shares = 0.0, np.exp(prior)
+    weight = 0.0
     for _ in range(STEPS):
-        if weight > 0:
-            logits = prior + np.float32(weight) * evidence
-            shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-            shares /= shares.sum(axis=1, keepdims=True)
-        mean = (shares * evidence).sum(axis=1)
-        square = (shares * evidence * evidence).sum(dtype=np.float64)
-        curvature = square - (mean.astype(np.float64) ** 2).sum()
+        total = curvature = 0.0
+        for rows in _blocks(evidence):
+            part = evidence[rows]
+            shares = _shares(part, prior, weight)
+            whole = shares.sum(axis=1)
+            shares *= part
+            mean = shares.sum(axis=1) / whole
+            shares *= part
+            square = shares.sum(axis=1) / whole
+            total += mean.sum(dtype=np.float64)
+            curvature += (square.astype(np.float64) - mean.astype(np.float64) ** 2).sum()
         if curvature <= 0:
             break
-        step = np.clip(weight + (right - mean.sum(dtype=np.float64)) / curvature, 0.0, MOST) - weight
+        step = np.clip(weight + (right - total) / curvature, 0.0, MOST) - weight
         weight += float(step)
         if abs(step) < 0.01:
             break

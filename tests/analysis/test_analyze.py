@@ -241,3 +241,20 @@ def test_codes_that_look_grouped_are_warned_of_in_one_line():
 def test_parts_cannot_have_groups():
     with pytest.raises(UsageError, match=r"analyze_parts: groups need all codes at once, .* found 'a'"):
         analyze_parts([Codes.from_bits(np.eye(4))], groups="a")
+
+
+def test_each_section_is_handed_over_as_it_is_measured(codes):
+    seen = []
+    found = analyze(codes, sections=["collisions", "bit_usage"], each=lambda name, result: seen.append((name, result)))
+    assert seen == list(found.items())
+    streamed = []
+    parts = analyze_parts([codes[:100], codes[100:]], each=lambda name, result: streamed.append((name, result)))
+    assert streamed == list(parts.items())
+
+
+def test_class_figure_of_the_controls_is_the_mean_information(codes):
+    from codelab.analysis.figures import NAMED, Sample
+    from codelab.measures.class_information import class_information
+
+    figure = NAMED["class_information"].measure(Sample.of(codes, None, 0))
+    assert figure == pytest.approx(class_information(codes).information.mean(), abs=1e-12)

@@ -120,8 +120,35 @@ def test_permutations_must_be_some():
 
 
 def test_same_seed_same_result():
-    codes = synthetic.fair_bits(300, 16, classes=5)
+    codes = synthetic.fair_bits(300, 16, classes=20)  # few of a class: draws decide
     first, again, other = (class_information(codes, seed=s) for s in (0, 0, 1))
     assert np.array_equal(first.p_value, again.p_value)
     assert not np.array_equal(first.p_value, other.p_value)
     assert first.p_value == pytest.approx(other.p_value, abs=0.2)
+
+
+def test_full_classes_need_no_draw_and_agree_with_shuffled_labels(monkeypatch):
+    """With 20 ones and zeros or more of every class, as Zipf's law may leave them, the gamma law stands for draws."""
+    generator = np.random.default_rng(0)
+    sizes = (1600 / np.arange(1, 21)).astype(int)
+    labels = np.repeat(np.arange(20), sizes)
+    bits = generator.random((len(labels), 12)) < 0.5
+    bits[:, 6:] |= (labels[:, None] % 4 == 0) & (generator.random((len(labels), 6)) < 0.12)
+    shuffled = np.zeros((1500, 12))
+    for row in shuffled:
+        ones = np.stack([np.bincount(generator.permutation(labels), bit, 20) for bit in bits.T], axis=1)
+        row[:] = table_information(ones.astype(int).T, sizes)
+    monkeypatch.setattr("codelab.statistics.information_nulls.permuted_information", None)
+    found = class_information(Codes.from_bits(bits, labels))
+    share = (shuffled >= found.plugin).mean(axis=0)
+    assert np.abs(found.p_value - share).max() < 0.04  # three standard errors of 1,500 draws
+    assert found.fitted_tail.tolist() == (found.p_value < 1 / 201).tolist()
+
+
+def test_law_without_draws_has_its_level_on_rare_bits_and_zipf_classes():
+    sizes = (3000 / np.arange(1, 11)).astype(int)
+    labels = np.repeat(np.arange(10), sizes)
+    generator = np.random.default_rng(1)
+    p_value = class_information(Codes.from_bits(generator.random((len(labels), 2000)) < 0.07, labels)).p_value
+    assert 0.037 < (p_value < 0.05).mean() < 0.063
+    assert 0.45 < p_value.mean() < 0.55

@@ -253,3 +253,17 @@ def test_the_own_order_of_attributes_is_one_of_the_orders_of_the_null(monkeypatc
         p.append(factors(coded(bits, **items), groups=thing, permutations=19).p_value)
     mean = np.mean(p, axis=0)
     assert ((mean > 0.5 - 1e-9) & (mean < 0.5 + 0.025 / 20 + 1e-9)).all()
+
+
+def test_many_classes_are_read_on_a_random_part_of_the_held_out_images(monkeypatch):
+    """Images sorted by class: the first rows would be those of a few classes alone."""
+    classes = np.repeat(np.arange(16), 150)
+    shape = np.random.default_rng(0).integers(0, 2, len(classes))
+    bits = np.concatenate([classes[:, None] >> np.arange(4) & 1, shape[:, None]], axis=1)
+    bits ^= np.random.default_rng(1).random(bits.shape) < 0.1
+    codes = Codes.from_bits(bits, classes, items={"shape": shape.astype(str)})
+    whole = scores(factors(codes, permutations=20))["informativeness", "class"]
+    monkeypatch.setattr(disentanglement, "READ", 16 * 400)
+    part = factors(codes, permutations=20)
+    assert abs(scores(part)["informativeness", "class"] - whole) < 0.05
+    assert scores(part)["informativeness", "class"] != whole
