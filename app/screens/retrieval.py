@@ -9,27 +9,33 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 import streamlit as st
+from bitarray import bitarray
 
 from app.address import asked, say
+from app.parts.naming import names_of
 from app.pictured import pictured_rows
+from app.queries import typed_code
+from app.retrieval_parts import bit_weights, show_curves
 from app.state import View
-from app.widgets import bit_links, gallery, rows_to_pick, text
+from app.widgets import bit_links, gallery, rows_to_pick, show_code, text
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError, DataError
 from codelab.images.cards import Card, card, label_text, picture_uri
 from codelab.images.imageset import decode
-from codelab.neighbours.search import search
+from codelab.neighbours.search import SearchResult, search
 from codelab.retrieval.measures import retrieval_map
 
 TITLE, ICON = "Retrieval", "image_search"
 
+OVERSAMPLE = 4
+"""How many times as many codes are fetched before rescoring."""
 CHOICE = 24
 """Images to choose a query from."""
 PLACE = "place"
 """Where the session keeps the place among the neighbours whose differing bits are shown."""
 PER_LINE = 16
 """Digits of a code in one line."""
-OURS, YOURS = "from the codes", "an image of yours"
+OURS, YOURS, TYPED = "from the codes", "an image of yours", "a code"
 """Where the query comes from."""
 UPLOADS = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
 UPLOAD_MEGABYTES = 20
@@ -39,11 +45,12 @@ UPLOAD_PIXELS = 25_000_000
 
 @dataclass(frozen=True)
 class Query:
-    """What is searched for: its code, how it looks, and the row it has among the codes, if any."""
+    """What is searched for: its code, how it looks, its row among the codes, if any, and the bits that count."""
 
     code: Codes
     card: Card
     row: int | None
+    fixed: np.ndarray | None = None
 
 
 def show(view: View) -> None:
@@ -52,7 +59,7 @@ def show(view: View) -> None:
         raise DataError("there are no codes in this set")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.session_state.setdefault("source", OURS)  # no default: a click on a neighbour sets it too
-        source = st.segmented_control("Query", [OURS, YOURS], required=True, key="source")
+        source = st.segmented_control("Query", [OURS, YOURS, TYPED], required=True, key="source")
         k = st.segmented_control("Neighbours", [12, 24, 48], default=24, required=True, key="k", bind="query-params")
         left_out = False
         if view.group is not None:
@@ -63,11 +70,37 @@ def show(view: View) -> None:
                 bind="query-params",
                 help="Near copies of the query say little about a code.",
             )
-    query = _chosen(view) if source == OURS else _uploaded(view)
+        rescore = _rescoring(view)
+    query = {OURS: _chosen, YOURS: _uploaded, TYPED: _typed}[source or OURS](view)
     if query is not None:
-        _neighbours(view, query, int(k), view.group if left_out else None)
+        _neighbours(view, query, int(k), view.group if left_out else None, rescore)
     if source == OURS:
         _choose(view)
+    show_curves(view)
+    show_code(
+        f"""
+query = codes[[codes.items["id"].to_pylist().index("AN ID")]]
+found = codelab.search(codes, query, k={int(k)}{f", rescore={rescore!r}, oversample={OVERSAMPLE}" if rescore else ""})
+found.indices, found.distances{", found.rescored" if rescore else ""}
+"""
+    )
+
+
+def _rescoring(view: View) -> str | None:
+    """By what the nearest codes are ranked again, if at all."""
+    kept = [name for name in ("logits", "features") if getattr(view.codes, name) is not None]
+    if not kept:
+        return None
+    chosen = st.segmented_control(
+        "Rescore by",
+        ["no", *kept],
+        default="no",
+        required=True,
+        key="rescore",
+        bind="query-params",
+        help=f"Fetch {OVERSAMPLE} times as many by Hamming distance, and order them by the cosine of what is kept.",
+    )
+    return None if chosen == "no" else chosen
 
 
 def _chosen(view: View) -> Query | None:
@@ -95,6 +128,32 @@ def _chosen(view: View) -> Query | None:
     return Query(view.codes[[row]], card(view.codes, row, view.pictures), row)
 
 
+def _typed(view: View) -> Query | None:
+    """A code as bits, hex digits or a pattern."""
+    bits = view.codes.bits
+    words = st.text_input(
+        "Code",
+        key="typed",
+        bind="query-params",
+        placeholder=f"{'10*' * 3}…, or {-(-bits // 8) * 2} hex digits",
+        help="0 and 1, bit 0 first; * is a bit that does not count.",
+    )
+    if not words.strip():
+        st.info(f"Type up to {bits} of 0, 1 and *, or the code in hex.", icon=":material/info:")
+        return None
+    try:
+        found = typed_code(words, bits)
+    except CodelabError as error:
+        st.error(text(str(error)), icon=":material/error:")
+        return None
+    count = int(found.fixed.sum())
+    if not count:
+        st.info("No bit is fixed: every image has this pattern.", icon=":material/info:")
+        return None
+    shown = Card(-1, "", "", f"{count} bits fixed", "", f"{count} of {bits} bits", "a code")
+    return Query(found.code, shown, None, found.fixed)
+
+
 def _uploaded(view: View) -> Query | None:
     """The code of an image a person brings."""
     encoder = view.encoder()
@@ -115,30 +174,34 @@ def _uploaded(view: View) -> Query | None:
     except DataError as error:
         st.error(text(str(error)), icon=":material/error:")
         return None
-    _, logits = encoder.encode(encoder.transform(image)[None])
+    features, logits = encoder.encode(encoder.transform(image)[None])
     shown = Card(-1, file.name, picture, file.name, "", file.name)
-    return Query(Codes.from_logits(logits), shown, None)
+    return Query(Codes.from_logits(logits, features=features), shown, None)
 
 
-def _neighbours(view: View, query: Query, k: int, group: str | None) -> None:
+def _neighbours(view: View, query: Query, k: int, group: str | None, rescore: str | None) -> None:
     keep = _database(view.codes, query.row, group)
     rows = np.flatnonzero(keep)
+    weights = bit_weights(view)
     left, right = st.columns([2, 9], gap="medium")
     with left:
         st.markdown("**Query**")
         gallery([query.card], "query", size=120)
         if query.card.label:
             st.caption(text(f"class: {query.card.label}"))
-        database = _bare(view.codes, rows)
+        database = _bare(view.codes, rows, rescore)
         if query.row is not None and len(rows):
             _average_precision(query, database)
     with right:
         if not len(rows):
             st.info("There is no other image to compare with.", icon=":material/info:")
             return
-        found = search(database, query.code, k=min(k, len(rows)))
+        found = _found(database, query, min(k, len(rows)), weights, rescore)
         near, distances = rows[found.indices[0]], found.distances[0]
-        st.markdown(f"**The {len(near)} nearest of {len(rows):,}** by Hamming distance")
+        second = None if found.rescored is None else found.rescored[0]
+        by = "by Hamming distance" if weights is None else "by the weights of their bits"
+        again = "" if second is None else f", then by {rescore}"
+        st.markdown(f"**The {len(near)} nearest of {len(rows):,}** {by}{again}")
         same = [_same_class(view.codes, query.row, int(row)) for row in near]
         signs = {True: "✓", False: "✗", None: ""}
         words = {True: "same", False: "different", None: ""}
@@ -148,7 +211,9 @@ def _neighbours(view: View, query: Query, k: int, group: str | None) -> None:
             st.session_state["source"] = OURS
             say("item", view.codes.items["id"][row].as_py())
 
-        notes = [f"{d} {signs[s]}" for d, s in zip(distances.tolist(), same, strict=True)]
+        notes = [f"{d:g} {signs[s]}" for d, s in zip(distances.tolist(), same, strict=True)]
+        if second is not None:
+            notes = [f"{note.split()[0]} · {c:.2f} {signs[s]}" for note, c, s in zip(notes, second, same, strict=True)]
         gallery(cards, "near", notes=notes, marks=[words[s] for s in same], size=84, on_click=choose)
         if query.card.label:
             st.caption("The number is the distance; ✓ shares the query's class, ✗ does not. Click an image to go on.")
@@ -187,9 +252,21 @@ def _database(codes: Codes, row: int | None, group: str | None) -> np.ndarray:
     return keep
 
 
-def _bare(codes: Codes, rows: np.ndarray) -> Codes:
+def _bare(codes: Codes, rows: np.ndarray, rescore: str | None = None) -> Codes:
     """Codes and labels alone: copying pictures and logits of 100,000 items would take longer than the search."""
-    return Codes(codes.packed[rows], codes.bits, labels=codes.labels[rows], classes=codes.classes)
+    kept = {} if rescore is None else {rescore: getattr(codes, rescore)[rows]}
+    return Codes(codes.packed[rows], codes.bits, labels=codes.labels[rows], classes=codes.classes, **kept)
+
+
+def _found(database: Codes, query: Query, k: int, weights: np.ndarray | None, rescore: str | None) -> SearchResult:
+    """The nearest by what counts: fixed bits alone, weighted bits, or rescored."""
+    if query.fixed is not None:
+        weights = query.fixed.astype(float) * (1 if weights is None else weights)
+        if set(np.unique(weights)) <= {0.0, 1.0}:
+            return search(database, query.code, k=k, mask=weights > 0)
+    able = rescore is not None and getattr(query.code, rescore) is not None
+    again = {"rescore": rescore, "oversample": OVERSAMPLE} if able else {}
+    return search(database, query.code, k=k, weights=weights, **again)  # type: ignore[arg-type]
 
 
 def _same_class(codes: Codes, query: int | None, row: int) -> bool | None:
@@ -222,7 +299,9 @@ def _average_precision(query: Query, database: Codes) -> None:
 def _differences(view: View, query: Query, near: np.ndarray, distances: np.ndarray, signs: list[str]) -> None:
     st.markdown("#### Which bits differ")
     mine = query.code.code(0)
-    differing = [list((view.codes.code(int(row)) ^ mine).search(1)) for row in near]
+    counts = bitarray([True] * len(mine)) if query.fixed is None else bitarray(query.fixed.tolist())
+    differing = [list(((view.codes.code(int(row)) ^ mine) & counts).search(1)) for row in near]
+    names = names_of(view)
     frame = pd.DataFrame(
         {
             "place": range(1, len(near) + 1),
@@ -231,8 +310,11 @@ def _differences(view: View, query: Query, near: np.ndarray, distances: np.ndarr
             "same": signs,
             "distance": distances,
             "differing bits": [" ".join(map(str, bits)) or "none" for bits in differing],
+            "by name": ["; ".join(names[bit] for bit in bits if bit in names) for bits in differing],
         }
     )
+    if not names:
+        frame = frame.drop(columns=["by name"])
     if not frame["class"].any():
         frame = frame.drop(columns=["class", "same"])
     place = min(st.session_state.get(PLACE, 0), len(near) - 1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import linalg
 
-from codelab.measures.collisions import distinct_codes
+from codelab.kernels.counting import distinct_codes
 from codelab.retrieval.ranking import HammingRanking, Ranking
 from codelab.retrieval.summary import Averaging, Deleted, class_average
 from codelab.statistics.jackknife import PARTS, deal, each_pair_once
