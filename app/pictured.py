@@ -24,10 +24,18 @@ def pictured_exemplars(view: View, bit: int, rows: np.ndarray, **options: int) -
     found = exemplars(_at(view.codes, rows, view.key, view.group), bit, group=view.group, **options)
     every = exemplars(view.codes, bit, count=1, classes=0)
     lists = {name: rows[getattr(found, name)] for name in ("one", "zero", "threshold", "quantiles")}
+    bins = tuple(dataclasses.replace(part, rows=rows[part.rows]) for part in found.bins)
     contrasts = tuple(dataclasses.replace(c, zero=rows[c.zero], one=rows[c.one]) for c in found.contrasts)
     chosen = f"of the {len(rows):,} images with a picture, {found.chosen}"
     return dataclasses.replace(
-        found, **lists, contrasts=contrasts, counts=every.counts, edges=every.edges, chosen=chosen, source=every.source
+        found,
+        **lists,
+        bins=bins,
+        contrasts=contrasts,
+        counts=every.counts,
+        edges=every.edges,
+        chosen=chosen,
+        source=every.source,
     )
 
 

@@ -1,5 +1,7 @@
 """Images that show a bit, and class shares, against what a loop over the items finds."""
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,6 +13,7 @@ from codelab import Codes, DataError, UsageError
 from codelab.semantics.exemplars import exemplars
 from codelab.semantics.signatures import class_shares
 from codelab.statistics.intervals import wilson_interval
+from tests.support.synthetic import near_copies
 
 logit_tables = hnp.arrays(
     np.float16, st.tuples(st.integers(1, 30), st.integers(1, 9)), elements=st.integers(-40, 40).map(lambda v: v / 8)
@@ -68,6 +71,83 @@ def test_without_logits_the_sides_are_drawn_by_the_seed():
     assert "drawn at random (seed 4)" in found.chosen
 
 
+@given(logit_tables, st.integers(1, 9), st.integers(1, 6), st.data())
+def test_quantile_bins_hold_all_images_once_and_one_side_each(logits, bins, count, data):
+    codes = Codes.from_logits(logits, labels=data.draw(hnp.arrays(np.int32, len(logits), elements=st.integers(-1, 2))))
+    bit = data.draw(st.integers(0, codes.bits - 1))
+    found = exemplars(codes, bit, bins=bins, count=count).bins
+    column = codes.logits[:, bit]
+    taken = np.zeros(len(codes), int)
+    for place, part in enumerate(found):
+        inside = (column > part.low if place else column >= part.low) & (column <= part.high)
+        taken += inside
+        assert part.share == pytest.approx(inside.mean()) != 0
+        assert part.ones == (column[inside] > 0).mean() in (0, 1)
+        assert inside[part.rows].all()
+        assert len(set(part.rows.tolist())) == len(part.rows) == min(count, inside.sum())
+        of_class = [(codes.labels[part.rows] == c).sum() for c in range(-1, 3)]
+        left = [(codes.labels[inside] == c).sum() > had for c, had in zip(range(-1, 3), of_class, strict=True)]
+        assert all(max(of_class) <= had + 1 for had, more in zip(of_class, left, strict=True) if more)  # in turn
+    assert (taken == 1).all()
+    assert len(found) <= bins + 1
+
+
+def test_bins_of_a_logit_without_ties_are_of_equal_size_and_show_a_planted_rare_class():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4000, 1)) + 8  # all are 1: no border
+    labels = (np.arange(4000) < 40).astype(int)  # 1 % of the images are of class 1
+    codes = Codes.from_logits(logits, labels=labels, classes=["many", "few"])
+    found = exemplars(codes, 0, count=4)
+    assert [part.share for part in found.bins] == pytest.approx([0.125] * 8, abs=0.01)  # float16 has ties
+    assert re.fullmatch(r"\d\.\d+ to \d\.\d+: contains 1[123] % of the images", str(found.bins[0]))
+    rare = [(codes.labels[part.rows] == 1).sum() for part in found.bins]
+    column = codes.logits[codes.labels == 1, 0]
+    there = [((column > part.low) & (column <= part.high)).sum() for part in found.bins[1:]]
+    assert rare[1:] == [min(2, n) for n in there]
+    again, other = (exemplars(codes, 0, count=4, seed=seed) for seed in (0, 1))
+    assert [part.rows.tolist() for part in again.bins] == [part.rows.tolist() for part in found.bins]
+    assert [part.rows.tolist() for part in other.bins] != [part.rows.tolist() for part in found.bins]
+
+
+def test_near_copies_are_once_in_a_bin():
+    rng = np.random.default_rng(0)
+    codes = Codes.from_logits(np.repeat(rng.normal(size=(30, 1)), 4, axis=0), items={"thing": np.arange(120) // 4})
+    shown = [part.rows // 4 for part in exemplars(codes, 0, count=8, group="thing").bins]
+    assert all(len(set(things.tolist())) == len(things) for things in shown)
+    assert sorted(np.concatenate(shown).tolist()) == list(range(30))
+
+
+def test_without_logits_images_are_ordered_by_the_bits_that_depend_on_it():
+    rng = np.random.default_rng(0)
+    sure = rng.random(2000)  # how often the planted bits copy the factor
+    factor = rng.integers(0, 2, 2000)
+    copies = np.where(rng.random((2000, 4)) < sure[:, None], factor[:, None], rng.integers(0, 2, (2000, 4)))
+    bits = np.column_stack([factor, copies[:, :3], 1 - copies[:, 3], rng.integers(0, 2, (2000, 20))])
+    found = exemplars(Codes.from_bits(bits), 0, count=20)
+    assert sorted(found.related) == [1, 2, 3, 4]
+    assert "ordered by agreement with the bits that depend most on it" in found.chosen
+    assert "these codes have no logits" in found.chosen
+    assert (copies[found.one] == 1).all()
+    assert (copies[found.zero] == 0).all()
+    assert bits[found.one, 0].all()
+    assert not bits[found.zero, 0].any()
+    ones = [part.ones for part in found.bins]
+    assert ones == sorted(ones)
+    assert ones[0] < 0.2 < 0.8 < ones[-1]
+    assert sum(part.share for part in found.bins) == pytest.approx(1)
+    assert found.bins[0].low >= -1
+    assert found.bins[-1].high <= 1
+
+
+def test_without_logits_chance_is_not_an_order():
+    """At nominal 5 %, near copies in groups: how often a fair bit finds a bit that depends on it."""
+    hits = 0
+    for seed in range(200):
+        codes = near_copies(60, 5, np.full(12, 0.5), seed=seed)
+        hits += bool(exemplars(codes, 0, count=1, classes=0, group="object").related)
+    assert hits <= 20
+
+
 @pytest.mark.parametrize("multilabel", [False, True])
 def test_contrasts_are_of_one_class_and_of_the_two_sides(multilabel):
     rng = np.random.default_rng(1)
@@ -112,3 +192,5 @@ def test_wrong_calls():
         exemplars(codes, 3)
     with pytest.raises(UsageError, match=r"^count 0"):
         exemplars(codes, 0, count=0)
+    with pytest.raises(UsageError, match=r"^bins=0: expected 1 or more$"):
+        exemplars(codes, 0, bins=0)
