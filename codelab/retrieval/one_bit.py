@@ -57,7 +57,7 @@ class OneBit:
         mine = self.ranking.queries.to_bits()
 
         def one(query: int, distances: np.ndarray) -> tuple[float, np.ndarray]:
-            sizes, ones = self._by_distance(query, distances, packed, bits, int(kept.sum()))
+            sizes, ones = self._by_distance(query, distances, packed, bits)
             differ = np.where(mine[query], sizes[:, :, None] - ones, ones)
             return _values(sizes, differ * kept, differ * ~kept)
 
@@ -71,7 +71,7 @@ class OneBit:
         mine, theirs = self.ranking.queries.to_bits(), np.unpackbits(other[self.rows], axis=1, count=bits).astype(bool)
 
         def one(query: int, distances: np.ndarray) -> tuple[float, np.ndarray]:
-            sizes, counts = self._by_distance(query, distances, three, 3 * width, bits)
+            sizes, counts = self._by_distance(query, distances, three, 3 * width)
             first, second, both = (counts[:, :, at : at + bits] for at in (0, width, 2 * width))
             neither = sizes[:, :, None] - first - second + both
             q, p = mine[query], theirs[query]
@@ -86,16 +86,20 @@ class OneBit:
         return self._each(np.ones(bits, bool), one)
 
     def _by_distance(
-        self, query: int, distances: np.ndarray, packed: np.ndarray, bits: int, most: int
+        self, query: int, distances: np.ndarray, packed: np.ndarray, bits: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Other and relevant items at each distance, `[G, 2]`, and how many of them have each bit, `[G, 2, bits]`."""
+        """Other and relevant items at each distance, `[G, 2]`, and how many of them have each bit, `[G, 2, bits]`.
+
+        The first distance is one below the least there is, so that items can come nearer.
+        """
         labels, mine = self.ranking.database.labels, self.ranking.queries.labels[query]
         relevant = (labels & mine).any(axis=1) if labels.ndim == 2 else (labels == mine) & (mine >= 0)
-        cell = 2 * distances.astype(np.int32) + relevant
+        low, high = int(distances.min()) - 1, int(distances.max())
+        cell = 2 * (distances.astype(np.int32) - low) + relevant
         owner, own = self.ranking.owner, self.ranking.query_owner
         if owner is not None and own is not None:
             cell[owner == own[query]] = -1
-        cells = 2 * (most + 1)
+        cells = 2 * (high - low + 1)
         ones = class_counts(packed, bits, cell, cells, threads=1)
         sizes = np.bincount(cell + 1, minlength=cells + 1)[1:]
         return sizes.reshape(-1, 2), ones.reshape(-1, 2, bits)
