@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codelab.core.attributes import group_column
-from codelab.core.checks import check_codes
+from codelab.core.checks import check_codes, check_seed
 from codelab.core.codes import Codes
 from codelab.core.drawing import INK, ONE, ZERO, blank
 from codelab.core.errors import DataError, UsageError
@@ -120,6 +120,7 @@ def exemplars(
     check_codes("codes", codes)
     if count < 1:
         raise UsageError(f"count {count}: expected at least 1")
+    check_seed(seed)
     values = bit_values(codes, bit)
     keys = None if group is None else group_column(codes, group)
     generator = np.random.default_rng(seed)
