@@ -36,7 +36,7 @@ class BitValue(PerBit):
     `share` is the bit's Shapley value: the mean change of mAP when it joins a random set of the other bits, all sizes
     of the set equally likely. It gives a bit its due whose twin stays in the code, and the shares of all bits add up
     to `retrieval_map` less `chance`, the mAP of a random order. `share_error` is its standard error over the sets
-    drawn, from above, since their sizes are spread evenly; 0 where all sets were tried (both NaN without `subsets`).
+    drawn, 0 where all sets were tried (both NaN without `subsets`).
 
     The line quotes the mAP of all bits, and how many bits are worth more than chance when masked.
     """
@@ -95,7 +95,8 @@ def bit_value(
         DataError: no labels, one bit alone, or no query with a relevant image.
 
     Source: permutation importance: Breiman 2001; share: Shapley 1953, by sets of a random size, each of which gives
-        one change for every bit, and their complements (antithetic pairs: Mitchell et al. 2022).
+        one change for every bit, and their complements (antithetic pairs: Mitchell et al. 2022); errors of a spread
+        of sizes by successive differences: Wolter 2007, chapter 8.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -191,5 +192,6 @@ def _share(gains: np.ndarray, weights: np.ndarray, total: float) -> tuple[np.nda
         return share, np.zeros(bits)
     if len(gains) == 2:
         return share, np.full(bits, np.nan)
-    pairs = gains.reshape(2, -1, bits).mean(axis=0)  # a set and its complement
-    return share, pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs))
+    pairs = gains.reshape(2, -1, bits).mean(axis=0)  # a set and its complement, in the order of sizes
+    steps = np.diff(pairs, axis=0)  # neighbours have nearly the same size: their difference is chance
+    return share, np.sqrt((steps**2).mean(axis=0) / 2 / len(pairs))

