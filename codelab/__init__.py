@@ -50,6 +50,7 @@ _PUBLIC = {
     "semantics.alignment": ["align_attributes"],
     "semantics.ccgp": ["ccgp"],
     "semantics.class_signatures": ["class_signatures"],
+    "semantics.decodable": ["decodable_bits"],
     "semantics.formulas": ["describe"],
     "semantics.matching": ["match_bits"],
     "semantics.monosemanticity": ["monosemanticity"],

@@ -21,7 +21,19 @@ NEWEST = "checkpoint.safetensors"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 # Fields that a resumed run may change: they do not change the result beyond the order of sums.
 _FREE = (
-    *("run", "control", "device", "log_every", "save_every", "keep_last", "memory_gb", "store", "workers", "compile"),
+    *(
+        "run",
+        "control",
+        "device",
+        "log_every",
+        "save_every",
+        "keep_last",
+        "keep_resets",
+        "memory_gb",
+        "store",
+        "workers",
+        "compile",
+    ),
     "threads",
     *("checkpoint_activations", "accumulate", "tensorboard", "evaluate_every", "evaluate_data", "evaluate_split"),
     *("evaluate_images", "evaluate_group", "best_by", "most_pixels"),

@@ -198,6 +198,9 @@ class TrainConfig:
     """Epochs between two checkpoints."""
     keep_last: int = 1
     """Checkpoints kept; the newest is checkpoint.safetensors, the others carry their step."""
+    keep_resets: bool = False
+    """Keep the teacher before each head reset as an encoder, before-reset-STEP.safetensors; of the codes exported from
+    it and of later ones, codelab compare --decodable says which bits are still there."""
     evaluate_every: int = 10
     """Epochs between two evaluations of the teacher; 0: never."""
     evaluate_data: str = ""

@@ -35,7 +35,7 @@ from training.trainer import Run
 
 _FILES = (
     *("checkpoint.safetensors", "checkpoint-best.safetensors", "checkpoint-[0-9]*.safetensors"),
-    *("best.safetensors", "encoder.safetensors", "untrained.safetensors"),
+    *("best.safetensors", "encoder.safetensors", "untrained.safetensors", "before-reset-*.safetensors"),
     *("metrics.jsonl", "evaluation.jsonl", "unreadable.txt", "nonfinite.json", "tensorboard/events.out.tfevents.*"),
 )
 """What a run writes, and `fresh` removes."""
@@ -215,6 +215,8 @@ def train(run: Run, folder: Path, held: HeldOut | None, *, go_on: str, show: boo
         for batch in run.data.steps(run.step, run.steps):
             epoch, place = divmod(run.step, run.steps_per_epoch)
             if place == 0 and is_reset_epoch(epoch, config.epochs, config.reset_every):
+                if first and config.keep_resets:
+                    run.product(run.provenance()).save(folder / f"before-reset-{run.step:08d}.safetensors")
                 run.reset(epoch)
             run.train_step(epoch, batch)
 

@@ -20,6 +20,7 @@ from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError, UsageError
 from codelab.core.result import Result, Skipped, html_table
+from codelab.measures.class_information import check_permutations
 
 HEADINGS = ("section", "figure", "what it is")
 
@@ -115,6 +116,7 @@ def analyze(
         ['bit_usage', 'collisions']
     """
     check_codes("codes", codes)
+    check_permutations(permutations, seed)
     features = view.features if features is None and view is not None else features
     given = Given.of(codes, groups=groups, view=view, features=features, permutations=permutations, seed=seed)
     if groups is None:
@@ -203,6 +205,7 @@ def analyze_parts(
         check_codes("parts", parts)
     if groups not in (None, NO_GROUPS):
         raise UsageError(f"analyze_parts: groups need all codes at once, as analyze has them; found {groups!r}")
+    check_permutations(permutations, seed)
     given, source = of_parts(_looked_at(parts, groups, seed), permutations=permutations, seed=seed)
     found = Analysis()
     for section in SECTIONS:

@@ -14,6 +14,7 @@ from codelab.core.codes import Codes
 from codelab.core.formats import number, p_phrase
 from codelab.core.result import Result, Source
 from codelab.retrieval.compare import RetrievalComparison
+from codelab.semantics.decodable import DecodableBits, decodable_bits
 from codelab.semantics.matching import Matching, match_bits
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class CodeComparison(Result):
     """Figures of codes `a` and `b` by name, where both have them; `source` is that of a, `other` that of b.
 
     `retrieval` has the paired difference, a minus b, of each retrieval measure with its interval and p-value; figures
-    without a paired test are shown without one. `matching` pairs their bits.
+    without a paired test are shown without one; `note` says where there is no paired test of retrieval, and why.
+    `matching` pairs their bits, and `decodable` says which bits of a can be read from b (None where not asked for).
 
     The line quotes mAP of both, or the number of matched bits without labels.
     """
@@ -34,6 +36,8 @@ class CodeComparison(Result):
     b: dict[str, float]
     retrieval: dict[str, RetrievalComparison]
     matching: Matching
+    decodable: DecodableBits | None
+    note: str
     other: Source | None
 
     def headline(self) -> str:
@@ -67,12 +71,15 @@ class CodeComparison(Result):
         return rows
 
 
-def compare_codes(a: Codes, b: Codes, *, groups: Groups = None, seed: int = 0) -> CodeComparison:
+def compare_codes(
+    a: Codes, b: Codes, *, groups: Groups = None, decodable: bool = False, seed: int = 0
+) -> CodeComparison:
     """The figures of two codes of the same images side by side, retrieval with paired tests, and their bits matched.
 
     Args:
         a, b: codes of the same items in the same order, by `id`; the bits may differ in number.
         groups: an item column of `a`, or one value an image; images of one group are near copies.
+        decodable: also fit a read-out of each bit of a by the bits of b, such as codes before and after a head reset.
         seed: of all chance.
 
     Raises:
@@ -100,5 +107,17 @@ def compare_codes(a: Codes, b: Codes, *, groups: Groups = None, seed: int = 0) -
         a={name: figures[0][name] for name in shared},
         b={name: figures[1][name] for name in shared},
         retrieval=paired_retrieval(a, b, units, seed),
+        note=_left_out(a, b),
         matching=match_bits(a, b, groups=units, seed=seed),
+        decodable=decodable_bits(a, b, groups=units, seed=seed) if decodable else None,
     )
+
+
+def _left_out(a: Codes, b: Codes) -> str:
+    """Why retrieval has no paired test; empty where it can have one."""
+    if not (a.labelled and b.labelled):
+        missing = "a and b have" if not (a.labelled or b.labelled) else f"{'b' if a.labelled else 'a'} has"
+        return f"retrieval is left out of the paired tests: {missing} no labels"
+    if a.classes != b.classes or not np.array_equal(a.labels, b.labels):
+        return "retrieval is left out of the paired tests: a and b have different labels"
+    return ""

@@ -139,12 +139,16 @@ def add_compare(command: AddCommand) -> None:
         "two codes of the same images side by side: figures with paired tests, and their bits matched",
         "runs/demo/codes.parquet runs/demo/untrained.parquet --group emoji",
         "runs/seed0 runs/seed1 --group emoji --json",
+        "before.parquet after.parquet --decodable",
     )
     parser.add_argument("a", help="codes: a file, a folder of parts, or a run folder")
     parser.add_argument("b", help="codes of the same images in the same order")
     parser.add_argument("--split", help="only the items of this split")
     parser.add_argument("--by", metavar="ATTRIBUTE", help="use this item column as the label")
     group_option(parser, COUNTED_ONCE)
+    parser.add_argument(
+        "--decodable", action="store_true", help="also which bits of A can be read from B, as after a head reset"
+    )
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of all chance (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
 
@@ -157,13 +161,17 @@ def compare(options: argparse.Namespace) -> None:
 
     files = (options.a, options.b)
     a, b = (open_codes(argparse.Namespace(**{**vars(options), "codes": file})) for file in files)
-    found = compare_codes(a, b, groups=check_groups(a, options.group), seed=options.seed)
+    found = compare_codes(a, b, groups=check_groups(a, options.group), decodable=options.decodable, seed=options.seed)
     if options.json:
         print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
         return
     names = f"a: {options.a} ({a.bits} bits), b: {options.b} ({b.bits} bits), {len(a):,} images"
     print_table(("figure", "a", "b", "a minus b"), found.table(), names)
+    if found.note:
+        print(found.note)
     print(found.matching.headline())
+    if found.decodable is not None:
+        print(f"a from b: {found.decodable.headline()}")
     best = [
         (str(x), str(y), f"{phi:+.3f}") for x, y, phi, _ in found.matching.to_frame().head(TOP).itertuples(index=False)
     ]

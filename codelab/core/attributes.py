@@ -110,6 +110,24 @@ def attribute_names(codes: Codes) -> list[str]:
     return names
 
 
+def repeated(measure: str, codes: Codes, name: str) -> Labelling:
+    """`labelling`, refused where the values do not repeat: such a column names each image.
+
+    Raises:
+        UsageError: no such column.
+        DataError: fewer than 2 images a value, on average.
+    """
+    found = labelling(codes, name)
+    labels = found.labels[found.labels >= 0]
+    values = len(np.unique(labels))
+    if len(labels) < 2 * values:
+        raise DataError(
+            f"{measure}: {name} has {values} values in {len(labels)} images, expected values that two images or more "
+            "have: it names images and is no attribute of them"
+        )
+    return found
+
+
 def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two labellings part the images in the same way, whatever the numbers of their labels.
 

@@ -60,8 +60,8 @@ def check_codes(name: str, value: Any) -> None:
 
 
 def check_seed(seed: int) -> None:
-    """A UsageError where `seed` is no whole number from 0."""
-    if not isinstance(seed, int | np.integer) or seed < 0:
+    """A UsageError where `seed` is no whole number from 0; a bool is none."""
+    if isinstance(seed, bool | np.bool_) or not isinstance(seed, int | np.integer) or seed < 0:
         raise UsageError(f"seed {seed}: expected a whole number, 0 or more")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from codelab import __version__
+from codelab.core.checks import check_seed
 from codelab.core.errors import DataError, UsageError, first_line
 from codelab.core.io import atomic_path
 from codelab.core.numpy_files import read_npz
@@ -201,6 +202,7 @@ def binarize(
     for name, value in (("bits", bits), ("sample", sample), ("iterations", iterations), ("block", block)):
         if value < 1:
             raise UsageError(f"binarize: {name} is {value}, expected 1 or more")
+    check_seed(seed)
     source = open_features(features, column=column)
     if source.rows < 2:
         raise DataError(f"{source.name}: found {source.rows} rows, expected at least 2")

@@ -149,3 +149,41 @@ def average_precision(total: np.ndarray, relevant: np.ndarray, k: int, ties: int
             divisor = everything if normalise == RELEVANT else min(everything, k) if normalise == MIN_K else found
             out[q] = precisions / divisor if divisor > 0 else 0.0
     return out
+
+
+@njit(cache=True, nogil=True)
+def average_precision_of_moves(counts: np.ndarray, nearer: np.ndarray, farther: np.ndarray) -> np.ndarray:
+    """Expected average precision of one query, all places counted, once for each of M ways to move its items.
+
+    Args:
+        counts: int64 `[G, 2]`, other and relevant items at each distance, before any moves.
+        nearer, farther: int64 `[G, 2, M]`, how many of them move one step nearer and one step farther; none at
+            distance 0 moves nearer.
+
+    Returns:
+        float64 `[M]`; NaN where no item is relevant.
+    """
+    groups, moves = len(counts), nearer.shape[2]
+    everything = counts[:, 1].sum()
+    precisions = np.zeros(moves)
+    if everything == 0:
+        return np.full(moves, np.nan)
+    here, ahead, hits = np.empty((2, moves), np.int64), np.zeros(moves, np.int64), np.zeros(moves, np.int64)
+    for g in range(groups + 1):
+        for grade in range(2):
+            now = here[grade]
+            now[:] = 0
+            if g < groups:
+                now += counts[g, grade] - nearer[g, grade] - farther[g, grade]
+            if g + 1 < groups:
+                now += nearer[g + 1, grade]
+            if g > 0:
+                now += farther[g - 1, grade]
+        for m in range(moves):
+            r = here[1, m]
+            n = r + here[0, m]
+            if r > 0:
+                precisions[m] += _expected(n, r, n, ahead[m], hits[m], harmonic_gap(ahead[m], n))
+            ahead[m] += n
+            hits[m] += r
+    return precisions / everything

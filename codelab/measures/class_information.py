@@ -184,7 +184,7 @@ def need_classes(measure: str, counts: ClassCounts, *, multilabel: bool = False)
 
 def check_permutations(permutations: int, seed: int) -> None:
     check_seed(seed)
-    if isinstance(permutations, bool) or not isinstance(permutations, int | np.integer) or permutations < 1:
+    if isinstance(permutations, bool | np.bool_) or not isinstance(permutations, int | np.integer) or permutations < 1:
         raise UsageError(f"permutations {permutations}: expected at least 1")
 
 

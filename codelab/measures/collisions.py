@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from codelab.core.checks import check_codes, need_items
+from codelab.core.checks import check_codes, check_seed, need_items
 from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
 from codelab.core.result import Result, Source
@@ -73,6 +73,7 @@ def collisions(codes: Codes, *, radius: int | None = None, sample: int = 1000, s
         raise UsageError(f"radius {radius}: expected 0 to {codes.bits} bits")
     if sample < 1:
         raise UsageError(f"sample {sample}: expected at least 1")
+    check_seed(seed)
     number, times = distinct_codes(codes.packed)
     within = across = None
     if codes.labelled:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codelab.core.bits import differing
-from codelab.core.checks import check_codes
+from codelab.core.checks import check_codes, check_seed
 from codelab.core.codes import Codes
 from codelab.core.drawing import DIFFERENT, GREY, INK, SAME, blank
 from codelab.core.errors import DataError, UsageError
@@ -124,6 +124,7 @@ def pair_distances(codes: Codes, *, pairs: int = 200_000, seed: int = 0) -> Pair
         ([1], [2, 3], 1.0)
     """
     check_codes("codes", codes)
+    check_seed(seed)
     n = len(codes)
     if n < 2:
         raise DataError(f"pair_distances: found {n} codes, expected at least 2")

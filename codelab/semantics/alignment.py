@@ -1,4 +1,4 @@
-"""Alignment: which class, attribute value or image statistic each bit agrees with, and how well."""
+"""Alignment: which class, group of classes, attribute value or image statistic each bit agrees with, and how well."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from codelab.core.formats import number
 from codelab.core.result import PerBit, Source
 from codelab.measures.class_information import check_permutations
 from codelab.semantics.directions import random_directions
-from codelab.semantics.targets import Targets, targets
+from codelab.semantics.targets import ClassGroups, Targets, targets
 from codelab.statistics.clusters import group_units
 from codelab.statistics.estimators import binary_entropy, two_by_two_information
 from codelab.statistics.exchange import shuffled_rows
@@ -133,22 +133,27 @@ def align_attributes(
     codes: Codes,
     attributes: Sequence[str] | None = None,
     *,
+    class_groups: ClassGroups = None,
     groups: Groups = None,
     permutations: int = 200,
     seed: int = 0,
 ) -> Alignment:
-    """Which class, attribute value or image statistic each bit agrees with best, and how well on other images.
+    """Which class, group of classes, attribute value or image statistic each bit agrees with best, on other images.
 
     Args:
         codes: codes `[N, B]` with labels, item columns, or both.
-        attributes: the columns that are tried; default: the class, every attribute, and the image statistics.
+        attributes: the columns that are tried; default: the class, every attribute, and the image statistics. An item
+            column that groups the classes is one of the attributes.
+        class_groups: more questions, whether an image's class is in a group, such as
+            `{"cat": "animal", "dog": ["animal", "pet"]}`; also one name a class, or an item column with one value in
+            each class.
         groups: an item column or one value an image; images of one group are near copies: they are in one half, and
             their attributes are permuted as a whole.
         permutations: behind the p-values.
         seed: of the halves and the permutations.
 
     Raises:
-        UsageError: no such column.
+        UsageError: no such column or class, or groups that do not fit the classes.
         DataError: nothing to compare with, or too few images (groups) for two halves.
 
     Source: phi, IoU and F1 as scores of a unit's name: NeuronEval, arXiv 2506.05774; the distribution of the maximum:
@@ -163,7 +168,9 @@ def align_attributes(
         ('tone = dark', 1, 1.0, [True, False])
     """
     check_codes("codes", codes)
-    return align(codes, targets(codes, attributes), "align_attributes", groups, permutations, seed)
+    return align(
+        codes, targets(codes, attributes, class_groups=class_groups), "align_attributes", groups, permutations, seed
+    )
 
 
 def align(codes: Codes, asked: Targets, measure: str, groups: Groups, permutations: int, seed: int) -> Alignment:

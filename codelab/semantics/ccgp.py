@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from codelab.core.attributes import CLASS, Groups, labelling
+from codelab.core.attributes import CLASS, Groups, labelling, repeated
 from codelab.core.checks import check_codes
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
@@ -19,6 +19,10 @@ from codelab.statistics.nulls import mid_p_value
 
 FOLDS = 10
 """Classes are left out one by one up to this number, and in so many parts beyond it."""
+AT_ONCE = 64
+"""Permutations whose read-outs are fitted together: a bound on memory."""
+RIDGE = 1.0
+"""Added to the sum of squares of each dimension, so that it can be inverted."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +53,7 @@ class Generalisation(Result):
     images: int
     groups: int | None
     permutations: int
-    estimator: str = "balanced accuracy of a ridge read-out, classes left out in turn"
+    estimator: str = "balanced accuracy of a shrunk linear discriminant, classes left out in turn"
 
     def headline(self) -> str:
         bits = f"{self.attribute} in unseen classes: {number(self.value)} by bits"
@@ -65,6 +69,10 @@ def ccgp(
 
     A code in which the attribute is one direction shared by all classes lets a read-out that saw some classes work in
     the others; one that writes it differently in each class does not, however well it can be read within them.
+    The read-out is a linear discriminant in which all values are equally likely. With the training images and their
+    means m_v at each value taken less the mean of all, and S their sum of squares within the values,
+
+        value of x = argmax_v (x - m_v / 2)' (S + I)^-1 m_v
 
     Args:
         codes: labelled codes `[N, B]` with item columns; features are read too where there are any.
@@ -76,9 +84,10 @@ def ccgp(
 
     Raises:
         UsageError: no such column, or the class itself.
-        DataError: no labels, multi-label data, or fewer than 2 classes with two values of the attribute.
+        DataError: no labels, multi-label data, an attribute with a value an image, or fewer than 2 classes with two
+            values of the attribute.
 
-    Source: Bernardi et al. 2020 (CCGP).
+    Source: Bernardi et al. 2020 (CCGP); Hastie, Tibshirani & Friedman 2009, eq. 4.10 (linear discriminant).
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -92,7 +101,7 @@ def ccgp(
     check_permutations(permutations, seed)
     if attribute == CLASS:
         raise UsageError("attribute 'class': expected an item column other than the class")
-    classes, target = labelling(codes), labelling(codes, attribute)
+    classes, target = labelling(codes), repeated("ccgp", codes, attribute)
     units = group_units("ccgp", codes, groups)
     rows = np.flatnonzero((classes.labels >= 0) & (target.labels >= 0))
     pairs = np.unique(np.stack([classes.labels[rows], target.labels[rows]]), axis=1)
@@ -107,13 +116,13 @@ def ccgp(
     generator = np.random.default_rng(seed)
     fold = np.full(int(several.max()) + 1, -1)
     fold[generator.permutation(several)] = np.arange(len(several)) % min(FOLDS, len(several))
-    plan = _Plan(condition, fold[condition])
+    plan = _Plan(condition, fold[condition], len(target.names))
     exchange = Exchange.of(y, None if units is None else units[rows], condition)
-    drawn = [exchange.draw(generator) for _ in range(permutations)]
+    drawn = [y, *(exchange.draw(generator) for _ in range(permutations))]
     bits = 2.0 * codes[rows].to_bits() - 1
-    figures = [_figures(plan, bits, y, drawn)]
+    figures = [_figures(plan, bits, drawn)]
     if codes.features is not None:
-        figures.append(_figures(plan, codes.features[rows].astype(np.float64), y, drawn))
+        figures.append(_figures(plan, codes.features[rows].astype(np.float64), drawn))
     else:
         figures.append((np.nan,) * 4)
     (value, null, p_value, within), (by_features, features_null, features_p, features_within) = figures
@@ -139,40 +148,79 @@ def ccgp(
     )
 
 
-def _figures(plan: _Plan, x: np.ndarray, y: np.ndarray, drawn: list[np.ndarray]) -> tuple[float, float, float, float]:
-    """Accuracy in unseen classes, its mean and p-value with permuted values, and the accuracy in the classes seen."""
-    unseen, seen = plan.accuracy(x, y)
-    null = np.array([plan.accuracy(x, values)[0] for values in drawn])
-    return unseen, float(null.mean()), float(mid_p_value(unseen, null)), seen
+def _figures(plan: _Plan, x: np.ndarray, drawn: list[np.ndarray]) -> tuple[float, float, float, float]:
+    """Accuracy in unseen classes, its mean and p-value with permuted values, and the accuracy in the classes seen;
+    `drawn` are the true values, then permuted ones.
+    """
+    parts = [plan.accuracies(x, drawn[first : first + AT_ONCE]) for first in range(0, len(drawn), AT_ONCE)]
+    unseen, *null = (value for part, _ in parts for value in part)
+    seen = parts[0][1]
+    return unseen, float(np.mean(null)), float(mid_p_value(unseen, np.array(null))), seen
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Plan:
-    """The class `[n]` of each image, and the fold `[n]` in which its class is left out."""
+    """The class `[n]` of each image, the fold `[n]` in which its class is left out, and the number of values."""
 
     condition: np.ndarray
     fold: np.ndarray
+    values: int
 
-    def accuracy(self, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-        """Balanced accuracy of ridge read-outs, a mean over classes: in those left out, and in those trained on."""
-        from sklearn.linear_model import RidgeClassifier
+    def accuracies(self, x: np.ndarray, drawn: list[np.ndarray]) -> tuple[list[float], float]:
+        """Balanced accuracies, each a mean over classes: of each of `drawn` `[P, n]` in the classes left out, and of
+        the first in those trained on.
 
-        unseen, seen = np.empty(len(y), y.dtype), []
-        for part in range(int(self.fold.max()) + 1):
+        The scatter T of a training part does not depend on the attribute, so one factor of it serves all of `drawn`.
+        With the means M `[d, V]` less the mean of the part, their images D (diagonal), and Z = T^-1 M, the scatter
+        within the values is S = T - M D M', and
+
+            S^-1 M = Z (1 - D M' Z)^-1      (Woodbury's identity)
+        """
+        from scipy.linalg import cho_factor, cho_solve
+
+        x = x - x.mean(axis=0)
+        folds = int(self.fold.max()) + 1
+        sums, counts = self._cells(x, drawn, folds)
+        answers = np.empty((len(drawn), len(x)), np.int64)
+        gram, own = x.T @ x, []
+        for part in range(folds):
             out = self.fold == part
-            if len(np.unique(y[~out])) < 2:
-                unseen[out] = y[~out][0]
-                continue
-            model = RidgeClassifier(alpha=1.0, class_weight="balanced").fit(x[~out], y[~out])
-            unseen[out] = model.predict(x[out])
-            seen.append(_balanced(self.condition[~out], y[~out], model.predict(x[~out])))
-        return _balanced(self.condition, y, unseen), float(np.mean(seen)) if seen else np.nan
+            there = counts.sum(axis=1) - counts[:, part]  # [P, V]
+            total = sums.sum(axis=1) - sums[:, part]  # [P, V, d]
+            mean = total[0].sum(axis=0) / there[0].sum()
+            scatter = gram - x[out].T @ x[out] - there[0].sum() * np.outer(mean, mean)
+            scatter.flat[:: len(mean) + 1] += RIDGE
+            means = np.where(there[:, :, None] > 0, total / np.maximum(there, 1)[:, :, None] - mean, 0.0)
+            z = cho_solve(cho_factor(scatter), means.reshape(-1, len(mean)).T).T.reshape(means.shape)
+            inner = there[:, :, None] * (means @ z.swapaxes(1, 2))
+            weights = np.linalg.solve((np.eye(self.values) - inner).swapaxes(1, 2), z)
+            level = np.where(there > 0, (weights * means).sum(axis=2) / 2, np.inf)
+            for place, (w, cut) in enumerate(zip(weights, level, strict=True)):
+                answers[place, out] = ((x[out] - mean) @ w.T - cut).argmax(axis=1)
+            if (there[0] > 0).sum() > 1:
+                given = ((x[~out] - mean) @ weights[0].T - level[0]).argmax(axis=1)
+                own.append(_balanced(self.condition[~out], drawn[0][~out], given))
+        unseen = [_balanced(self.condition, y, given) for y, given in zip(drawn, answers, strict=True)]
+        return unseen, float(np.mean(own)) if own else np.nan
+
+    def _cells(self, x: np.ndarray, drawn: list[np.ndarray], folds: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of the images of each fold and value, their sum `[P, folds, V, d]` and how many they are `[P, folds, V]`."""
+        from scipy.sparse import csr_array
+
+        shape = (folds, self.values)
+        cells = [self.fold * self.values + y for y in drawn]
+        one, row, size = np.ones(len(x)), np.arange(len(x)), (folds * self.values, len(x))
+        sums = [csr_array((one, (cell, row)), shape=size) @ x for cell in cells]
+        counts = [np.bincount(cell, minlength=folds * self.values).reshape(shape) for cell in cells]
+        return np.stack(sums).reshape(len(drawn), *shape, -1), np.stack(counts)
 
 
 def _balanced(condition: np.ndarray, y: np.ndarray, answers: np.ndarray) -> float:
     """Share of right answers, averaged over the values in each class, then over classes."""
-    cells, cell = np.unique(np.stack([condition, y]), axis=1, return_inverse=True)
-    cell = cell.reshape(-1)
-    right = np.bincount(cell, answers == y) / np.bincount(cell)
-    _, of_class = np.unique(cells[0], return_inverse=True)
-    return float((np.bincount(of_class, right) / np.bincount(of_class)).mean())
+    values = int(y.max()) + 1
+    cell = condition.astype(np.int64) * values + y
+    images, right = np.bincount(cell), np.bincount(cell, answers == y)
+    cells = np.flatnonzero(images)
+    share, of_class = right[cells] / images[cells], cells // values
+    classes = np.bincount(of_class)
+    return float((np.bincount(of_class, share)[classes > 0] / classes[classes > 0]).mean())

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import norm
 
 from codelab.core.attributes import group_column
-from codelab.core.checks import check_codes, check_whole
+from codelab.core.checks import check_codes, check_seed, check_whole
 from codelab.core.codes import Codes
 from codelab.core.drawing import INK, ONE, ZERO, blank
 from codelab.core.errors import DataError, UsageError, few
@@ -171,6 +171,7 @@ def exemplars(
     if count < 1:
         raise UsageError(f"count {count}: expected at least 1")
     check_whole("bins", bins, 1)
+    check_seed(seed)
     values = bit_values(codes, bit)
     keys = None if group is None else group_column(codes, group)
     generator = np.random.default_rng(seed)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codelab.core.attributes import CLASS, Groups, attribute_names, group_column, labelling
+from codelab.core.attributes import CLASS, Groups, attribute_names, group_column, labelling, repeated
 from codelab.core.bits import differing
 from codelab.core.checks import check_codes, check_columns, check_seed, check_whole
 from codelab.core.codes import Codes
@@ -200,7 +200,7 @@ def attribute_pairs(
 
     Raises:
         UsageError: no such column, or the attribute is named in `equal` too.
-        DataError: no two images differ in the attribute alone.
+        DataError: an attribute with a value an image, or no two images differ in the attribute alone.
 
     Source: pairs that differ in one attribute: arXiv 2606.24716; permutation within sets: Winkler et al. 2015.
 
@@ -215,7 +215,7 @@ def attribute_pairs(
     check_permutations(permutations, seed)
     if attribute == CLASS:
         raise UsageError("attribute 'class': expected an item column")
-    target = labelling(codes, attribute)
+    target = repeated("attribute_pairs", codes, attribute)
     group = groups if isinstance(groups, str) else None
     known = [name for name in attribute_names(codes) if name not in (attribute, group)]
     held = known if equal is None else check_columns("equal", equal)

@@ -24,6 +24,7 @@ from codelab.statistics.splits import held_out_part
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+    from sklearn.linear_model import LogisticRegression
 
 KS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 """Numbers of bits that are tried where the caller names none; B is tried too."""
@@ -231,19 +232,12 @@ class _Probe:
         return np.array([self._score(2.0 * bits[:, order[:k]] - 1, y) for k in self.ks]).T
 
     def _score(self, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
         from sklearn.metrics import average_precision_score
 
         truth = y[self.test]
         if len(np.unique(y[self.train])) < 2:  # random labels of few groups
             return float((truth == y[self.train][0]).mean()), float((np.bincount(truth) / len(truth)).max())
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", ConvergenceWarning)
-            try:
-                model = LogisticRegression(max_iter=PASSES).fit(x[self.train], y[self.train])
-            except ConvergenceWarning:
-                raise DataError(f"probe_curve: the read-out of {x.shape[1]} bits has not converged") from None
+        model = read_out("probe_curve", x[self.train], y[self.train])
         given = model.predict_proba(x[self.test])
         areas = [
             average_precision_score(truth == value, given[:, place])
@@ -251,3 +245,20 @@ class _Probe:
             if (truth == value).any()
         ]
         return float((model.classes_[given.argmax(axis=1)] == truth).mean()), float(np.mean(areas))
+
+
+def read_out(measure: str, x: np.ndarray, y: np.ndarray) -> LogisticRegression:
+    """A logistic regression (scikit-learn, C = 1) of labels `[n]` on bits as -1 and 1, `[n, k]`.
+
+    Raises:
+        DataError: it does not converge.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            return LogisticRegression(max_iter=PASSES).fit(x, y)
+        except ConvergenceWarning:
+            raise DataError(f"{measure}: the read-out of {x.shape[1]} bits has not converged") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,18 +96,38 @@ def cluster_bootstrap(
         >>> sorted(set(draws[:, 0].tolist()))
         [0.0, 0.5, 1.0]
     """
-    unit = None if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
-    units = len(values) if unit is None else int(unit.max()) + 1
-    generator = np.random.default_rng(seed)
     draws = np.full((resamples, 2), np.nan)
-    for draw in draws:
-        drawn = np.bincount(generator.integers(0, units, units, dtype=np.int32), minlength=units).astype(np.float64)
-        times = drawn if unit is None else drawn[unit]
+    for draw, times in zip(draws, resampled(len(values), groups, resamples, seed), strict=True):
         if average != "class":
             draw[0] = times @ values / times.sum()
         if average != "query":
             draw[1] = mean_of_classes(members.means(values, times))
     return draws
+
+
+def resampled(n: int, groups: np.ndarray | None, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each of n items is drawn, float64 `[n]`, for each resample: whole groups, with replacement."""
+    unit = None if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+    units = n if unit is None else int(unit.max()) + 1
+    generator = np.random.default_rng(seed)
+    for _ in range(resamples):
+        drawn = np.bincount(generator.integers(0, units, units, dtype=np.int32), minlength=units).astype(np.float64)
+        yield drawn if unit is None else drawn[unit]
+
+
+def intervals_of_means(
+    values: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high ends `[M]` of the intervals of the means of M columns `[N, M]`, by one bootstrap of the items.
+
+    Example:
+        >>> low, high = intervals_of_means(np.array([[0.0, 1.0], [1.0, 1.0]]))
+        >>> low.tolist(), high.tolist()
+        ([0.0, 1.0], [1.0, 1.0])
+    """
+    means = [times @ values / times.sum() for times in resampled(len(values), groups, RESAMPLES, seed)]
+    low, high = np.quantile(np.stack(means), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    return low, high
 
 
 def percentiles(draws: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:

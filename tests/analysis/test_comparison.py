@@ -41,6 +41,22 @@ def test_without_labels_what_there_is():
     assert found.retrieval == {}
     assert "mean_entropy" in found.a
     assert "bits matched" in repr(found)
+    assert found.note == "retrieval is left out of the paired tests: a and b have no labels"
+    labelled = Codes.from_bits(b.to_bits(), np.arange(150) % 3)
+    assert compare_codes(labelled, b).note == "retrieval is left out of the paired tests: b has no labels"
+
+
+def test_where_labels_differ_the_result_says_that_retrieval_is_left_out(tmp_path, capsys):
+    a, b = pair()
+    other = Codes.from_bits(b.to_bits(), b.labels[::-1], items=b.items)
+    found = compare_codes(a, other)
+    assert found.retrieval == {}
+    assert found.note == "retrieval is left out of the paired tests: a and b have different labels"
+    assert compare_codes(a, b).note == ""
+    a.save(tmp_path / "a.parquet")
+    other.save(tmp_path / "b.parquet")
+    assert main(["compare", str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")]) == 0
+    assert found.note in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_command(tmp_path, capsys):
@@ -51,6 +67,9 @@ def test_the_command(tmp_path, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "mAP@ALL" in said
     assert "5 of 8 bits matched" in said
+    assert "can be read" not in said
+    assert main(["compare", *map(str, files), "--decodable"]) == 0
+    assert "a from b: 5 of 8 bits can be read at p < 0.05" in " ".join(capsys.readouterr().out.split())
     assert main(["compare", *map(str, files), "--group", "thing", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["matching"]["lost"] == [0, 1, 2]
 

@@ -81,6 +81,7 @@ def results():
         "name_bits": codelab.name_bits(codes, permutations=20),
         "class_signatures": codelab.class_signatures(codes),
         "match_bits": codelab.match_bits(codes, codes, permutations=4),
+        "decodable_bits": codelab.decodable_bits(codes, codes, permutations=4),
         "compare_codes": codelab.compare_codes(codes, codes.select_bits(range(16))),
     }
     return found

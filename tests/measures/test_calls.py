@@ -121,11 +121,24 @@ def test_a_path_instead_of_codes_is_one_line_that_says_how_to_load_it(call):
         lambda codes, seed: contrast_consistency(codes, np.ones((200, 3)), seed=seed),
         lambda codes, seed: codelab.channel(codes, codes, seed=seed),
         lambda codes, seed: attribute_information(codes, "tone", seed=seed),
+        codelab.analyze,
+        codelab.collisions,
+        codelab.pair_distances,
+        lambda codes, seed: codelab.compare_codes(codes, codes, seed=seed),
+        lambda codes, seed: codelab.exemplars(codes, 1, seed=seed),
+        lambda codes, seed: codelab.binarize(codes.to_bits().astype(np.float32), 2, seed=seed),
     ],
 )
-def test_a_seed_below_zero_is_one_line(measure):
-    with pytest.raises(UsageError, match=r"^seed -1: expected a whole number, 0 or more$"):
-        measure(CODES, seed=-1)
+def test_a_seed_that_is_no_whole_number_from_zero_is_one_line(measure):
+    for seed in (-1, True, np.True_, 1.5):
+        with pytest.raises(UsageError, match=rf"^seed {seed}: expected a whole number, 0 or more$"):
+            measure(CODES, seed=seed)
+
+
+@pytest.mark.parametrize("measure", [codelab.analyze, codelab.class_information, codelab.align_attributes])
+def test_permutations_that_are_true_are_one_line(measure):
+    with pytest.raises(UsageError, match=r"^permutations True: expected at least 1$"):
+        measure(CODES, permutations=True)
 
 
 @pytest.mark.parametrize(

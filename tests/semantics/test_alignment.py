@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score, matthews_corrcoef, roc_auc_score
 
-from codelab import Codes, DataError, align_attributes
+from codelab import Codes, DataError, UsageError, align_attributes
 from codelab.semantics.alignment import agreement
 from codelab.semantics.targets import targets
 
@@ -137,3 +137,82 @@ def test_what_cannot_be_is_one_line():
     assert align_attributes(planted(20)).auprc.shape == (10,)
     bits = Codes.from_bits(np.eye(40)[:, :3], items={"tone": ["a", "b"] * 20})
     assert np.isnan(align_attributes(bits).auprc).all()
+
+
+NAMES = ("ant", "bee", "cat", "cow", "elm", "fir", "oak", "yew")
+KINDS = ("insect", "insect", "mammal", "mammal", "leafy", "needles", "leafy", "needles")
+GROUP_OF = dict(zip(NAMES, KINDS, strict=True))
+
+
+class TestClassGroups:
+    """Eight classes in four groups; bit 0 is one group, bit 1 one class, the rest are coins."""
+
+    def codes(self, seed=0, *, null=False):
+        rng = np.random.default_rng(seed)
+        labels = np.repeat(rng.permutation(np.resize(np.arange(8), 160)), 2)  # two near copies of each image
+        code = rng.integers(0, 2, (160, 8)).repeat(2, axis=0)
+        if not null:
+            code[:, 0], code[:, 1] = (labels == 2) | (labels == 3), labels == 4
+        items = {"kind": np.array(KINDS)[labels], "thing": [f"t{i // 2}" for i in range(320)]}
+        return Codes.from_bits(code, labels, classes=NAMES, items=items)
+
+    def test_a_bit_of_a_group_of_classes_is_found_and_one_of_a_class_stays_that(self):
+        found = align_attributes(self.codes(), ["class"], class_groups=GROUP_OF, groups="thing")
+        assert found.target[:2].tolist() == ["class group = mammal", "class = elm"]
+        assert found.phi[:2].tolist() == [1, 1]
+        assert (found.p_value < 0.05).tolist() == [True, True] + [False] * 6
+        without = align_attributes(self.codes(), ["class"], groups="thing")
+        assert without.phi[0] < 0.8  # half of the group is one class
+
+    def test_a_dict_a_list_and_a_column_are_one(self):
+        codes = self.codes()
+        ways = (GROUP_OF, list(KINDS), np.array(KINDS), "kind")
+        first, *others = (targets(codes, ["class"], class_groups=way) for way in ways)
+        assert first.names[8:] == tuple(f"class group = {name}" for name in ("insect", "mammal", "leafy", "needles"))
+        for other in others:
+            assert other.names == first.names
+            assert (other.has == first.has).all()
+        kind = targets(codes, ["kind"])
+        for place, name in enumerate(first.names[8:], 8):
+            same = kind.has[:, kind.names.index(name.replace("class group", "kind"))]
+            assert (first.has[:, place] == same).all()
+
+    def test_groups_may_overlap_and_leave_classes_out(self):
+        codes = self.codes()
+        found = targets(codes, [], class_groups={"cat": ["mammal", "pet"], "cow": "mammal", "elm": None, "fir": ""})
+        assert found.names == ("class group = mammal", "class group = pet")
+        assert found.has.sum(axis=0).tolist() == [80, 40]
+
+    def test_classes_of_images_with_several(self):
+        rng = np.random.default_rng(0)
+        has = rng.random((60, 3)) < 0.3
+        codes = Codes.from_bits(np.zeros((60, 1)), has, classes=("cat", "dog", "elm"))
+        found = targets(codes, [], class_groups={"cat": "pet", "dog": "pet"})
+        assert (found.has[:, 0] == has[:, :2].any(axis=1)).all()
+
+    def test_groups_pay_for_themselves(self):
+        """With groups tried too, five in a hundred codes without meaning have a bit with p < 0.05."""
+        options = {"class_groups": GROUP_OF, "groups": "thing", "permutations": 60}
+        samples = (
+            align_attributes(self.codes(seed, null=True), ["class"], seed=seed, **options) for seed in range(40)
+        )
+        found = [sample.p_value.min() for sample in samples]
+        assert np.mean(np.array(found) < 0.05) < 0.13
+
+    @pytest.mark.parametrize(
+        ("groups", "words"),
+        [
+            ({"cta": "pet"}, "class_groups: 'cta' is no class; these codes have ant, bee, "),
+            (["pet"], "class_groups: found 1 names, expected one for each of 8 classes"),
+            (3, "class_groups: found 3, expected one for each of 8 classes"),
+            ("thing", "class_groups='thing': class 'ant' has two values there, expected one in each class"),
+            ("hue", "attribute 'hue': these codes have kind, thing"),
+        ],
+    )
+    def test_what_does_not_fit_is_one_line(self, groups, words):
+        with pytest.raises(UsageError, match=f"^{words}"):
+            align_attributes(self.codes(), class_groups=groups)
+
+    def test_codes_without_classes_are_one_line(self):
+        with pytest.raises(UsageError, match=r"^class_groups: these codes have no classes to group"):
+            align_attributes(planted(), class_groups={"cat": "pet"})

@@ -110,3 +110,8 @@ class TestAttributePairs:
             attribute_pairs(codes, "hue")
         with pytest.raises(DataError, match="no two images differ in thing and are equal in tone, the class"):
             attribute_pairs(codes, "thing", equal=["tone"], groups="thing")
+        named = Codes.from_bits(np.eye(30), items={"name": [f"image {i}" for i in range(30)]})
+        with pytest.raises(
+            DataError, match=r"^attribute_pairs: name has 30 values in 30 images, expected values that"
+        ):
+            attribute_pairs(named, "name")

@@ -1,11 +1,12 @@
 """CCGP, monosemanticity and matching on planted truth, against oracles, and on codes without meaning."""
 
 import itertools
+from time import process_time
 
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
-from sklearn.linear_model import RidgeClassifier
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import balanced_accuracy_score
 
 from codelab import Codes, DataError, UsageError, ccgp, match_bits, monosemanticity
@@ -21,6 +22,10 @@ def toned(n=600, *, shared, seed=0, classes=6):
     return Codes.from_bits(bits, kind, items={"tone": np.array(["dark", "light"])[tone]})
 
 
+def named(codes):
+    return Codes.from_bits(codes.to_bits(), codes.labels, items={"name": [f"image {i}" for i in range(len(codes))]})
+
+
 class TestCcgp:
     def test_a_shared_sense_holds_in_unseen_classes_and_one_of_each_class_does_not(self):
         shared, own = (ccgp(toned(shared=s), "tone", permutations=19) for s in (True, False))
@@ -30,16 +35,38 @@ class TestCcgp:
         assert (shared.null, shared.chance) == (pytest.approx(0.5, abs=0.05), 0.5)
 
     def test_by_scikit_learn_class_by_class(self):
-        codes = toned(240, shared=True, seed=1, classes=3)
-        flipped = codes.to_bits()
-        flipped[:40, 0] ^= True
-        codes = Codes.from_bits(flipped, codes.labels, items={"tone": codes.items["tone"]})
-        x, y = 2.0 * codes.to_bits() - 1, np.array(codes.items["tone"].to_pylist())
+        rng = np.random.default_rng(1)
+        codes = toned(900, shared=True, seed=1, classes=3)
+        y = rng.choice(["a", "b", "c"], len(codes), p=[0.6, 0.3, 0.1])
+        features = rng.normal(size=(len(codes), 5)) + np.stack([y == "b", 2.0 * (y == "c"), *3 * [y == "a"]], axis=1)
+        codes = Codes.from_bits(
+            codes.to_bits(), codes.labels, items={"kind": y}, features=(30 * features).astype(np.float32)
+        )
+        x = codes.features.astype(np.float64)  # of lengths beside which the added 1 is nothing
         wanted = []
         for c in range(3):
-            model = RidgeClassifier(class_weight="balanced").fit(x[codes.labels != c], y[codes.labels != c])
-            wanted.append(balanced_accuracy_score(y[codes.labels == c], model.predict(x[codes.labels == c])))
-        assert ccgp(codes, "tone", permutations=2).value == pytest.approx(np.mean(wanted))
+            out = codes.labels == c
+            model = LinearDiscriminantAnalysis(solver="svd", priors=np.full(3, 1 / 3)).fit(x[~out], y[~out])
+            wanted.append(balanced_accuracy_score(y[out], model.predict(x[out])))
+        assert ccgp(codes, "kind", permutations=2).features == pytest.approx(np.mean(wanted))
+        assert 0.6 < np.mean(wanted) < 0.95
+
+    def test_a_value_that_no_other_class_has_is_never_answered(self):
+        codes = toned(300, shared=True, classes=3)
+        tone = np.where(codes.labels == 2, "grey", np.array(codes.items["tone"].to_pylist()))
+        tone[codes.labels == 2] = np.resize(["grey", "dark", "light"], (codes.labels == 2).sum())
+        found = ccgp(Codes.from_bits(codes.to_bits(), codes.labels, items={"tone": tone}), "tone", permutations=2)
+        assert found.value < 1
+        assert found.chance == pytest.approx((1 / 2 + 1 / 2 + 1 / 3) / 3)
+
+    def test_fifty_permutations_take_less_than_four_seconds(self):
+        """The factor of the scatter is shared, so that a permutation is cheap."""
+        codes = toned(1700, shared=True, classes=20)
+        features = np.random.default_rng(0).normal(size=(1700, 256)).astype(np.float32)
+        codes = Codes.from_bits(codes.to_bits(), codes.labels, items=codes.items, features=features)
+        start = process_time()
+        ccgp(codes, "tone", permutations=50)
+        assert process_time() - start < 4
 
     def test_without_effect_five_in_a_hundred(self):
         p_values = []
@@ -67,6 +94,8 @@ class TestCcgp:
             ccgp(codes, "class")
         with pytest.raises(DataError, match="ccgp: 1 classes have two values of tone"):
             ccgp(codes[codes.labels == 2], "tone")
+        with pytest.raises(DataError, match=r"^ccgp: name has 100 values in 100 images, expected values that two"):
+            ccgp(named(codes), "name")
 
 
 class TestMonosemanticity:

@@ -103,6 +103,29 @@ class TestLearning:
         drawn = [i + 1 for i, distance in enumerate(moved) if distance > 0.01]  # a step of Adam is far smaller
         assert drawn == [2 * 2, 4 * 2]  # epochs 2 and 4 of 2 steps; epoch 6 is among the last 2
 
+    def test_the_teacher_before_each_reset_is_kept_where_asked_for(self, tmp_path, monkeypatch):
+        config = dataclasses.replace(TINY, epochs=6, reset_every=2, log_every=1, run=str(tmp_path / "plain"))
+        heads, reset = {}, Run.reset
+
+        def watching(run, epoch):
+            heads[run.step] = run.teacher.encoder.head[0].weight.detach().clone()
+            reset(run, epoch)
+
+        monkeypatch.setattr(Run, "reset", watching)
+        plain = fit(config, images=image_set(32), show=False)
+        kept = fit(dataclasses.replace(config, keep_resets=True, run=str(tmp_path / "kept")), images=image_set(32))
+        assert not list(plain.glob("before-reset-*"))
+        assert sorted(path.name for path in kept.glob("before-reset-*")) == [
+            "before-reset-00000004.safetensors",
+            "before-reset-00000008.safetensors",
+        ]
+        for step, head in heads.items():
+            encoder = Encoder.load(kept / f"before-reset-{step:08d}.safetensors")
+            assert torch.equal(encoder.head[0].weight, head)
+        assert values(rows(plain), "loss", "entropy") == values(rows(kept), "loss", "entropy")
+        fit(dataclasses.replace(config, run=str(kept)), images=image_set(32), show=False, fresh=True)
+        assert not list(kept.glob("before-reset-*"))
+
     def test_without_the_rate_bits_die_and_the_run_says_so(self, tmp_path, capsys):
         config = dataclasses.replace(
             TINY, beta=0, head_norm="none", epochs=40, reset_every=0, lr=0.1, local_views=0, run=str(tmp_path / "run")
