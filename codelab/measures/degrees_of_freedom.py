@@ -132,7 +132,7 @@ def _without_each(pairs: PairSums) -> np.ndarray:
     for part in np.flatnonzero(pairs.number.any(axis=0)):
         left = np.arange(len(pairs.number)) != part
         square = np.ix_(left, left)
-        mean, variance = PairSums(pairs.number[square], pairs.sums[:, *square]).moments()
+        mean, variance = PairSums(pairs.number[square], pairs.sums[(slice(None), *square)]).moments()
         found.append(_freedom(mean, variance) if mean == 0 or variance > 1e-12 else np.nan)
     return np.array(found)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,158 +15,15 @@ from codelab.core.attributes import Groups, group_column, named_groups
 from codelab.core.checks import check_codes, check_same_images, check_seed, check_whole
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError, DataError, UsageError
-from codelab.core.formats import number
 from codelab.core.progress import counter
-from codelab.core.result import Result, Source
-from codelab.scoring.cells import Cell, Seeds, difference, empty, holm, interval, mean_cell, spread
+from codelab.core.result import Source
+from codelab.scoring.cells import Cell, Seeds, difference, empty, interval, mean_cell, spread
 from codelab.scoring.columns import Column, Measure, measures
 from codelab.scoring.provenance import provenance
+from codelab.scoring.result import Entry, Scorecard
 from codelab.scoring.rows import ORACLE, PERMUTED, RANDOM, Row, rows_of
 from codelab.scoring.setting import IMAGES, Setting
 from codelab.scoring.store import Store
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-LEVEL = 0.05
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """A row as it is shown: its `name`, how its codes were made, `given` by the caller or a control, and how many
-    codes it is the mean of."""
-
-    name: str
-    how: str
-    given: bool
-    codes: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Scorecard(Result):
-    """Codes and their controls, R rows and C columns.
-
-    `value` is not one number: `values` `[R, C]` with their 95 % intervals `low` to `high`, NaN where there is none,
-    and `spread` `[R, C]` over the codes of one method, NaN where there is one. `difference` `[R, R, C]` is a row less
-    another, `least` the least reliable difference and `p_value` that of no difference (see
-    `codelab.scoring.cells.difference`). `reasons` says why cells are empty or have no interval, by row and column.
-    `invalid` `[C]` says why a column is no valid score on this data set, empty where it is one. `notes` are lines
-    about all of it; `provenance` is version, commit, inputs, seeds and command.
-
-    The line quotes how many columns are valid and in how many of them the first codes are above each control.
-    """
-
-    rows: tuple[Entry, ...]
-    columns: tuple[Column, ...]
-    values: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    spread: np.ndarray
-    difference: np.ndarray
-    least: np.ndarray
-    p_value: np.ndarray
-    reasons: dict[tuple[str, str], str]
-    invalid: tuple[str, ...]
-    notes: tuple[str, ...]
-    provenance: dict[str, Any]
-
-    def headline(self) -> str:
-        controls = [row for row in self.rows if not row.given and row.name != ORACLE]
-        above = ", ".join(f"{row.name} in {len(self.better(self.rows[0].name, row.name))}" for row in controls)
-        return f"{self.rows[0].name} above {above} of {self.invalid.count('')} valid columns"
-
-    def better(self, a: str, b: str) -> list[str]:
-        """The valid columns in which row `a` is above row `b`, all columns taken together (Holm, 5 %).
-
-        Source: Holm 1979.
-        """
-        i, j = self._row(a), self._row(b)
-        valid = [c for c, why in enumerate(self.invalid) if not why and not np.isnan(self.p_value[i, j, c])]
-        sure = holm(self.p_value[i, j, valid]) < LEVEL
-        return [self.columns[c].name for c, s in zip(valid, sure, strict=True) if s and self.difference[i, j, c] > 0]
-
-    def reliable(self) -> np.ndarray:
-        """Bool `[R, R, C]`: the difference is larger than the least reliable one."""
-        return np.abs(self.difference) > np.where(np.isnan(self.least), np.inf, self.least)
-
-    def sentences(self) -> list[str]:
-        """In which columns each of the codes given is better than each other row but the oracle, in words."""
-        lines = []
-        for one in self.rows:
-            for other in self.rows:
-                if one is other or ORACLE in (one.name, other.name) or not (one.given or other.given):
-                    continue
-                if columns := self.better(one.name, other.name):
-                    lines.append(f"{one.name} is better than {other.name} in {self._list(columns, one, other)}.")
-                elif one.given and not self.better(other.name, one.name):
-                    lines.append(f"{one.name} and {other.name}: no reliable difference in any valid column.")
-        return lines
-
-    def _list(self, columns: Sequence[str], one: Entry, other: Entry) -> str:
-        i, j = self._row(one.name), self._row(other.name)
-        parts = []
-        for c, column in enumerate(self.columns):
-            if column.name in columns:
-                parts.append(f"{label(column)} (+{number(self.difference[i, j, c], column.decimals)})")
-        return ", ".join(parts)
-
-    def _row(self, name: str) -> int:
-        try:
-            return [row.name for row in self.rows].index(name)
-        except ValueError:
-            names = ", ".join(row.name for row in self.rows)
-            raise UsageError(f"scorecard: there is no row {name!r}, the rows are {names}") from None
-
-    def to_frame(self) -> pd.DataFrame:
-        """One line a cell: `row`, `column`, `value`, `low`, `high`, `spread`, `valid`, `why`."""
-        import pandas as pd
-
-        cells = [(i, c) for i in range(len(self.rows)) for c in range(len(self.columns))]
-        return pd.DataFrame(
-            [
-                {
-                    "row": self.rows[i].name,
-                    "column": self.columns[c].name,
-                    **{name: getattr(self, name if name != "value" else "values")[i, c] for name in _NUMBERS},
-                    "valid": not self.invalid[c],
-                    "why": self.invalid[c] or self.reasons.get((self.rows[i].name, self.columns[c].name), ""),
-                }
-                for i, c in cells
-            ]
-        )
-
-    def differences(self) -> pd.DataFrame:
-        """One line a pair of rows and column: `row`, `against`, `column`, `difference`, `least`, `p_value`,
-        `reliable`."""
-        import pandas as pd
-
-        reliable, lines = self.reliable(), []
-        for i, row in enumerate(self.rows):
-            for j, other in enumerate(self.rows):
-                if i == j:
-                    continue
-                for c, column in enumerate(self.columns):
-                    lines.append(
-                        {
-                            "row": row.name,
-                            "against": other.name,
-                            "column": column.name,
-                            "difference": self.difference[i, j, c],
-                            "least": self.least[i, j, c],
-                            "p_value": self.p_value[i, j, c],
-                            "reliable": bool(reliable[i, j, c]),
-                        }
-                    )
-        return pd.DataFrame(lines)
-
-
-_NUMBERS = ("value", "low", "high", "spread")
-
-
-def label(column: Column) -> str:
-    """A column in a sentence, where its block is not seen."""
-    attribute = column.name.partition(":")[2]
-    return f"{column.heading} of {attribute}" if attribute else column.heading
 
 
 def scorecard(
@@ -232,8 +90,8 @@ def _methods(codes: Sequence[Codes], names: Sequence[str] | None) -> dict[str, l
     """The codes of each method, in order of first appearance."""
     if not codes:
         raise UsageError("scorecard: no codes given")
-    for number, one in enumerate(codes):
-        check_codes(f"codes {number}", one)
+    for place, one in enumerate(codes):
+        check_codes(f"codes {place}", one)
     if names is None:
         names = ["codes", *(f"codes {number}" for number in range(2, len(codes) + 1))]
     if isinstance(names, str) or len(names) != len(codes):
@@ -269,7 +127,9 @@ def _check_alike(name: str, first: Codes, other: Codes, groups: Groups) -> None:
             else np.array_equal(names[0][first.labels], names[1][other.labels])
         )
         if not same:
-            raise DataError(f"scorecard: {name} has other labels than the first codes, expected the same for each image")
+            raise DataError(
+                f"scorecard: {name} has other labels than the first codes, expected the same for each image"
+            )
     if isinstance(named_groups(groups), str) and groups in first.items.column_names:
         if groups not in other.items.column_names:
             raise DataError(f"scorecard: {name} has no column {groups!r}, by which the first codes are grouped")
@@ -289,7 +149,7 @@ def _measured(
             numbers = (number,) if measure.two is None else (number, number + 1)
             names = [row.keys[n] if n < len(row.keys) else f"{row.keys[0]} seed {n}" for n in numbers]
             key = (setting.key, measure.name, *names)
-            cells = store.cells(key, len(measure.columns), lambda r=row, m=measure, n=numbers: _one(setting, r, m, n))
+            cells = store.cells(key, len(measure.columns), partial(_one, setting, row, measure, numbers))
             for column, cell in zip(measure.columns, cells, strict=True):
                 found.setdefault((row.name, column.name), []).append(cell)
             advance(1)
@@ -307,13 +167,13 @@ def _codes_of(row: Row, measure: Measure) -> Sequence[int]:
 
 def _one(setting: Setting, row: Row, measure: Measure, numbers: tuple[int, ...]) -> list[Cell]:
     if row.given and measure.two is not None and len(row.keys) < 2:
-        return [empty(f"{row.name}: one file, expected two seeds")] * len(measure.columns)
+        return [empty("one file, expected two of one method")] * len(measure.columns)
     try:
         codes = [row.make(number) for number in numbers]
     except CodelabError as error:
         return [empty(str(error))] * len(measure.columns)
     except IndexError:
-        return [empty(f"{row.name}: one file, expected two seeds")] * len(measure.columns)
+        return [empty("one file, expected two of one method")] * len(measure.columns)
     return measure.measured(setting, *codes)
 
 
@@ -380,8 +240,8 @@ def _seeds(rows: Sequence[Row], several: Sequence[Sequence[Cell]]) -> list[Seeds
 def _invalid(card: Scorecard, c: int) -> str:
     """Why a column is no valid score on this data set; empty where the oracle wins and permuted rows lose."""
     if not card.columns[c].relates:
-        return "it looks at the bits alone: permuted rows have the same value"
-    oracle, permuted = card._row(ORACLE), card._row(PERMUTED)
+        return "it looks at the bits alone, so that permuted rows do not lose"
+    oracle, permuted = card.row(ORACLE), card.row(PERMUTED)
     if np.isnan(card.values[oracle, c]):
         return "the oracle has no value"
     above = card.difference[:, :, c] > np.nan_to_num(card.least[:, :, c], nan=0.0)
@@ -404,14 +264,14 @@ def _notes(setting: Setting, rows: Sequence[Row]) -> tuple[str, ...]:
     lines = [
         f"Intervals are 95 % jackknife intervals over {parts} parts of whole {units} (fewer for measures that are "
         "fitted again; 64 for degrees of freedom and code length; retrieval as in compare_retrieval).",
-        "The least reliable difference of two rows holds the paired jackknife of the images and the spread over seeds, "
-        "at 95 % for each cell.",
+        "The least reliable difference of two rows holds the paired jackknife of the images and the spread over "
+        "seeds, at 95 % for each cell.",
     ]
     single = [row.name for row in rows if row.learnt and len(row.keys) == 1]
     if single and setting.codes.features is not None:
         lines.append(
-            f"One file: {', '.join(single)}. Their spread over seeds is not known; that of random directions stands in "
-            "for it. Give several seeds of one method under one name for their own."
+            f"One file: {', '.join(single)}. Their spread over seeds is not known; that of random directions stands "
+            "in for it. Give several seeds of one method under one name for their own."
         )
     elif single:
         lines.append(

@@ -105,7 +105,13 @@ def measures(setting: Setting, reseeded: bool) -> list[Measure]:
 
 
 _ALONE = (
-    Column("mean_entropy", "mean entropy (bits)", BITS, "mean over bits of the entropy of the share of ones", relates=False),
+    Column(
+        "mean_entropy",
+        "mean entropy (bits)",
+        BITS,
+        "mean over bits of the entropy of the share of ones",
+        relates=False,
+    ),
     Column(
         "degrees_of_freedom",
         "degrees of freedom",
@@ -133,7 +139,10 @@ def _retrieval(setting: Setting) -> Iterator[Column]:
         f"{queries:,} queries drawn from {n:,} images" if queries < n else f"each of {n:,} images as a query"
     ) + ", near copies of the query left out"
     yield Column(
-        "retrieval_map", "mAP@ALL (class)", RETRIEVAL, f"exact expectation over the order of ties, divided by all relevant; {how}"
+        "retrieval_map",
+        "mAP@ALL (class)",
+        RETRIEVAL,
+        f"exact expectation over the order of ties, divided by all relevant; {how}",
     )
     yield Column("knn_accuracy", f"{whole.K}-NN accuracy (class)", RETRIEVAL, f"vote of the {whole.K} nearest; {how}")
 
@@ -172,7 +181,8 @@ def _of_attribute(attribute: str, some: str) -> Iterator[Measure]:
             "pair_selectivity",
             "pair selectivity",
             "over pairs of images that differ in this attribute alone, share in which a bit flips, less that of the "
-            "attribute that flips it most; the bit is chosen on one half, scored on the other",
+            "attribute that flips it most, or that of the other bits where no other attribute changes alone; the bit "
+            "is chosen on one half, scored on the other",
             meaning.pair_selectivity,
         ),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,8 +34,9 @@ def probing(setting: Setting, codes: Codes, *, target: str, ks: Sequence[int]) -
     _need_values(codes, target)
     sample = codes[setting.rows]
     numbers = [*(min(k, codes.bits) for k in ks), codes.bits]
-    given = {"groups": setting.sampled_unit, "draws": DRAWS, "seed": setting.seed}
-    rows, right, chance = right_answers(sample, target, numbers, **given)
+    rows, right, chance = right_answers(
+        sample, target, numbers, groups=setting.sampled_unit, draws=DRAWS, seed=setting.seed
+    )
     part = setting.part[setting.rows][rows]
     cells = []
     for mine, random in zip(right, chance, strict=True):
@@ -95,7 +97,10 @@ def _additive(value: Callable[[np.ndarray], float], parts: int) -> Cell:
 
 
 def pair_selectivity(setting: Setting, codes: Codes, *, attribute: str) -> list[Cell]:
-    """Of pairs that differ in the attribute alone: the selectivity of the bit with the highest on the other half."""
+    """Of pairs that differ in the attribute alone: the selectivity of the bit with the highest on the other half.
+
+    Where no other attribute changes alone, a bit's flips are compared with the mean flips of the other bits.
+    """
     rows, part = setting.rows, setting.part[setting.rows]
     chooses = part < (int(setting.part.max()) + 1) // 2
     done: dict[bytes, np.ndarray] = {}
@@ -104,15 +109,15 @@ def pair_selectivity(setting: Setting, codes: Codes, *, attribute: str) -> list[
         key = kept.tobytes()
         if key not in done:
             unit = None if setting.unit is None else setting.unit[rows[kept]]
-            options = {"equal": setting.others(attribute), "groups": unit, "permutations": 1, "seed": setting.seed}
-            done[key] = attribute_pairs(codes[rows[kept]], attribute, **options).selectivity  # type: ignore[arg-type]
+            equal = setting.others(attribute)
+            found = attribute_pairs(codes[rows[kept]], attribute, equal=equal, groups=unit, permutations=1)
+            others = (found.flip_rate.sum() - found.flip_rate) / max(codes.bits - 1, 1)
+            done[key] = found.selectivity if found.others else found.flip_rate - others
         return done[key]
 
     def value(kept: np.ndarray) -> float:
         first, second = selectivity(kept & chooses), selectivity(kept & ~chooses)
-        if np.isnan(first).all() or np.isnan(second).all():
-            raise DataError(f"pair selectivity of {attribute}: no other attribute changes alone")
-        return float(second[np.nanargmax(first)])
+        return float(second[first.argmax()])
 
     return [without_each(part, value)]
 
@@ -140,7 +145,7 @@ def _sampled(setting: Setting, codes: Codes, kept: np.ndarray) -> tuple[Codes]:
     return (codes[setting.rows[kept]],)
 
 
-def _chance(setting: Setting, kept: np.ndarray) -> dict:  # type: ignore[type-arg]
+def _chance(setting: Setting, kept: np.ndarray) -> dict[str, Any]:
     unit = None if setting.unit is None else setting.unit[setting.rows[kept]]
     return {"groups": unit, "permutations": 1, "seed": setting.seed}
 
@@ -162,7 +167,9 @@ def parallelism(setting: Setting, codes: Codes, *, attribute: str) -> list[Cell]
     large = np.bincount(cell[known], minlength=shape[0] * shape[1]).reshape(shape) >= FEWEST
     large &= large.sum(axis=1, keepdims=True) > 1
     if not (large.sum(axis=0) > 1).any():
-        raise DataError(f"parallelism of {attribute}: no value in two classes, {FEWEST} images each, beside another one")
+        raise DataError(
+            f"parallelism of {attribute}: no value in two classes, {FEWEST} images each, beside another one"
+        )
     cells, parts = np.flatnonzero(large), int(part.max()) + 1
     number = np.full(shape[0] * shape[1] + 1, -1)  # the last one: no cell
     number[cells] = np.arange(len(cells))

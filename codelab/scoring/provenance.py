@@ -39,8 +39,8 @@ def commit() -> str | None:
 
     def git(*arguments: str) -> str | None:
         try:
-            done = subprocess.run(  # noqa: S603
-                ["git", "-C", str(root), *arguments],  # noqa: S607
+            done = subprocess.run(
+                ["git", "-C", str(root), *arguments],
                 capture_output=True,
                 text=True,
                 timeout=10,

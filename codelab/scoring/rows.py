@@ -12,7 +12,7 @@ import numpy as np
 from codelab.core.attributes import CLASS, labelling
 from codelab.core.bits import pack_bits
 from codelab.core.codes import Codes
-from codelab.core.errors import CodelabError, DataError
+from codelab.core.errors import DataError
 from codelab.features.binariser import binarize
 from codelab.scoring.setting import Setting
 from codelab.statistics.exchange import shuffled_rows
@@ -72,7 +72,12 @@ def _of_features(setting: Setting) -> list[Row]:
     bits = setting.codes.bits
     kinds = (
         (RANDOM, "lsh", DRAWS, f"signs of {bits} random directions of the features, centred; mean of {DRAWS} codes"),
-        ("PCA + rotation", "pca-rotation", 1, "leading principal components of the features, rotated at random; signs"),
+        (
+            "PCA + rotation",
+            "pca-rotation",
+            1,
+            "leading principal components of the features, rotated at random; signs",
+        ),
         ("ITQ", "itq", 1, "the same, rotated so that the signs lose least (Gong & Lazebnik 2011)"),
     )
     same = "fitted without labels on the images it is scored on"
@@ -146,10 +151,7 @@ def _control(
 
     @cache
     def codes(number: int) -> Codes:
-        try:
-            packed, bits = make(number)
-        except CodelabError as error:
-            raise DataError(f"{name}: {error}") from None
+        packed, bits = make(number)
         return setting.with_bits(packed, bits)
 
     first = _content(setting.codes)

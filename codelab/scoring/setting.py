@@ -14,7 +14,7 @@ from codelab.core.attributes import CLASS, Groups, attribute_names, check_groups
 from codelab.core.checks import check_columns
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError
-from codelab.statistics.jackknife import PARTS, deal
+from codelab.statistics.jackknife import deal
 from codelab.statistics.splits import fitting
 
 IMAGES = 10_000
@@ -111,12 +111,14 @@ def _unfit(codes: Codes, name: str) -> str:
         return f"attribute {name!r}: these codes have {', '.join(codes.attributes) or 'no attributes'}"
     try:
         found = labelling(codes, name)
-    except Exception:  # noqa: BLE001  a column of lists or bytes, refused by Arrow in several ways
+    except Exception:
         return f"attribute {name!r}: not a column of names or numbers"
     labels = found.labels[found.labels >= 0]
     values = len(np.unique(labels))
     if values < 2:
         return f"attribute {name!r}: has {values} value, expected 2 or more"
     if len(labels) < 5 * values:
-        return f"attribute {name!r}: has {values:,} values in {len(labels):,} images, expected 5 images a value or more"
+        return (
+            f"attribute {name!r}: has {values:,} values in {len(labels):,} images, expected 5 images a value or more"
+        )
     return f"attribute {name!r}: parts the images as the class does"

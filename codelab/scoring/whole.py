@@ -15,7 +15,7 @@ from codelab.measures.bit_usage import bit_usage
 from codelab.measures.code_length import code_length
 from codelab.measures.degrees_of_freedom import degrees_of_freedom
 from codelab.retrieval.measures import knn_accuracy, retrieval_map
-from codelab.retrieval.sampled import K, QUERIES, k_of
+from codelab.retrieval.sampled import QUERIES, K, k_of
 from codelab.retrieval.summary import RetrievalResult
 from codelab.scoring.cells import Cell, empty, from_parts
 from codelab.scoring.setting import Setting
@@ -63,7 +63,8 @@ def queries_of(setting: Setting) -> int:
 def retrieval(setting: Setting, codes: Codes) -> list[Cell]:
     """mAP and k-NN accuracy of the class."""
     bare = dataclasses.replace(codes, items=codes.items.select(["id"]))
-    n, groups, sets = len(codes), setting.unit, (bare,)
+    n, groups = len(codes), setting.unit
+    sets: tuple[Codes, ...] = (bare,)
     given: Any = groups
     if queries_of(setting) < n:
         rows = np.sort(np.random.default_rng(setting.seed).choice(n, queries_of(setting), replace=False))
