@@ -57,7 +57,7 @@ def check_page(path: str | Path) -> Path:
 
 
 def write_page(template: str, path: Path, *, figures: bool = True, **values: Any) -> None:
-    """Fill a template of `codelab/reporting/templates` and write it, whole or not at all; `figures`: with plotly.js."""
+    """Fill a template of `codelab/reporting/templates` and write it, whole or not at all; `figures` need plotly."""
     environment = Environment(
         loader=PackageLoader("codelab.reporting"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )

@@ -47,8 +47,18 @@ def column(card, name):
 
 @pytest.mark.parametrize(
     "name",
-    ["retrieval_map", "knn_accuracy", "monosemanticity", "probe_all:class", "phi:class", "phi:tone", "probe_1:tone",
-     "parallelism:tone", "ccgp:tone", "pair_selectivity:tone"],
+    [
+        "retrieval_map",
+        "knn_accuracy",
+        "monosemanticity",
+        "probe_all:class",
+        "phi:class",
+        "phi:tone",
+        "probe_1:tone",
+        "parallelism:tone",
+        "ccgp:tone",
+        "pair_selectivity:tone",
+    ],
 )
 def test_planted_codes_come_out_in_their_order(card, name):
     c = column(card, name)
@@ -165,9 +175,7 @@ def test_several_files_of_one_method_are_one_row_with_their_spread():
 def test_without_features_rows_and_columns_stay_empty_with_their_reason():
     found = scorecard(flipped(0.1, features=None), names=["mine"], attributes=["tone"])
     lines = missing(found)
-    assert (
-        "random directions, PCA + rotation, ITQ: these codes have no features; export them with --features" in lines
-    )
+    assert "random directions, PCA + rotation, ITQ: these codes have no features; export them with --features" in lines
     assert any(
         line.startswith("two-sided monosemanticity: monosemanticity: the first codes have no features")
         for line in lines
@@ -185,7 +193,9 @@ def test_multi_label_codes_say_what_they_lack():
 
 def test_codes_of_other_images_labels_or_groups_are_refused():
     codes = flipped(0.1)
-    with pytest.raises(DataError, match=r"b has the same images in another order: row 0 .*\(a: the first codes, b: B\)"):
+    with pytest.raises(
+        DataError, match=r"b has the same images in another order: row 0 .*\(a: the first codes, b: B\)"
+    ):
         scorecard(codes, codes[::-1], names=["A", "B"])
     with pytest.raises(DataError, match="a has 320 images and b has 100, expected the same images"):
         scorecard(codes, codes[:100], names=["A", "B"])
@@ -194,7 +204,7 @@ def test_codes_of_other_images_labels_or_groups_are_refused():
         scorecard(codes, other, names=["A", "B"])
     with pytest.raises(DataError, match="B has no column 'tone', by which the first codes are grouped"):
         scorecard(codes, flipped(0.1, items={"id": [str(i) for i in range(N)]}), names=["A", "B"], groups="tone")
-    moved = codes.items.set_column(1, "tone", [codes.items["tone"].to_pylist()[1:] + ["dark"]])
+    moved = codes.items.set_column(1, "tone", [[*codes.items["tone"].to_pylist()[1:], "dark"]])
     with pytest.raises(DataError, match="groups='tone' differs between B and the first codes"):
         scorecard(codes, dataclasses.replace(codes, items=moved), names=["A", "B"], groups="tone")
 
