@@ -61,7 +61,9 @@ _PUBLIC = {
     "analysis.controls": ["controls"],
     "analysis.comparison": ["compare_codes"],
     "analysis": ["Analysis", "analyze", "analyze_parts"],
+    "scoring.card": ["scorecard"],
     "reporting.report": ["write_report"],
+    "reporting.scorecard_files": ["write_scorecard"],
     "reporting.verdict": ["verdicts"],
 }
 """The public names of each module, in the order of the folders."""

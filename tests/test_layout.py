@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 
 ORDER = (
     *("core", "kernels", "images", "features", "statistics", "neighbours", "measures", "retrieval", "semantics"),
-    *("analysis", "scorecard", "reporting", "runs", "scale", "demo", "cli", "__main__"),
+    *("analysis", "scoring", "reporting", "runs", "scale", "demo", "cli", "__main__"),
 )
 """Folders and modules of `codelab`; each may import itself and what stands before it."""
 

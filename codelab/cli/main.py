@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def command_line() -> Parser:
     """The parser of all commands. Each command imports what it works with when it runs, so that `--help` is fast."""
-    from codelab.cli import codes, maps, measure, share, train, verify
+    from codelab.cli import codes, maps, measure, score, share, train, verify
 
     parser = Parser(
         prog="codelab",
@@ -33,6 +33,7 @@ def command_line() -> Parser:
         measure.add_analyze,
         measure.add_compare,
         measure.add_search,
+        score.add_score,
         maps.add_map,
         share.add_report,
         share.add_explore,

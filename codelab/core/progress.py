@@ -10,8 +10,9 @@ T = TypeVar("T")
 
 
 @contextmanager
-def counter(label: str, total: int, *, show: bool = True) -> Iterator[Callable[[int], None]]:
-    """A bar with the count and the time left; call the function it yields with the number of items just done.
+def counter(label: str, total: int, *, show: bool = True) -> Iterator[Callable[..., None]]:
+    """A bar with the count and the time left; call the function it yields with the number of items just done, and
+    where that changes with what comes next, in words.
 
     Nothing is drawn where stderr is not a terminal.
 
@@ -26,7 +27,7 @@ def counter(label: str, total: int, *, show: bool = True) -> Iterator[Callable[[
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not (show and console.is_terminal)) as progress:
         task = progress.add_task(label, total=total)
-        yield lambda done: progress.advance(task, done)
+        yield lambda done, coming=None: progress.update(task, advance=done, description=coming, refresh=bool(coming))
 
 
 def track(work: Iterable[T], label: str, total: int) -> Iterator[T]:

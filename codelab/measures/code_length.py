@@ -37,7 +37,8 @@ class CodeLength(PerBit):
     `independent` is what a model of independent bits needs on the same items, so `independent - value` is dependence
     that held up on unseen images: a lower bound of the total correlation. `parent` `[B]` is the bit that each bit is
     predicted from in the Chow-Liu tree, -1 for the root (all -1 for the logistic model, which uses all earlier bits).
-    `groups` is their number, None without.
+    `groups` is their number, None without. `deleted` `[P]` is `value` without each part of the images, for the
+    difference of two codes; of the logistic model there is none.
 
     The line quotes `value` with its interval, and `independent`.
     """
@@ -47,6 +48,7 @@ class CodeLength(PerBit):
     high: float
     independent: float
     per_bit: np.ndarray
+    deleted: np.ndarray = dataclasses.field(repr=False)
     parent: np.ndarray
     model: str
     items: int
@@ -142,6 +144,7 @@ def _chow_liu_length(counts: PairCounts, groups: int | None) -> CodeLength:
         high=value + reach,
         independent=float(alone.sum() / counts.n),
         per_bit=per_part.sum(axis=0) / counts.n,
+        deleted=deleted,
         parent=chow_liu_tree(counts.pairs, counts.n),
         model="chow-liu",
         items=counts.n,
@@ -223,6 +226,7 @@ def _logistic_length(codes: Codes, items: int, seed: int, units: np.ndarray | No
         high=float("nan"),
         independent=alone / len(bits),
         per_bit=cost.mean(axis=0),
+        deleted=np.empty(0),
         parent=np.full(codes.bits, -1),
         model="logistic",
         items=len(bits),

@@ -36,7 +36,8 @@ class DegreesOfFreedom(Result):
     `mean_distance` and `spread` are of the Hamming distance of two items divided by B. `participation_ratio` of the
     bits' correlation matrix says the same from another side; it is corrected for the number of items, and
     `participation_plugin` is not. `groups` is their number, None without. Where bits change in too few items for an
-    interval, it is NaN and `note` says so.
+    interval, it is NaN and `note` says so. `deleted` `[P]` is `value` without each part of the images, for the
+    difference of two codes.
 
     The line quotes `value` with its interval.
     """
@@ -48,6 +49,7 @@ class DegreesOfFreedom(Result):
     spread: float
     participation_ratio: float
     participation_plugin: float
+    deleted: np.ndarray = dataclasses.field(repr=False)
     groups: int | None = None
     note: str = ""
     estimator: str = "moments of the distance over all pairs"
@@ -94,7 +96,7 @@ def degrees_of_freedom(codes: Codes | PairCounts, *, groups: Groups = None) -> D
             f"degrees_of_freedom: every two of the {n} codes differ in the same number of bits, "
             "expected codes at more than one distance"
         )
-    value = mean * (1 - mean) / variance if mean > 0 else 0.0
+    value = _freedom(mean, variance)
     low, high = _interval(value, pairs) if mean > 0 else (0.0, 0.0)
     note, ones = "", np.diagonal(counts.pairs)
     rarer = np.minimum(ones, n - ones)[(ones > 0) & (ones < n)] / (1 if effects is None else n / effects.groups)
@@ -112,10 +114,27 @@ def degrees_of_freedom(codes: Codes | PairCounts, *, groups: Groups = None) -> D
         spread=max(variance, 0.0) ** 0.5,
         participation_ratio=corrected,
         participation_plugin=plugin,
+        deleted=_without_each(pairs),
         groups=None if effects is None else effects.groups,
         note=note,
         estimator=f"moments of the distance over {among}",
     )
+
+
+def _freedom(mean: float, variance: float) -> float:
+    """From the moments of the distance; identical codes are worth 0."""
+    return mean * (1 - mean) / variance if mean > 0 else 0.0
+
+
+def _without_each(pairs: PairSums) -> np.ndarray:
+    """The degrees of freedom without each part that has items, `[P]`; NaN where all pairs that are left are alike."""
+    found = []
+    for part in np.flatnonzero(pairs.number.any(axis=0)):
+        left = np.arange(len(pairs.number)) != part
+        square = np.ix_(left, left)
+        mean, variance = PairSums(pairs.number[square], pairs.sums[(slice(None), *square)]).moments()
+        found.append(_freedom(mean, variance) if mean == 0 or variance > 1e-12 else np.nan)
+    return np.array(found)
 
 
 def _interval(value: float, pairs: PairSums) -> tuple[float, float]:

@@ -56,12 +56,12 @@ def check_page(path: str | Path) -> Path:
     return path
 
 
-def write_page(template: str, path: Path, **values: Any) -> None:
-    """Fill a template of `codelab/reporting/templates` and write it, whole or not at all."""
+def write_page(template: str, path: Path, *, figures: bool = True, **values: Any) -> None:
+    """Fill a template of `codelab/reporting/templates` and write it, whole or not at all; `figures` need plotly."""
     environment = Environment(
         loader=PackageLoader("codelab.reporting"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    plotly = Markup(get_plotlyjs())  # noqa: S704  the library's own script
+    plotly = Markup(get_plotlyjs()) if figures else ""  # noqa: S704  the library's own script
     page = environment.get_template(template).render(plotly=plotly, colours=drawing.LEVELS, **values)
     with atomic_path(path) as part:
         part.write_text(page, encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codelab.core.attributes import CLASS, Groups, labelling
+from codelab.core.attributes import CLASS, Groups, labelling, named_groups
 from codelab.core.checks import check_codes, check_seed, check_whole
 from codelab.core.codes import Codes
 from codelab.core.drawing import GREY, INK, ONE, ZERO, blank
@@ -157,23 +157,12 @@ def probe_curve(
         raise UsageError("k: name at least one number of bits")
     if ks[-1] > codes.bits:
         raise UsageError(f"k={ks[-1]}: the code has {codes.bits} bits")
-    words, labels = _labels(codes, target)
-    rows = np.flatnonzero(labels >= 0)
-    names, y = np.unique(labels[rows], return_inverse=True)
-    if len(names) < 2:
-        raise DataError(f"probe_curve: {words} has {len(names)} value, expected two or more")
-    units = group_units("probe_curve", codes, groups)
-    units = None if units is None else units[rows]
-    train, test = held_out_part(y, units, share=0.5, seed=seed)
-    there = np.isin(y[test], y[train])
-    if not there.all():
-        test = test[there]
+    words, names, rows, y, unit, train, test = _halves(codes, target, groups, seed)
     bits = codes[rows].to_bits()
     generator = np.random.default_rng(seed)
-    unit = np.arange(len(y)) if units is None else np.unique(units, return_inverse=True)[1].reshape(-1)
     probe = _Probe(train, test, ks, len(names))
     found = {"bits": probe(bits, y)}
-    shuffled = [probe(bits, generator.permutation(y)[: unit.max() + 1][unit]) for _ in range(draws)]
+    shuffled = [probe(bits, _random_labels(y, unit, generator)) for _ in range(draws)]
     drawn = [probe(bits[:, generator.permutation(codes.bits)], y, ranked=False) for _ in range(draws)]
     found["shuffled"], found["random_bits"] = (np.mean(several, axis=0) for several in (shuffled, drawn))
     if codes.features is not None:
@@ -192,9 +181,53 @@ def probe_curve(
         values=len(names),
         n_train=len(train),
         n_test=len(test),
-        groups=None if units is None else len(np.unique(units)),
+        groups=None if named_groups(groups) is None else int(unit.max()) + 1,
         draws=draws,
     )
+
+
+def right_answers(
+    codes: Codes, target: str, ks: Sequence[int], *, groups: Groups, draws: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The images of the held-out half of `probe_curve`, and how often each is read rightly by the best k bits.
+
+    Arguments and errors are those of `probe_curve`.
+
+    Returns:
+        Row numbers `[n]`; 0 or 1 for each number of bits, `[K, n]`; and with random labels, means of the draws.
+
+    Example:
+        >>> tone = np.arange(40) % 2
+        >>> codes = Codes.from_bits(np.stack([tone, 0 * tone], 1), items={"tone": tone.astype(str)})
+        >>> right_answers(codes, "tone", [1], groups=None, draws=1, seed=0)[1].mean()
+        1.0
+    """
+    _, names, rows, y, unit, train, test = _halves(codes, target, groups, seed)
+    bits, generator = codes[rows].to_bits(), np.random.default_rng(seed)
+    probe = _Probe(train, test, ks, len(names))
+    chance = np.mean([probe.right(bits, _random_labels(y, unit, generator)) for _ in range(draws)], axis=0)
+    return rows[test], probe.right(bits, y).astype(np.float64), chance
+
+
+def _halves(
+    codes: Codes, target: str, groups: Groups, seed: int
+) -> tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The target in words, the numbers of its values, the rows that have one, their values and their groups, both
+    from 0, and places in these of the half to train on and the half to score on."""
+    words, labels = _labels(codes, target)
+    rows = np.flatnonzero(labels >= 0)
+    names, y = np.unique(labels[rows], return_inverse=True)
+    if len(names) < 2:
+        raise DataError(f"probe_curve: {words} has {len(names)} value, expected two or more")
+    units = group_units("probe_curve", codes, groups)
+    unit = np.arange(len(y)) if units is None else np.unique(units[rows], return_inverse=True)[1].reshape(-1)
+    train, test = held_out_part(y, None if units is None else unit, share=0.5, seed=seed)
+    return words, names, rows, y, unit, train, test[np.isin(y[test], y[train])]
+
+
+def _random_labels(y: np.ndarray, unit: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Labels drawn from `y`, one a group."""
+    return generator.permutation(y)[: unit.max() + 1][unit]
 
 
 def _labels(codes: Codes, target: str) -> tuple[str, np.ndarray]:
@@ -231,20 +264,32 @@ class _Probe:
         order = self.order(bits, y) if ranked else np.arange(bits.shape[1])
         return np.array([self._score(2.0 * bits[:, order[:k]] - 1, y) for k in self.ks]).T
 
+    def right(self, bits: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Whether each image of the held-out half is read rightly, by each number of bits: bool `[K, n_test]`."""
+        order = self.order(bits, y)
+        return np.stack([self._read(2.0 * bits[:, order[:k]] - 1, y)[0] for k in self.ks]) == y[self.test]
+
     def _score(self, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         from sklearn.metrics import average_precision_score
 
-        truth = y[self.test]
-        if len(np.unique(y[self.train])) < 2:  # random labels of few groups
-            return float((truth == y[self.train][0]).mean()), float((np.bincount(truth) / len(truth)).max())
-        model = read_out("probe_curve", x[self.train], y[self.train])
-        given = model.predict_proba(x[self.test])
+        truth, (given, shares, values) = y[self.test], self._read(x, y)
+        if len(values) < 2:
+            return float((given == truth).mean()), float((np.bincount(truth) / len(truth)).max())
         areas = [
-            average_precision_score(truth == value, given[:, place])
-            for place, value in enumerate(model.classes_)
+            average_precision_score(truth == value, shares[:, place])
+            for place, value in enumerate(values)
             if (truth == value).any()
         ]
-        return float((model.classes_[given.argmax(axis=1)] == truth).mean()), float(np.mean(areas))
+        return float((given == truth).mean()), float(np.mean(areas))
+
+    def _read(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The value read from each image of the held-out half, the probabilities of `values`, and these."""
+        values = np.unique(y[self.train])
+        if len(values) < 2:  # random labels of few groups
+            return np.full(len(self.test), values[0]), np.ones((len(self.test), 1)), values
+        model = read_out("probe_curve", x[self.train], y[self.train])
+        shares = model.predict_proba(x[self.test])
+        return model.classes_[shares.argmax(axis=1)], shares, model.classes_
 
 
 def read_out(measure: str, x: np.ndarray, y: np.ndarray) -> LogisticRegression:

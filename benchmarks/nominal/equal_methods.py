@@ -1,0 +1,83 @@
+"""Claim: of two equal methods, a scorecard prints "A is better than B" for 5 % of pairs at most.
+
+    python benchmarks/nominal/equal_methods.py [--pairs 200] [--kinds directions noise seeds] [--attributes tone]
+
+Kinds of pairs, on images drawn anew for each:
+
+* `directions`: two codes of random directions of the same features, one file each;
+* `noise`: the same planted bits, flipped at random in 15 %, independently for the two; one file each, no features;
+* `seeds`: as `directions`, three files of each method.
+
+Printed is the share of pairs with a sentence "A is better than B" or "B is better than A" (all valid columns taken
+together), and for each column the share of pairs whose difference is printed black (5 % for each cell).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from codelab import scorecard
+from codelab.core.codes import Codes
+from codelab.features.binariser import binarize
+from codelab.scoring.result import Scorecard
+
+IMAGES, BITS, DIMS = 200, 12, 16
+FLIPPED = 0.15
+FILES = {"directions": 1, "noise": 1, "seeds": 3}
+
+
+def pair(kind: str, seed: int) -> list[Codes]:
+    """The codes of A, then those of B."""
+    rng = np.random.default_rng([seed, 77])
+    labels, tone = np.arange(IMAGES) % 4, rng.integers(0, 2, IMAGES)
+    items = {"tone": np.array(["dark", "light"])[tone]}
+    features = rng.normal(size=(4, DIMS))[labels] + tone[:, None] * rng.normal(size=DIMS)
+    features = features + 1.5 * rng.normal(size=(IMAGES, DIMS))
+    files = 2 * FILES[kind]
+    if kind == "noise":
+        clean = features @ rng.normal(size=(DIMS, BITS)) > 0
+        flips = rng.random((files, *clean.shape)) < FLIPPED
+        return [Codes.from_bits(clean ^ flip, labels, items=items) for flip in flips]
+    coders = [
+        binarize(features, BITS, method="lsh", seed=10**6 + files * seed + i, progress=False) for i in range(files)
+    ]
+    return [Codes.from_packed(c.encode(features), BITS, labels, items=items, features=features) for c in coders]
+
+
+def card(kind: str, seed: int, attributes: Sequence[str]) -> Scorecard:
+    """The scorecard of one pair."""
+    codes = pair(kind, seed)
+    names = np.repeat(["A", "B"], FILES[kind]).tolist()
+    return scorecard(*codes, names=names, attributes=attributes, seed=seed, progress=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--kinds", nargs="+", choices=FILES, default=list(FILES))
+    parser.add_argument("--attributes", nargs="*", default=["tone"])
+    options = parser.parse_args()
+    for kind in options.kinds:
+        said, black, told = 0, Counter[str](), Counter[str]()
+        for seed in range(options.pairs):
+            found = card(kind, seed, options.attributes)
+            said += bool(found.better("A", "B") or found.better("B", "A"))
+            apart = found.reliable()[0, 1]
+            black.update(c.name for c, one in zip(found.columns, apart, strict=True) if one)
+            known = ~np.isnan(found.least[0, 1])
+            told.update(c.name for c, one in zip(found.columns, known, strict=True) if one)
+            print(f"\r{kind}: {seed + 1} of {options.pairs}, {said} said", end="", file=sys.stderr)
+        print(
+            f"\n{kind}: {said} of {options.pairs} pairs ({said / options.pairs:.1%}) with a sentence 'is better than'"
+        )
+        for name, pairs in told.items():
+            print(f"  {black[name] / pairs:6.1%} of {pairs} black: {name}")
+
+
+if __name__ == "__main__":
+    main()

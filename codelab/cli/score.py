@@ -1,0 +1,177 @@
+"""The command `score`: codes beside their controls, as a table to print in a paper."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codelab.cli.options import COUNTED_ONCE, add_most_pixels, named_encoder, open_codes
+from codelab.core.command import AddCommand, group_option, overwrite_option, timm_options, whole_number
+from codelab.core.errors import UsageError, printable
+
+if TYPE_CHECKING:
+    from codelab.core.codes import Codes
+
+UNTRAINED = "untrained.parquet"
+"""In the folder of the codes: `codelab demo` writes it."""
+
+
+def add_score(command: AddCommand) -> None:
+    """`codelab score`."""
+    parser = command(
+        "score",
+        score,
+        "codes beside their controls in every measure, as a table to print",
+        "runs/demo --group emoji --out scorecard.html",
+        "bits=runs/s0 bits=runs/s1 bits=runs/s2 itq=itq.parquet --group emoji --out scorecard.md",
+        "runs/a --untrained runs/a/untrained.safetensors --data photos/ --out scorecard.tex",
+    )
+    add = parser.add_argument
+    add(
+        "codes",
+        nargs="+",
+        metavar="CODES",
+        help="codes of the same images: a file, a folder of parts, a run folder, or NAME=PATH; files of one NAME are "
+        "seeds of one method",
+    )
+    add("--out", required=True, help="a name ending in .html, .md, .csv, .tex or .json; the JSON is written beside it")
+    add("--untrained", metavar="PATH", help="codes of the encoder before training, or with --data its checkpoint")
+    add("--data", help="with a checkpoint as --untrained, the images the codes were made from, as in codelab export")
+    add("--labels", metavar="CSV", help="with --data, the CSV given to codelab export")
+    add_most_pixels(parser, when="with --data, ")
+    timm_options(parser)
+    add("--split", help="only the items of this split")
+    add("--by", metavar="ATTRIBUTE", help="use this item column as the label")
+    group_option(parser, COUNTED_ONCE)
+    add("--attributes", metavar="NAMES", help="columns to score beside the class, with commas (default: all)")
+    add(
+        "--images",
+        type=whole_number(8),
+        default=10_000,
+        help="most images that are fitted or paired (default: %(default)s)",
+    )
+    add("--seed", type=whole_number(0), default=0, help="seed of all chance (default: %(default)s)")
+    add("--title", default="Scorecard", help="heading of the page (default: %(default)s)")
+    add("--cells", metavar="FOLDER", help="where measured cells are kept (default: OUT with the ending .cells)")
+    overwrite_option(parser)
+
+
+def score(options: argparse.Namespace) -> None:
+    """Measure codes and controls, and write the scorecard."""
+    from codelab.core.io import check_output
+    from codelab.core.lock import output_lock
+    from codelab.reporting.scorecard_files import check_scorecard_path, write_scorecard
+    from codelab.scoring.card import scorecard
+
+    out = check_scorecard_path(options.out)
+    for path in dict.fromkeys([out, out.with_suffix(".json")]):
+        check_output(path, overwrite=options.overwrite)
+    named = [_named(text) for text in options.codes]
+    files = [path for _, path in named]
+    codes = [_opened(options, path) for path in files]
+    untrained, from_file = _untrained(options, files[0], codes[0])
+    inputs = [*files, *([] if from_file is None else [from_file])]
+    with output_lock(out):
+        card = scorecard(
+            *codes,
+            names=_names(named),
+            untrained=untrained,
+            groups=options.group,
+            attributes=None if options.attributes is None else options.attributes.split(","),
+            images=options.images,
+            seed=options.seed,
+            cells=options.cells or out.with_suffix(".cells"),
+        )
+        about = {
+            **card.provenance,
+            "command": shlex.join(["codelab", *sys.argv[1:]]),
+            "inputs": [one for path in inputs for one in _hashes(path)],
+        }
+        card = dataclasses.replace(card, provenance=about)
+        written = write_scorecard(card, out, title=options.title)
+    for line in card.sentences():
+        print(printable(line))
+    for path in written:
+        print(printable(str(path)))
+
+
+def _named(text: str) -> tuple[str | None, str]:
+    """The method and the path of NAME=PATH, or None and the path."""
+    name, equals, path = text.partition("=")
+    if not equals or Path(text).exists():
+        return None, text
+    if not name or not path:
+        raise UsageError(f"score: {text!r}: expected NAME=PATH")
+    return name, path
+
+
+def _names(named: list[tuple[str | None, str]]) -> list[str]:
+    """A name for each file: its own, that of a run folder, else that of the file, with the folder where two agree."""
+    short = [name or _short(path) for name, path in named]
+    found = []
+    for (name, path), text in zip(named, short, strict=True):
+        found.append(text if name or short.count(text) == 1 else path)
+    unnamed = [text for (name, _), text in zip(named, found, strict=True) if not name]
+    twice = next((text for text in unnamed if found.count(text) > 1), None)
+    if twice is not None:
+        raise UsageError(f"score: {twice} is named twice, expected other codes, or NAME=PATH")
+    return found
+
+
+def _short(path: str) -> str:
+    return Path(path).resolve().stem if Path(path).is_file() else Path(path).resolve().name
+
+
+def _opened(options: argparse.Namespace, path: str) -> Codes:
+    return open_codes(argparse.Namespace(**{**vars(options), "codes": path}))
+
+
+def _untrained(options: argparse.Namespace, first: str, codes: Codes) -> tuple[Codes | None, str | None]:
+    """The codes of the untrained encoder, and the file they are from; None where there is none."""
+    from codelab.core.run_folder import codes_file
+
+    if options.untrained is None:
+        if options.data:
+            raise UsageError("score: --data goes with a checkpoint as --untrained")
+        beside = codes_file(first).parent / UNTRAINED
+        return (None, None) if not beside.is_file() else (_opened(options, str(beside)), str(beside))
+    if Path(options.untrained).suffix not in (".safetensors",) and not options.untrained.startswith("timm:"):
+        return _opened(options, options.untrained), options.untrained
+    if not options.data:
+        raise UsageError(f"score: --untrained {options.untrained} is a checkpoint, which needs the images as --data")
+    from codelab.images.export import encode_images
+    from codelab.images.sources import open_images
+
+    images = open_images(options.data, labels_csv=options.labels, skip_bad=True, most_pixels=options.most_pixels)
+    row_of = {name: row for row, name in enumerate(images.items["id"].to_pylist())}
+    ids = codes.items["id"].to_pylist()
+    lacking = next((name for name in ids if name not in row_of), None)
+    if lacking is not None:
+        raise UsageError(f"{options.data}: has no image {lacking!r}, which {first} was made from")
+    encoder = named_encoder(options, options.untrained)
+    encoded = encode_images(encoder, images.subset([row_of[name] for name in ids]), label="untrained encoder")
+    made = dataclasses.replace(
+        codes, packed=encoded.packed, bits=encoded.bits, logits=None, features=None, meta=encoded.meta
+    )
+    return made, None if options.untrained.startswith("timm:") else options.untrained
+
+
+def _hashes(path: str) -> list[dict[str, Any]]:
+    """Name and SHA-256 of a file, or of each part in a folder."""
+    from codelab.core.run_folder import codes_file
+
+    place = codes_file(path) if Path(path).suffix != ".safetensors" else Path(path)
+    parts = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
+    found = []
+    for part in parts:
+        digest = hashlib.sha256()
+        with part.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        found.append({"file": str(part), "sha256": digest.hexdigest()})
+    return found

@@ -1,0 +1,98 @@
+"""`codelab score` as a user meets it: outputs, provenance, what is refused, and a kill in the middle."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from codelab import Codes
+from codelab.cli.main import main
+
+
+@pytest.fixture
+def codes(tmp_path):
+    """Two files of the same images, without features, which makes most controls empty and the test fast."""
+    labels = np.arange(96) % 3
+    for seed, name in enumerate(("a", "b", "untrained")):
+        flips = np.random.default_rng(seed).random((96, 3)) < (0.4 if name == "untrained" else 0.1)
+        Codes.from_bits((np.eye(3)[labels] > 0) ^ flips, labels).save(tmp_path / f"{name}.parquet")
+    return tmp_path
+
+
+def fails(capsys, code, *arguments):
+    try:
+        returned = main([str(a) for a in arguments])
+    except SystemExit as stop:
+        returned = stop.code
+    said = capsys.readouterr()
+    assert returned == code, said
+    assert said.err.count("\n") == 1
+    return said.err.strip()
+
+
+def test_table_and_json_with_the_hash_of_every_input(codes, capsys, monkeypatch):
+    call = ["score", str(codes / "a.parquet"), str(codes / "b.parquet"), "--out", str(codes / "card.md")]
+    monkeypatch.setattr(sys, "argv", ["codelab", *call])
+    assert main(call) == 0
+    said = capsys.readouterr().out
+    assert "a and b: no reliable difference in any valid column." in said
+    assert said.splitlines()[-2:] == [str(codes / "card.md"), str(codes / "card.json")]
+    found = json.loads((codes / "card.json").read_text())
+    assert [row["name"] for row in found["rows"]][:3] == ["a", "b", "untrained encoder"]
+    inputs = {one["file"]: one["sha256"] for one in found["provenance"]["inputs"]}
+    for name in ("a", "b", "untrained"):
+        path = codes / f"{name}.parquet"
+        assert inputs[str(path)] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert found["provenance"]["command"].startswith("codelab score ")
+    assert "is there already; --overwrite replaces it" in fails(capsys, 2, *call)
+
+
+def test_files_of_one_name_are_one_row(codes, capsys):
+    out = codes / "card.json"
+    assert main(["score", f"m={codes / 'a.parquet'}", f"m={codes / 'b.parquet'}", "--out", str(out)]) == 0
+    found = json.loads(out.read_text())
+    assert (found["rows"][0]["name"], found["rows"][0]["codes"]) == ("m", 2)
+    assert any(column["name"] == "matched" for column in found["columns"])
+
+
+def test_wrong_calls_are_one_line(codes, capsys):
+    a, out = codes / "a.parquet", codes / "card.html"
+    assert "expected a file name ending in .html" in fails(capsys, 2, "score", a, "--out", codes / "card.pdf")
+    assert "is named twice" in fails(capsys, 2, "score", a, a, "--out", out)
+    assert "expected NAME=PATH" in fails(capsys, 2, "score", f"={a}", "--out", out)
+    assert "--data goes with a checkpoint" in fails(capsys, 2, "score", a, "--data", "demo", "--out", out)
+    checkpoint = fails(capsys, 2, "score", a, "--untrained", "x.safetensors", "--out", out)
+    assert checkpoint.endswith("--untrained x.safetensors is a checkpoint, which needs the images as --data")
+    assert "groups='emoji': these codes have no attributes" in fails(
+        capsys, 2, "score", a, "--group", "emoji", "--out", out
+    )
+    assert not out.exists()
+
+
+def test_a_killed_call_goes_on_where_it_stopped(codes):
+    def started(out):
+        call = [sys.executable, "-m", "codelab", "score", "a.parquet", "b.parquet", "--out", out]
+        return subprocess.Popen(call, cwd=codes, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    process, cells = started("card.json"), codes / "card.cells"
+    while len(list(cells.glob("*.json"))) < 5:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (codes / "card.json").exists()
+    before = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.json")}
+    assert started("card.json").wait() == 0
+    after = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.json")}
+    assert len(after) > len(before)
+    assert {name: after[name] for name in before} == before  # not one of them was measured again
+    assert started("whole.json").wait() == 0
+    resumed, whole = (json.loads((codes / name).read_text()) for name in ("card.json", "whole.json"))
+    assert resumed["cells"] == whole["cells"]
+    assert resumed["differences"] == whole["differences"]
+    assert not list(cells.glob(".*"))

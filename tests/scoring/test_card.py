@@ -1,0 +1,236 @@
+"""The scorecard on planted codes, whose ranking is known; controls, what is not valid, and bad input."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from codelab import Codes, DataError, UsageError, ccgp, code_length, degrees_of_freedom, retrieval_map, scorecard
+from codelab.measures.bit_usage import bit_usage
+from codelab.reporting.scorecard_tables import blocks, missing
+from codelab.scoring.meaning import best_phi, two_sided_monosemanticity
+from codelab.scoring.setting import Setting
+from codelab.semantics.alignment import align_attributes
+from codelab.semantics.monosemanticity import monosemanticity
+
+N = 320
+
+
+def planted(seed=0, n=N):
+    """Class and tone of each image, features that hold both, and bits of these that are flipped at some rate."""
+    rng = np.random.default_rng(seed)
+    labels, tone = np.arange(n) % 4, rng.integers(0, 2, n)
+    clean = np.concatenate([np.eye(4)[labels], tone[:, None], tone[:, None], rng.integers(0, 2, (n, 2))], axis=1) > 0
+    features = np.concatenate([clean[:, :5], np.zeros((n, 7))], axis=1) + 0.8 * rng.normal(size=(n, 12))
+    items = {"id": [str(i) for i in range(n)], "tone": np.array(["dark", "light"])[tone]}
+    return labels, clean, features, items, rng
+
+
+def flipped(rate, seed=0, **replaced):
+    labels, clean, features, items, rng = planted(seed)
+    noisy = clean ^ (rng.random(clean.shape) < rate)
+    return Codes.from_bits(noisy, labels, **{"items": items, "features": features, **replaced})
+
+
+RATES = {"good": 0.02, "fair": 0.12, "poor": 0.3, "coins": 0.5}
+
+
+@pytest.fixture(scope="module")
+def card():
+    codes = [flipped(rate) for rate in RATES.values()]
+    return scorecard(*codes, names=list(RATES), untrained=flipped(0.45))
+
+
+def column(card, name):
+    return [c.name for c in card.columns].index(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "retrieval_map",
+        "knn_accuracy",
+        "monosemanticity",
+        "probe_all:class",
+        "phi:class",
+        "phi:tone",
+        "probe_1:tone",
+        "parallelism:tone",
+        "ccgp:tone",
+        "pair_selectivity:tone",
+    ],
+)
+def test_planted_codes_come_out_in_their_order(card, name):
+    c = column(card, name)
+    values = dict(zip([row.name for row in card.rows], card.values[:, c], strict=True))
+    assert values["good"] > values["fair"] > values["poor"] > max(values["coins"], values["permuted rows"]) - 0.05
+    assert values["good"] > values["untrained encoder"]
+
+
+def test_what_is_better_is_said(card):
+    assert {"retrieval_map", "phi:class", "phi:tone"} <= set(card.better("good", "poor"))
+    assert not card.better("poor", "good")
+    assert not card.better("coins", "permuted rows")
+    lines = card.sentences()
+    assert any(line.startswith("good is better than poor in mAP@ALL (class) (+0.") for line in lines)
+    with pytest.raises(UsageError, match="there is no row 'best'"):
+        card.better("best", "good")
+
+
+def test_rows_are_there_without_asking(card):
+    names = [row.name for row in card.rows]
+    assert names == [
+        *RATES, "untrained encoder", "random directions", "PCA + rotation", "ITQ", "density-matched random bits",
+        "permuted rows", "oracle",
+    ]  # fmt: skip
+
+
+def test_columns_of_the_bits_alone_are_not_valid_as_scores(card):
+    for name in ("mean_entropy", "degrees_of_freedom", "code_length"):
+        assert "permuted rows" in card.invalid[column(card, name)]
+    for name in ("retrieval_map", "phi:tone", "probe_all:class"):
+        assert card.invalid[column(card, name)] == ""
+
+
+def test_a_column_in_which_a_code_beats_the_oracle_is_not_valid():
+    """Retrieval of the class: the bits of nine other attributes drown the oracle's."""
+    labels, clean, features, items, rng = planted()
+    items |= {f"other{i}": rng.integers(0, 4, N).astype(str) for i in range(9)}
+    codes = Codes.from_bits(clean[:, :4], labels, items=items, features=features)
+    card = scorecard(codes, names=["class"], images=100)
+    assert card.invalid[column(card, "retrieval_map")] == "class is above the oracle"
+
+
+def test_cells_are_the_values_of_the_public_functions(card):
+    codes = flipped(0.02)
+    row = dict(zip([c.name for c in card.columns], card.values[0], strict=True))
+    assert row["mean_entropy"] == bit_usage(codes).value
+    assert row["degrees_of_freedom"] == degrees_of_freedom(codes).value
+    assert row["code_length"] == code_length(codes).value
+    assert row["retrieval_map"] == retrieval_map(codes).value
+    assert row["ccgp:tone"] == ccgp(codes, "tone", permutations=1).value
+
+
+def test_phi_is_that_of_the_best_bit_on_other_images():
+    codes = flipped(0.1)
+    setting = Setting.of(codes, None, None, N, 0)
+    cell = best_phi(setting, codes, target="tone")[0]
+    assert cell.value == pytest.approx(align_attributes(codes, ["tone"], permutations=1).phi[4:6].mean(), abs=0.1)
+    scored = setting.part >= 10
+    truth, bits = codes.items["tone"].to_numpy() == "dark", codes.to_bits()
+    best = max(range(8), key=lambda b: abs(np.corrcoef(bits[~scored, b], truth[~scored])[0, 1]))
+    assert cell.value == pytest.approx(abs(np.corrcoef(bits[scored, best], truth[scored])[0, 1]))
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_monosemanticity_is_the_mean_cosine_of_pairs_of_two_groups(copies):
+    codes = flipped(0.1)[:60]
+    group = np.arange(60) // copies
+    setting = Setting.of(codes, None if copies == 1 else group, None, N, 0)
+    unit = codes.features / np.linalg.norm(codes.features, axis=1, keepdims=True)
+    cosines, other = unit @ unit.T, group[:, None] != group
+    found = []
+    for b in range(codes.bits):
+        bit = codes.to_bits()[:, b]
+        sides = [cosines[np.outer(side, side) & other].mean() for side in (bit, ~bit)]
+        found.append(np.mean(sides) - cosines[other].mean())
+    cell = two_sided_monosemanticity(setting, codes)[0]
+    assert cell.value == pytest.approx(np.mean(found), abs=1e-6)
+    if copies == 1:
+        assert cell.value == pytest.approx(monosemanticity(codes, permutations=200).value.mean(), abs=5e-3)
+
+
+def test_near_copies_widen_the_intervals():
+    once = flipped(0.2)[:80]
+    codes = once[np.repeat(np.arange(80), 4)]
+    codes = dataclasses.replace(codes, items=codes.items.set_column(0, "id", [[str(i) for i in range(320)]]))
+    widths = []
+    for groups in (None, np.repeat(np.arange(80), 4)):
+        found = scorecard(codes, groups=groups, attributes=[])
+        c = column(found, "probe_all:class")
+        widths.append(found.high[0, c] - found.low[0, c])
+    assert widths[1] > 1.3 * widths[0]
+
+
+def test_several_files_of_one_method_are_one_row_with_their_spread():
+    codes = [flipped(0.1, items=None), flipped(0.1, items=None)]
+    labels, clean, features, _, _ = planted()
+    codes = [
+        Codes.from_bits(clean ^ (np.random.default_rng(s).random(clean.shape) < 0.1), labels, features=features)
+        for s in range(3)
+    ]
+    found = scorecard(*codes, names=["method"] * 3)
+    assert found.rows[0].codes == 3
+    c = column(found, "retrieval_map")
+    each = [retrieval_map(one).value for one in codes]
+    assert found.values[0, c] == pytest.approx(np.mean(each))
+    assert found.spread[0, c] == pytest.approx(np.std(each, ddof=1))
+    c = column(found, "matched")
+    rows = [row.name for row in found.rows]
+    assert found.values[0, c] > 0.7
+    assert found.values[rows.index("oracle"), c] == 1
+    assert found.values[rows.index("permuted rows"), c] < 0.3
+
+
+def test_without_features_rows_and_columns_stay_empty_with_their_reason():
+    found = scorecard(flipped(0.1, features=None), names=["mine"], attributes=["tone"])
+    lines = missing(found)
+    assert "random directions, PCA + rotation, ITQ: these codes have no features; export them with --features" in lines
+    assert any(
+        line.startswith("two-sided monosemanticity: monosemanticity: the first codes have no features")
+        for line in lines
+    )
+    assert "monosemanticity" not in [heading for block in blocks(found) for heading in block.values.headings]
+    assert any("One file and no features: mine" in note for note in found.notes)
+
+
+def test_multi_label_codes_say_what_they_lack():
+    labels, clean, _, items, _ = planted()
+    codes = Codes.from_bits(clean, np.eye(4, dtype=bool)[labels] | (np.eye(4, dtype=bool)[labels[::-1]]), items=items)
+    lines = missing(scorecard(codes))
+    assert any(line.endswith("class: needs one label an image, found multi-label data") for line in lines)
+
+
+def test_codes_of_other_images_labels_or_groups_are_refused():
+    codes = flipped(0.1)
+    with pytest.raises(
+        DataError, match=r"b has the same images in another order: row 0 .*\(a: the first codes, b: B\)"
+    ):
+        scorecard(codes, codes[::-1], names=["A", "B"])
+    with pytest.raises(DataError, match="a has 320 images and b has 100, expected the same images"):
+        scorecard(codes, codes[:100], names=["A", "B"])
+    other = dataclasses.replace(codes, labels=(codes.labels + 1) % 4)
+    with pytest.raises(DataError, match="B has other labels than the first codes"):
+        scorecard(codes, other, names=["A", "B"])
+    with pytest.raises(DataError, match="B has no column 'tone', by which the first codes are grouped"):
+        scorecard(codes, flipped(0.1, items={"id": [str(i) for i in range(N)]}), names=["A", "B"], groups="tone")
+    moved = codes.items.set_column(1, "tone", [[*codes.items["tone"].to_pylist()[1:], "dark"]])
+    with pytest.raises(DataError, match="groups='tone' differs between B and the first codes"):
+        scorecard(codes, dataclasses.replace(codes, items=moved), names=["A", "B"], groups="tone")
+
+
+def test_attributes_that_are_none_are_refused_or_named():
+    codes = flipped(0.1)
+    items = codes.items.append_column("one", [["x"] * N]).append_column("name", [[f"n{i}" for i in range(N)]])
+    codes = dataclasses.replace(codes, items=items)
+    with pytest.raises(DataError, match="attribute 'one': has 1 value, expected 2 or more"):
+        scorecard(codes, attributes=["one"])
+    with pytest.raises(UsageError, match="attribute 'size': these codes have tone, one, name"):
+        scorecard(codes, attributes=["size"])
+    notes = Setting.of(codes, None, None, N, 0).left_out
+    assert notes == (
+        "attribute 'one': has 1 value, expected 2 or more",
+        "attribute 'name': has 320 values in 320 images, expected 5 images a value or more",
+    )
+
+
+def test_wrong_calls_are_refused():
+    codes = flipped(0.1)
+    with pytest.raises(UsageError, match="no codes given"):
+        scorecard()
+    with pytest.raises(UsageError, match="expected a list with one name for each of 1 codes"):
+        scorecard(codes, names="A")
+    with pytest.raises(UsageError, match="'oracle' is the name of a control"):
+        scorecard(codes, names=["oracle"])
+    with pytest.raises(DataError, match="found 3 images or groups, expected 4 or more"):
+        scorecard(codes[:3])
