@@ -1,7 +1,7 @@
 """The selection that pages share, as the address holds it: a query of bits, or lassos on a map.
 
-`sel=where 3 & ~17` is a query. `sel=lasso umap 0 +x,y x,y x,y -x,y x,y x,y` are lassos on the map by UMAP with seed 0:
-one after a `+` adds what is inside, one after a `-` takes it out. Whoever opens the address sees the same selection.
+`sel=where 3 & ~17` is a query. `sel=lasso umap 0 +(x,y x,y x,y) -(x,y x,y x,y)` are lassos on the map by UMAP with
+seed 0: one after a `+` adds what is inside, one after a `-` takes it out. Each link opens with its selection.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Lassos:
     parts: tuple[tuple[int, np.ndarray], ...]
 
     def text(self) -> str:
-        lassos = ("+-"[sign < 0] + " ".join(f"{x:.4g},{y:.4g}" for x, y in corners) for sign, corners in self.parts)
+        lassos = (f"{'+-'[sign < 0]}({_corners(polygon)})" for sign, polygon in self.parts)
         return f"lasso {self.method} {self.seed} {' '.join(lassos)}"
 
     def of(self, points: np.ndarray) -> np.ndarray:
@@ -57,6 +57,10 @@ class Lassos:
         return found
 
 
+def _corners(polygon: np.ndarray) -> str:
+    return " ".join(f"{x:.4g},{y:.4g}" for x, y in polygon)
+
+
 def lassos(text: str) -> Lassos | None:
     """The lassos that a selection is; None where it is a query, or nothing.
 
@@ -65,13 +69,13 @@ def lassos(text: str) -> Lassos | None:
     """
     if not text.startswith("lasso "):
         return None
-    found = re.fullmatch(r"lasso (\w+) (\d{1,9})((?: [+-](?:[-+.e\d]+,[-+.e\d]+ ?)+)+)", text[:MOST])
+    found = re.fullmatch(r"lasso (\w+) (\d{1,9})((?: [+-]\([-+.,e\d ]+\))+)", text[:MOST])
     if found is None or found[1] not in METHODS:
-        raise UsageError(f"selection {text[:60]!r}: expected 'lasso METHOD SEED +x,y x,y x,y'")
+        raise UsageError(f"selection {text[:60]!r}: expected 'lasso METHOD SEED +(x,y x,y x,y)'")
     parts = []
-    for sign, corners in re.findall(r" ([+-])((?:[-+.e\d]+,[-+.e\d]+ ?)+)", found[3]):
+    for sign, corners in re.findall(r"([+-])\(([-+.,e\d ]+)\)", found[3]):
         try:
-            pairs = np.array([[float(v) for v in pair.split(",")] for pair in corners.split()])
+            pairs = np.array([[float(v) for v in pair.split(",", 1)] for pair in corners.split()])
         except ValueError:
             raise UsageError(f"selection {text[:60]!r}: a corner is not a pair of numbers") from None
         parts.append((1 if sign == "+" else -1, pairs))
@@ -102,7 +106,7 @@ def selected(view: View) -> Selection | None:
         return Selection(rows, query, text)
     drawn = lassos(text)
     if drawn is None:
-        raise UsageError(f"selection {text[:60]!r}: expected 'where QUERY' or 'lasso METHOD SEED +x,y x,y x,y'")
+        raise UsageError(f"selection {text[:60]!r}: expected 'where QUERY' or 'lasso METHOD SEED +(x,y x,y x,y)'")
     found = projection(view, drawn.method, drawn.seed)
     if isinstance(found, str):
         raise UsageError(found)
