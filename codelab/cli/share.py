@@ -37,6 +37,9 @@ def add_report(command: AddCommand) -> None:
     overwrite_option(parser)
     parser.add_argument("--title", help="its heading (default: from the name of the file or folder)")
     _pictures_option(parser, when="with codes: ")
+    parser.add_argument(
+        "--brief", action="store_true", help="with codes: leave out what bits mean, which takes longest"
+    )
 
 
 def report(options: argparse.Namespace) -> None:
@@ -70,7 +73,8 @@ def report(options: argparse.Namespace) -> None:
         folder = pictures_folder(options.codes, options.pictures)
         codes = open_codes(options)
         _say_if_outside(codes, folder)
-        write_report(codes, out, title=title, groups=options.group, pictures=folder)
+        meaning = not options.brief
+        write_report(codes, out, title=title, groups=options.group, pictures=folder, meaning=meaning)
     print(out)
 
 

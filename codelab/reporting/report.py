@@ -23,6 +23,7 @@ from codelab.images.cards import Card, attribution, card
 from codelab.measures.bit_usage import BitUsage
 from codelab.measures.class_information import ClassInformation, best_bits
 from codelab.reporting.charts import drawings
+from codelab.reporting.meaning import meaning as measured_meaning
 from codelab.reporting.page import Table, check_page, embed, write_page
 from codelab.reporting.verdict import overall, verdicts
 from codelab.semantics.exemplars import exemplars
@@ -68,6 +69,7 @@ def write_report(
     extra_tables: Mapping[str, pd.DataFrame] | None = None,
     groups: str | None = None,
     pictures: str | Path | None = None,
+    meaning: bool = True,
 ) -> None:
     """Write what was measured on `codes` as one HTML file with figures, tables, images and provenance.
 
@@ -82,6 +84,8 @@ def write_report(
             or `identity`, where there is such a column, and the measures by none.
         pictures: the only folder whose image files are shown where there is no thumbnail. Default: none is opened, as
             the paths of a codes file from somebody else may name private pictures.
+        meaning: also what bits mean: names, formulas, read-outs, signatures, and a map beside its control. It takes
+            seconds to minutes.
 
     Raises:
         UsageError: `path` is a folder, or does not end in `.html`; `groups` is no column that groups images.
@@ -120,6 +124,7 @@ def write_report(
         controls=_controls(sections),
         tables=[Table.of(name, frame) for name, frame in (extra_tables or {}).items()],
         charts=[(d.chart.title, d.text, embed(d.figure)) for d in drawings(sections) if d.figure is not None],
+        meaning=_meaning(codes, group) if meaning else None,
         bits=bits,
         bits_note=_bits_note(sections, codes, group, len(bits)),
         share_charts={bit.bit: embed(bit.shares.plot(most=12)) for bit in bits if bit.shares},
@@ -130,6 +135,17 @@ def write_report(
         attribution=attribution(codes),
         version=codes.meta.get("version", ""),
     )
+
+
+def _meaning(codes: Codes, group: str | None) -> dict[str, Any]:
+    """The section on meaning as the template takes it."""
+    found = measured_meaning(codes, group)
+    return {
+        "tables": found.tables,
+        "charts": [(heading, text, embed(figure)) for heading, text, figure in found.figures],
+        "missing": found.missing,
+        "sampled": found.sampled,
+    }
 
 
 def _subtitle(codes: Codes, groups: str | None, copies: str) -> str:
