@@ -194,7 +194,7 @@ def project(
     found = cached_arrays("maps", key, _ARRAYS, make) if cache else make()
     trusted, control, recall, distinct, sample = found["figures"].tolist()
     if recall < LEAST_RECALL:
-        text = f"project: the approximate search found {recall:.0%} of the nearest codes"
+        text = f"project: the approximate search found {100 * recall:.0f} % of the nearest codes"
         warnings.warn(f"{text}; exact={int(distinct)} compares all pairs", UserWarning, stacklevel=2)
     return Projection(
         source=Source.of(codes),
