@@ -50,7 +50,7 @@ def weighted_patch_logits(encoder: Any, x: Tensor, bit: int) -> Tensor:
 
 def _last_attention(encoder: Any) -> Any:
     try:
-        from timm.models.vision_transformer import Attention, VisionTransformer
+        from timm.models.vision_transformer import Attention, VisionTransformer  # type: ignore[attr-defined]
     except ImportError:  # then there is no transformer
         found = None
     else:
