@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import warnings
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -108,6 +109,12 @@ def test_near_copies_are_above_the_control_only_where_nothing_says_that_they_are
     assert alone.trustworthiness == grouped.trustworthiness
     assert alone.trustworthiness > alone.control_trustworthiness + 0.1
     assert abs(grouped.trustworthiness - grouped.control_trustworthiness) < 0.05
+    named = dataclasses.replace(codes, items=codes.items.append_column("identity", codes.items["object"]))
+    with pytest.warns(UserWarning, match=r"images of one identity look like near copies, .*; groups='identity' keeps"):
+        assert project(named, k=8).control_trustworthiness == alone.control_trustworthiness
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        project(named, k=8, groups="none")
 
 
 def test_shuffled_bits_keep_their_shares_and_lose_what_they_share():
