@@ -170,7 +170,7 @@ def test_equal_codes_share_a_point():
 # -- the same again ---------------------------------------------------------------------------------------------------
 
 
-def test_the_seed_decides_and_threads_do_not(monkeypatch):
+def test_the_seed_decides():
     again = project(CLUSTERS, k=8, cache=False)
     assert (again.coordinates == project(CLUSTERS, k=8).coordinates).all()
     assert (again.control == project(CLUSTERS, k=8).control).all()
