@@ -27,16 +27,8 @@ def pictured_exemplars(view: View, bit: int, rows: np.ndarray, **options: int) -
     bins = tuple(dataclasses.replace(part, rows=rows[part.rows]) for part in found.bins)
     contrasts = tuple(dataclasses.replace(c, zero=rows[c.zero], one=rows[c.one]) for c in found.contrasts)
     chosen = f"of the {len(rows):,} images with a picture, {found.chosen}"
-    return dataclasses.replace(
-        found,
-        **lists,
-        bins=bins,
-        contrasts=contrasts,
-        counts=every.counts,
-        edges=every.edges,
-        chosen=chosen,
-        source=every.source,
-    )
+    found = dataclasses.replace(found, **lists, bins=bins, contrasts=contrasts, chosen=chosen)
+    return dataclasses.replace(found, counts=every.counts, edges=every.edges, source=every.source)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)

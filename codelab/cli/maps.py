@@ -38,7 +38,7 @@ def add_map(command: AddCommand) -> None:
 def draw_map(options: argparse.Namespace) -> None:
     """Lay codes out and write the map."""
     from codelab.analysis.near_copies import unnamed_copies, warn_of_copies
-    from codelab.core.attributes import check_groups
+    from codelab.core.attributes import NO_GROUPS, check_groups
     from codelab.core.io import atomic_path, check_output
     from codelab.neighbours.atlas import atlas_command, figures, write_atlas
     from codelab.neighbours.projection import project
@@ -47,7 +47,8 @@ def draw_map(options: argparse.Namespace) -> None:
         raise UsageError(f"{options.out}: expected a name ending in {' or '.join(SUFFIXES)}")
     check_output(options.out, overwrite=options.overwrite)
     codes = open_codes(options)
-    groups = check_groups(codes, options.group)
+    named = check_groups(codes, options.group)
+    groups = NO_GROUPS if named is None else named
     if options.group is None:
         warn_of_copies(unnamed_copies(codes), stacklevel=1)
     found = project(codes, method=options.method, dims=options.dims, k=options.k, groups=groups, seed=options.seed)

@@ -1,4 +1,4 @@
-"""Where in an image a bit looks: what its logit loses when a patch is hidden, or gradient x input."""
+"""Where in an image a bit looks: what its logit loses when a patch is hidden; gradient x input; attention."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from codelab.core.checks import check_choice, check_seed, check_whole
 from codelab.core.errors import UsageError
 from codelab.core.formats import number
 from codelab.core.result import Result
+from codelab.images.attention import weighted_patch_logits
 
-Method = Literal["occlusion", "gradient"]
+Method = Literal["occlusion", "gradient", "attention"]
 
 PATCHES = 8
 """Patches on each side of the image."""
@@ -26,6 +27,8 @@ class Encoder(Protocol):
     """What is needed of `codelab.Encoder`, which has `heatmap` as a method."""
 
     config: Any
+    backbone: Any
+    head: Any
     training: bool
 
     def transform(self, image: Image.Image) -> Tensor: ...
@@ -44,15 +47,18 @@ class Heatmap(Result):
     """What each of `[P, P]` patches adds to a bit's side, from the top left.
 
     `values` are in logits, positive where the patch speaks for the value that the bit has: `occlusion`, how much
-    nearer the logit comes to the other side when the patch has the image's mean colour; `gradient` (approximate),
-    gradient x (input - mean colour), summed over the patch. `flips` is how many bits change when a patch is hidden.
+    nearer the logit comes to the other side when the patch has the image's mean colour; `gradient`, gradient x
+    (input - mean colour), summed over the patch; `attention`, for a vision transformer, the logits of its patches
+    times the attention they get, which sum to their weighted mean. `approximate` is True for the last two. `flips` is
+    how many bits change when a patch is hidden.
     `logit` is that of the whole image; `box` the side of a patch in pixels of the encoder's input.
 
-    The line quotes the logit, and the patch that adds most.
+    The line quotes the logit, the patch that adds most, and whether the map is approximate.
     """
 
     bit: int
     method: str
+    approximate: bool
     values: np.ndarray
     flips: np.ndarray
     logit: float
@@ -62,7 +68,8 @@ class Heatmap(Result):
         row, column = np.unravel_index(self.values.argmax(), self.values.shape)
         most = f"most from row {row + 1}, column {column + 1} of {len(self.values)} ({number(self.values.max())})"
         flips = f"hiding a patch flips {number(float(self.flips.mean()), 1)} bits"
-        return f"bit {self.bit}: logit {number(self.logit)}, {most}; {flips}"
+        how = f" by {self.method}, approximate" if self.approximate else ""
+        return f"bit {self.bit}: logit {number(self.logit)}, {most}{how}; {flips}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,10 +108,11 @@ def heatmap(encoder: Encoder, image: Image.Image, bit: int, *, method: Method = 
         encoder: the model; its mode stays as it was.
         image: RGB.
         bit: which bit.
-        method: `occlusion` hides each patch in turn; `gradient` takes one pass back, and is approximate.
+        method: `occlusion` hides each patch in turn; `gradient` takes one pass back, and is approximate; so is
+            `attention`, for vision transformers alone: `codelab.images.attention.weighted_patch_logits`.
 
     Raises:
-        UsageError: a bit that the encoder does not have, or no such method.
+        UsageError: a bit that the encoder does not have, no such method, or `attention` for another network.
 
     Source: occlusion: Zeiler & Fergus 2014; gradient x input: Shrikumar et al. 2016.
 
@@ -119,17 +127,22 @@ def heatmap(encoder: Encoder, image: Image.Image, bit: int, *, method: Method = 
     check_choice("method", method, get_args(Method))
     _check_bit(encoder, bit)
     x = encoder.transform(image)
+    patches = weighted_patch_logits(encoder, x, bit) if method == "attention" else None
     masks = _masks(x.shape[1])
     whole, hidden = _logits(encoder, x, torch.cat([torch.zeros_like(masks[:1]), masks])).split([1, len(masks)])
     sign = 1.0 if float(whole[0, bit]) > 0 else -1.0
-    if method == "occlusion":
+    side = int(len(masks) ** 0.5)
+    if patches is not None:
+        shares = _shares(len(patches), side)
+        values = sign * shares @ patches @ shares.T
+    elif method == "occlusion":
         values = sign * (whole[0, bit] - hidden[:, bit])
     else:
         values = sign * _gradient(encoder, x, bit, masks)
-    side = int(len(masks) ** 0.5)
     return Heatmap(
         bit=bit,
         method=method,
+        approximate=method != "occlusion",
         values=values.reshape(side, side).numpy().astype(np.float64),
         flips=((hidden > 0) != (whole > 0)).sum(1).reshape(side, side).numpy(),
         logit=float(whole[0, bit]),
@@ -186,6 +199,12 @@ def _masks(size: int) -> Tensor:
     place = (torch.arange(size) * side) // size
     number = place[:, None] * side + place
     return (number[None, None] == torch.arange(side**2)[:, None, None, None]).float()
+
+
+def _shares(given: int, wanted: int) -> Tensor:
+    """Which share of each of `given` equal parts of a line lies in each of `wanted` ones, `[wanted, given]`."""
+    low, start = torch.arange(given) / given, torch.arange(wanted)[:, None] / wanted
+    return ((low + 1 / given).minimum(start + 1 / wanted) - low.maximum(start)).clamp(0) * given
 
 
 @torch.no_grad()

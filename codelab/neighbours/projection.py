@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from codelab.core.attributes import Groups, check_groups, group_column
+from codelab.core.attributes import Groups, check_groups, group_column, same_thing
 from codelab.core.checks import check_choice, check_codes, check_seed, check_whole
 from codelab.core.codes import Codes
 from codelab.core.disk_cache import on_disk
@@ -133,8 +133,8 @@ class Projection(Result):
 
 def project(
     codes: Codes,
-    *,
     method: Method = "umap",
+    *,
     dims: int = 2,
     k: int = 15,
     groups: Groups = None,
@@ -159,7 +159,8 @@ def project(
         k: neighbours of each code in the graph that is laid out, and in the trustworthiness.
         groups: item column, or one value an image; images of one group are near copies. Each bit is then shuffled by
             whole groups, so that near copies stay alike in the control; without it the map is above its control
-            wherever there are near copies.
+            wherever there are near copies, and a warning says so where a column has a usual name of groups. `none`:
+            all images differ.
         seed: of the layout and the shuffle.
         exact: up to this many different codes all pairs are compared; above, pynndescent searches (`bit_hamming`).
         cache: read and keep the map on disk.
@@ -184,6 +185,9 @@ def project(
     check_whole("exact", exact, 0)
     check_seed(seed)
     unit = None if check_groups(codes, groups) is None else group_column(codes, groups)
+    if groups is None and (name := same_thing(codes)):
+        text = f"project: images of one {name} look like near copies, which the control takes apart"
+        warnings.warn(f"{text}; groups={name!r} keeps them together, groups='none' says that all differ", stacklevel=2)
     if len(codes) < 2 * k + 1:
         raise DataError(f"project: found {len(codes)} codes, expected at least {2 * k + 1} (2 k + 1, k={k})")
     make = partial(_both, codes, method, dims, k, unit, int(seed), exact)
@@ -193,7 +197,7 @@ def project(
     found = on_disk(key, make) if cache else make()
     trusted, control, recall, distinct, sample = found["figures"].tolist()
     if recall < LEAST_RECALL:
-        text = f"project: the approximate search found {recall:.0%} of the nearest codes"
+        text = f"project: the approximate search found {100 * recall:.0f} % of the nearest codes"
         warnings.warn(f"{text}; exact={int(distinct)} compares all pairs", UserWarning, stacklevel=2)
     return Projection(
         source=Source.of(codes),

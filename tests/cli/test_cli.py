@@ -15,7 +15,7 @@ from codelab.cli.main import main
 from codelab.images.encoder import Encoder, EncoderConfig
 from tests.conftest import ROOT
 
-COMMANDS = ("demo", "train", "export", "analyze", "search", "report", "explore")
+COMMANDS = ("demo", "train", "export", "analyze", "search", "map", "report", "explore")
 
 
 @pytest.fixture

@@ -68,6 +68,7 @@ def results():
         "search": codelab.search(codes, codes[:5], k=7),
         "view_channels": codelab.view_channels(codes, {"same": codes, "shifted": codes}),
         "exemplars": codelab.exemplars(codes, 3),
+        "project": codelab.project(codes, k=5, cache=False),
         "class_shares": codelab.class_shares(codes, 3),
         "describe_bit": codelab.describe_bit(codes, 3, permutations=20),
         "minimal_pairs": codelab.minimal_pairs(codes, 3),

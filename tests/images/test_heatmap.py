@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from codelab import Encoder, UsageError
+from codelab.images.attention import weighted_patch_logits
 from codelab.images.encoder import EncoderConfig
 from codelab.images.heatmap import deletion_curves
 
@@ -68,10 +69,86 @@ def test_occlusion_is_hiding_each_patch():
 def test_other_weights_give_another_map():
     """A map that survives random weights shows the image, not the model (Adebayo et al. 2018)."""
     image = picture(2)
-    for method in ("occlusion", "gradient"):
-        maps = [Encoder(CONFIG, seed=s).eval().heatmap(image, 1, method=method).values.ravel() for s in range(4)]
+    for method in ("occlusion", "gradient", "attention"):
+        if method == "attention":
+            encoders = [Encoder.from_timm("test_vit", bits=6, seed=s).eval() for s in range(4)]
+        else:
+            encoders = [Encoder(CONFIG, seed=s).eval() for s in range(4)]
+        maps = [encoder.heatmap(image, 1, method=method).values.ravel() for encoder in encoders]
         apart = np.corrcoef(maps)[np.triu_indices(4, 1)]
         assert np.abs(apart).max() < 0.95
+
+
+def transformer():
+    """A vision transformer whose blocks change nothing: the token of a patch is its brightness, and bit 0 reads it."""
+    encoder = Encoder.from_timm("test_vit", bits=6).eval()
+    backbone = encoder.backbone
+    with torch.no_grad():
+        for block in backbone.blocks:
+            for layer in (block.attn.proj, block.mlp.fc2):
+                layer.weight.zero_()
+                layer.bias.zero_()
+        backbone.pos_embed.zero_()
+        backbone.cls_token.zero_()
+        backbone.patch_embed.proj.weight.zero_()
+        backbone.patch_embed.proj.bias.zero_()
+        backbone.patch_embed.proj.weight[0] = 1 / backbone.patch_embed.proj.weight[0].numel()
+        backbone.norm = backbone.blocks[-1].norm1 = torch.nn.Identity()
+        encoder.head = torch.nn.Linear(backbone.num_features, 6)
+        encoder.head.weight.zero_()
+        encoder.head.bias.zero_()
+        encoder.head.weight[0, 0] = 10
+    return encoder
+
+
+def bright_corner():
+    pixels = np.full((160, 160, 3), 100, np.uint8)
+    pixels[80:, 80:] = 240
+    return Image.fromarray(pixels)
+
+
+def test_attention_finds_the_corner_that_a_transformer_reads():
+    encoder, image = transformer(), bright_corner()
+    with torch.no_grad():  # the class token attends to all tokens alike
+        encoder.backbone.blocks[-1].attn.qkv.weight.zero_()
+        encoder.backbone.blocks[-1].attn.qkv.bias.zero_()
+    found = encoder.heatmap(image, 0, method="attention")
+    x = encoder.transform(image)
+    there = np.zeros((8, 8), bool)
+    there[4:, 4:] = True
+    sign = 1 if found.logit > 0 else -1
+    assert found.approximate
+    assert "by attention, approximate" in repr(found)
+    assert found.values[there] == pytest.approx(np.full(16, sign * 10 * float(x[:, 80:, 80:].mean()) / 64), abs=2e-3)
+    assert found.values[~there] == pytest.approx(np.full(48, sign * 10 * float(x[:, :80, :80].mean()) / 64), abs=2e-3)
+
+
+def test_attention_is_what_the_last_block_computes():
+    """Against the weights that timm itself computes, where its fused kernel is off."""
+    encoder, image, seen = Encoder.from_timm("test_vit", bits=6, seed=5).eval(), bright_corner(), []
+    attention = encoder.backbone.blocks[-1].attn
+    attention.fused_attn = False
+    attention.attn_drop.register_forward_hook(lambda module, given, out: seen.append(given[0]))
+    x = encoder.transform(image)
+    found = weighted_patch_logits(encoder, x, 3)
+    weight = seen[0][0].mean(0)[0, 1:]  # from the class token, over heads
+    tokens = encoder.backbone.forward_features(x[None])[0, 1:]
+    logits = torch.stack([encoder.head(token[None])[0, 3] for token in tokens])
+    assert found.ravel().numpy() == pytest.approx((weight / weight.sum() * logits).detach().numpy(), abs=1e-6)
+    assert float(found.sum()) == pytest.approx(np.average(logits.detach(), weights=weight.detach()), abs=1e-6)
+    both = encoder.heatmap(image, 3, method="attention")
+    assert abs(both.values.sum()) == pytest.approx(abs(float(found.sum())), abs=1e-6)  # 10 x 10 patches on 8 x 8
+
+
+@pytest.mark.parametrize("backbone", ["conv", "test_resnet"])
+def test_attention_of_a_network_that_is_no_transformer_is_one_line(backbone):
+    encoder = Encoder(EncoderConfig(backbone=backbone, bits=4, image_size=32, width=4, hidden=8)).eval()
+    with pytest.raises(UsageError) as found:
+        encoder.heatmap(picture(), 0, method="attention")
+    assert str(found.value) == (
+        f"method='attention': found the backbone {backbone!r}, expected a plain vision transformer of timm, "
+        "such as vit_small_patch16_224"
+    )
 
 
 def test_its_order_beats_random_orders():
@@ -96,7 +173,7 @@ def test_the_mode_stays_and_wrong_calls_are_one_line():
     assert all(parameter.grad is None for parameter in encoder.parameters())
     with pytest.raises(UsageError, match="bit 6: the encoder has bits 0 to 5"):
         encoder.heatmap(picture(), 6)
-    with pytest.raises(UsageError, match="method='magic': expected occlusion, gradient"):
+    with pytest.raises(UsageError, match="method='magic': expected occlusion, gradient, attention"):
         encoder.heatmap(picture(), 0, method="magic")
     assert "hiding a patch flips" in repr(encoder.heatmap(picture(), 0))
 

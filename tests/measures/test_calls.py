@@ -87,6 +87,7 @@ NOT_LOADED = {
     "view_channels, a view": lambda: codelab.view_channels(CODES, {"blur": PATH}),
     "channel_of_views": lambda: codelab.channel_of_views([CODES, PATH]),
     "geometry": lambda: codelab.geometry(PATH),
+    "project": lambda: codelab.project(PATH),
     "search": lambda: codelab.search(PATH, CODES, k=1),
     "search, queries": lambda: codelab.search(CODES, PATH, k=1),
     "retrieval_map": lambda: codelab.retrieval_map(CODES, PATH),
