@@ -8,6 +8,7 @@ import pyarrow as pa
 from codelab.core.codes import Codes
 from codelab.semantics.alignment import align_attributes
 from codelab.semantics.ccgp import ccgp
+from codelab.semantics.decodable import decodable_bits
 from codelab.semantics.formulas import describe
 from codelab.semantics.matching import match_bits
 from codelab.semantics.monosemanticity import monosemanticity
@@ -47,10 +48,21 @@ def generalised(sample: Sample) -> np.ndarray:
 
 def matched(sample: Sample) -> np.ndarray:
     """0 where a bit is matched with one of an unrelated code, else 1."""
-    other = draw(sample.scenario, APART + sample.seed).codes
-    b = Codes.from_bits(other.to_bits(), items={"id": sample.codes.items["id"].to_pylist()})
-    found = match_bits(sample.codes, b, groups=sample.groups, permutations=99, seed=sample.seed)
+    found = match_bits(sample.codes, unrelated(sample), groups=sample.groups, permutations=99, seed=sample.seed)
     return np.array(0.0 if found.matched.any() else 1.0)
+
+
+def decoded(sample: Sample) -> np.ndarray:
+    """The smallest p-value of four bits that are read from an unrelated code: it is over all of them already."""
+    few = sample.codes.select_bits(np.flatnonzero(sample.alive)[:4])
+    found = decodable_bits(few, unrelated(sample), groups=sample.groups, permutations=99, seed=sample.seed)
+    return found.p_value.min()
+
+
+def unrelated(sample: Sample) -> Codes:
+    """Another code of the same images, which are near copies in it too."""
+    other = draw(sample.scenario, APART + sample.seed).codes
+    return Codes.from_bits(other.to_bits(), items={"id": sample.codes.items["id"].to_pylist()})
 
 
 def described(sample: Sample) -> np.ndarray:
@@ -65,5 +77,6 @@ RATES = {
     "monosemanticity": alike,
     "CCGP": generalised,
     "bits matched": matched,
+    "decodable bits": decoded,
     "formulas": described,
 }

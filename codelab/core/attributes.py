@@ -111,15 +111,22 @@ def attribute_names(codes: Codes) -> list[str]:
 
 
 def repeated(measure: str, codes: Codes, name: str) -> Labelling:
-    """`labelling`, refused where the values do not repeat: such a column names each image.
+    """`labelling`, refused where there is one value, or where the values do not repeat: such a column names images.
+
+    Fractions go into bins, as do whole numbers, but for those that are another in each image.
 
     Raises:
         UsageError: no such column.
-        DataError: fewer than 2 images a value, on average.
+        DataError: one value only, or fewer than 2 images a value, on average.
     """
     found = labelling(codes, name)
     labels = found.labels[found.labels >= 0]
     values = len(np.unique(labels))
+    if values < 2:
+        raise DataError(f"{measure}: {name} has {values} value, expected two or more")
+    if name in codes.items.column_names and pa.types.is_integer(codes.items.schema.field(name).type):
+        different = len(codes.items[name].drop_null().unique())
+        values = different if different == len(labels) else values
     if len(labels) < 2 * values:
         raise DataError(
             f"{measure}: {name} has {values} values in {len(labels)} images, expected values that two images or more "

@@ -101,6 +101,8 @@ def ccgp(
     check_permutations(permutations, seed)
     if attribute == CLASS:
         raise UsageError("attribute 'class': expected an item column other than the class")
+    if not codes.labelled:
+        raise DataError("ccgp: these codes have no labels, expected classes to train on and to test on")
     classes, target = labelling(codes), repeated("ccgp", codes, attribute)
     units = group_units("ccgp", codes, groups)
     rows = np.flatnonzero((classes.labels >= 0) & (target.labels >= 0))

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from codelab.core.attributes import Groups, group_column
-from codelab.core.checks import check_same_images
+from codelab.core.checks import check_same_images, need_items
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
 from codelab.core.formats import number
@@ -98,6 +98,7 @@ def decodable_bits(
     """
     check_permutations(permutations, seed)
     check_same_images("decodable_bits", before, after)
+    need_items("decodable_bits", len(before), least=4)
     units = group_units("decodable_bits", before, groups)
     unit = group_column(before, groups)
     generator = np.random.default_rng(seed)
@@ -108,8 +109,8 @@ def decodable_bits(
     order = generator.permutation(int(unit.max(initial=-1)) + 1)
     first = half(order, unit)
     fit, score = np.flatnonzero(first), np.flatnonzero(~first)
-    if min(len(fit), len(score)) < 2:
-        raise DataError(f"decodable_bits: {len(order)} images or groups, expected at least 4, for two halves")
+    if min(len(np.unique(unit[part])) for part in (fit, score)) < 2:
+        raise DataError(f"decodable_bits: {len(order)} images or groups, expected two or more in each half")
     old, new = before[rows].to_bits(), after[rows].to_bits()
     agrees = phi(old[fit], new[fit])
     single = np.abs(agrees).argmax(axis=1)

@@ -14,8 +14,10 @@ from codelab.core.errors import DataError
 from codelab.core.formats import number
 from codelab.core.progress import counter
 from codelab.core.result import PerBit, Source
+from codelab.measures.class_information import need_classes
 from codelab.retrieval.one_bit import OneBit
 from codelab.statistics.clusters import group_units
+from codelab.statistics.counts import ClassCounts
 from codelab.statistics.exchange import shuffled_rows
 from codelab.statistics.intervals import intervals_of_means
 
@@ -112,6 +114,7 @@ def bit_value(
     check_whole("subsets", subsets, 0)
     if codes.bits < 2:
         raise DataError("bit_value: the code has one bit, and without it nothing is left to rank by")
+    need_classes("bit_value", ClassCounts.of(codes), multilabel=True)  # of one class, all images are relevant
     units = group_units("bit_value", codes, groups)
     generator = np.random.default_rng(seed)
     n = len(codes)

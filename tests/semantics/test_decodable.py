@@ -63,5 +63,7 @@ def test_other_images_and_too_few_are_one_line():
         decodable_bits(before, after[:39])
     with pytest.raises(DataError, match=r"^decodable_bits: b has the same images in another order"):
         decodable_bits(before, after[::-1])
-    with pytest.raises(DataError, match=r"^decodable_bits: 3 images or groups, expected at least 4"):
+    with pytest.raises(DataError, match=r"^decodable_bits: found 3 codes, expected at least 4"):
         decodable_bits(before[:3], after[:3])
+    with pytest.raises(DataError, match=r"^decodable_bits: 2 images or groups, expected two or more in"):
+        decodable_bits(before, after, groups=[1] * 20 + [2] * 20)

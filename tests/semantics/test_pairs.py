@@ -110,6 +110,9 @@ class TestAttributePairs:
             attribute_pairs(codes, "hue")
         with pytest.raises(DataError, match="no two images differ in thing and are equal in tone, the class"):
             attribute_pairs(codes, "thing", equal=["tone"], groups="thing")
+        constant = Codes.from_bits(np.eye(30), items={"tone": ["dark"] * 30})
+        with pytest.raises(DataError, match=r"^attribute_pairs: tone has 1 value, expected two or more$"):
+            attribute_pairs(constant, "tone")
         named = Codes.from_bits(np.eye(30), items={"name": [f"image {i}" for i in range(30)]})
         with pytest.raises(
             DataError, match=r"^attribute_pairs: name has 30 values in 30 images, expected values that"

@@ -94,6 +94,14 @@ class TestCcgp:
             ccgp(codes, "class")
         with pytest.raises(DataError, match="ccgp: 1 classes have two values of tone"):
             ccgp(codes[codes.labels == 2], "tone")
+        constant = Codes.from_bits(codes.to_bits(), codes.labels, items={"tone": ["dark"] * 100})
+        with pytest.raises(DataError, match=r"^ccgp: tone has 1 value, expected two or more$"):
+            ccgp(constant, "tone")
+        with pytest.raises(DataError, match=r"^ccgp: these codes have no labels, expected classes to train on and to"):
+            ccgp(Codes.from_bits(codes.to_bits(), items=codes.items), "tone")
+        numbered = Codes.from_bits(codes.to_bits(), codes.labels, items={"number": np.arange(100), "x": np.ones(100)})
+        with pytest.raises(DataError, match=r"^ccgp: number has 100 values in 100 images, expected values that two"):
+            ccgp(numbered, "number")
         with pytest.raises(DataError, match=r"^ccgp: name has 100 values in 100 images, expected values that two"):
             ccgp(named(codes), "name")
 

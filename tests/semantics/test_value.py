@@ -123,6 +123,8 @@ def test_a_part_of_the_queries():
 def test_what_cannot_be_is_one_line():
     with pytest.raises(DataError, match="one bit"):
         bit_value(Codes.from_bits(np.eye(4)[:, :1], [0, 1, 0, 1]))
+    with pytest.raises(DataError, match=r"^bit_value: all labels are '0', expected two classes"):
+        bit_value(Codes.from_bits(np.eye(4), [0] * 4))
     with pytest.raises(DataError, match="label"):
         bit_value(Codes.from_bits(np.eye(4)))
     with pytest.raises(DataError, match="relevant"):
