@@ -17,6 +17,9 @@ from codelab.measures.attribute_information import information_of
 from codelab.statistics.contrasts import LEAST, TOLD, class_intervals, class_weights, one_class_each
 from codelab.statistics.counts import StrataCounts
 
+BINS = 8
+"""Quantile bins of numbers."""
+
 MOST = 1 << 22
 """Numbers of groups x values x bits at a time."""
 
@@ -76,7 +79,7 @@ def attribute_reuse(
     attribute: str,
     *,
     groups: Groups = None,
-    bins: int = 8,
+    bins: int = BINS,
     permutations: int = 200,
     seed: int = 0,
 ) -> AttributeReuse:
@@ -126,15 +129,8 @@ def attribute_reuse(
         seed=seed,
     )
     generator = np.random.default_rng(seed)
-    target, classes = labelling(codes, attribute, bins=bins), labelling(codes)
-    unit = None if groups is None else group_column(codes, groups)
-    if unit is None or len(unit) == unit.max() + 1:  # also where each image is named a group of its own
-        counts = StrataCounts.of(codes, target, classes)
-        found, several = [_alone(*table) for table in zip(counts.ones, counts.class_n, strict=True)], None
-    else:
-        found, several = _grouped(codes, target, classes, unit, generator)
-    effects = Effects(*(np.stack(part) for part in zip(*found, strict=True)))
-    reuse, (shared, *_), (own, *_) = effects.reuse(class_weights(len(found), generator))
+    effects, several = _effects(codes, attribute, groups, bins, generator)
+    reuse, (shared, *_), (own, *_) = effects.reuse(class_weights(len(effects.used), generator))
     own_z = effects.own_z()
     told = (own_z >= TOLD) & ~np.isnan(reuse[0])
     classes_used = np.asarray(effects.used.any(axis=1))
@@ -157,6 +153,31 @@ def attribute_reuse(
         groups=several,
         note="" if told.all() else f"{int((~told).sum())} of {len(told)} bits: cannot tell, effects not above noise",
     )
+
+
+def mean_reuse(codes: Codes, attribute: str, *, groups: Groups, seed: int) -> float:
+    """The mean `reuse` of the bits whose effects are above noise, without intervals and tests; NaN where none are.
+
+    Arguments and errors are those of `attribute_reuse`.
+    """
+    effects, _ = _effects(codes, attribute, groups, BINS, np.random.default_rng(seed))
+    reuse = effects.reuse(np.ones((1, len(effects.used))))[0][0]
+    told = (effects.own_z() >= TOLD) & ~np.isnan(reuse)
+    return float(np.clip(reuse[told], -1, 1).mean()) if told.any() else float("nan")
+
+
+def _effects(
+    codes: Codes, attribute: str, groups: Groups, bins: int, generator: np.random.Generator
+) -> tuple[Effects, int | None]:
+    """The effects of the values in each class, and how many groups there are; None where each image is its own."""
+    target, classes = labelling(codes, attribute, bins=bins), labelling(codes)
+    unit = None if groups is None else group_column(codes, groups)
+    if unit is None or len(unit) == unit.max() + 1:  # also where each image is named a group of its own
+        counts = StrataCounts.of(codes, target, classes)
+        found, several = [_alone(*table) for table in zip(counts.ones, counts.class_n, strict=True)], None
+    else:
+        found, several = _grouped(codes, target, classes, unit, generator)
+    return Effects(*(np.stack(part) for part in zip(*found, strict=True))), several
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

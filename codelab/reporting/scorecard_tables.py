@@ -130,6 +130,7 @@ def _difference(card: Scorecard, reliable: np.ndarray, i: int, j: int, c: int) -
 
 
 def _invalid(card: Scorecard, mine: list[int]) -> Iterator[str]:
-    for c in mine:
-        if card.invalid[c]:
-            yield f"{card.columns[c].heading}: not valid as a score on this data set, as {card.invalid[c]}."
+    """One line a reason."""
+    for why in dict.fromkeys(card.invalid[c] for c in mine if card.invalid[c]):
+        names = ", ".join(card.columns[c].heading for c in mine if card.invalid[c] == why)
+        yield f"{names}: not valid as a score on this data set, as {why}."

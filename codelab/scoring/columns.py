@@ -88,6 +88,7 @@ def measures(setting: Setting, reseeded: bool) -> list[Measure]:
                     "less that of all images; mean of both sides and of the bits; pairs of near copies do not count"
                     f"{some}",
                     (-1.0, 1.0),
+                    4,
                 ),
             ),
             meaning.two_sided_monosemanticity,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from codelab.core.attributes import CLASS, labelling
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
 from codelab.kernels.counting import class_counts
-from codelab.measures.attribute_reuse import attribute_reuse
+from codelab.measures.attribute_reuse import mean_reuse
 from codelab.scoring.cells import Cell, empty, from_parts, without_each
 from codelab.scoring.setting import Setting
 from codelab.semantics.ccgp import ccgp
@@ -101,16 +100,16 @@ def pair_selectivity(setting: Setting, codes: Codes, *, attribute: str) -> list[
 
     Where no other attribute changes alone, a bit's flips are compared with the mean flips of the other bits.
     """
-    rows, part = setting.rows, setting.part[setting.rows]
+    part = setting.part[setting.rows]
     chooses = part < (int(setting.part.max()) + 1) // 2
     done: dict[bytes, np.ndarray] = {}
 
     def selectivity(kept: np.ndarray) -> np.ndarray:
         key = kept.tobytes()
         if key not in done:
-            unit = None if setting.unit is None else setting.unit[rows[kept]]
+            sample, unit = _sampled(setting, codes, kept)
             equal = setting.others(attribute)
-            found = attribute_pairs(codes[rows[kept]], attribute, equal=equal, groups=unit, permutations=1)
+            found = attribute_pairs(sample, attribute, equal=equal, groups=unit, permutations=1)
             others = (found.flip_rate.sum() - found.flip_rate) / max(codes.bits - 1, 1)
             done[key] = found.selectivity if found.others else found.flip_rate - others
         return done[key]
@@ -126,8 +125,8 @@ def reuse(setting: Setting, codes: Codes, *, attribute: str) -> list[Cell]:
     """`attribute_reuse`, the mean over the bits whose effects are above noise."""
 
     def value(kept: np.ndarray) -> float:
-        found = attribute_reuse(*_sampled(setting, codes, kept), attribute, **_chance(setting, kept)).reuse
-        return float(found[~np.isnan(found)].mean()) if not np.isnan(found).all() else float("nan")
+        sample, unit = _sampled(setting, codes, kept)
+        return mean_reuse(sample, attribute, groups=unit, seed=setting.seed)
 
     return [without_each(setting.part[setting.rows], value)]
 
@@ -136,18 +135,16 @@ def generalisation(setting: Setting, codes: Codes, *, attribute: str) -> list[Ce
     """`ccgp`."""
 
     def value(kept: np.ndarray) -> float:
-        return ccgp(*_sampled(setting, codes, kept), attribute, **_chance(setting, kept)).value
+        sample, unit = _sampled(setting, codes, kept)
+        return ccgp(sample, attribute, groups=unit, permutations=1, seed=setting.seed).value
 
     return [without_each(setting.part[setting.rows], value)]
 
 
-def _sampled(setting: Setting, codes: Codes, kept: np.ndarray) -> tuple[Codes]:
-    return (codes[setting.rows[kept]],)
-
-
-def _chance(setting: Setting, kept: np.ndarray) -> dict[str, Any]:
-    unit = None if setting.unit is None else setting.unit[setting.rows[kept]]
-    return {"groups": unit, "permutations": 1, "seed": setting.seed}
+def _sampled(setting: Setting, codes: Codes, kept: np.ndarray) -> tuple[Codes, np.ndarray | None]:
+    """The images of `rows` that are kept, and their groups."""
+    rows = setting.rows[kept]
+    return codes[rows], None if setting.unit is None else setting.unit[rows]
 
 
 def parallelism(setting: Setting, codes: Codes, *, attribute: str) -> list[Cell]:

@@ -62,8 +62,9 @@ class Setting:
         if len(codes) > images:
             order = np.random.default_rng(seed).permutation(units)
             rows = np.flatnonzero(np.isin(number, order[fitting(np.bincount(number)[order], images)]))
-        known = [name for name in attribute_names(codes) if name != named]
-        others = [name for name in codes.attributes if name not in (*known, named)]
+        column = named if isinstance(named, str) else None
+        known = [name for name in attribute_names(codes) if name != column]
+        others = [name for name in codes.attributes if name not in (*known, column)]
         if attributes is not None:
             wanted = [name for name in check_columns("attributes", attributes) if name != CLASS]
             for name in wanted:

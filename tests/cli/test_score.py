@@ -75,11 +75,9 @@ def test_wrong_calls_are_one_line(codes, capsys):
 
 
 def test_a_killed_call_goes_on_where_it_stopped(codes):
-    def started(out):
-        call = [sys.executable, "-m", "codelab", "score", "a.parquet", "b.parquet", "--out", out]
-        return subprocess.Popen(call, cwd=codes, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    process, cells = started("card.json"), codes / "card.cells"
+    files = [str(codes / name) for name in ("a.parquet", "b.parquet")]
+    call = [sys.executable, "-m", "codelab", "score", *files, "--out", str(codes / "card.json")]
+    process, cells = subprocess.Popen(call, stdout=subprocess.DEVNULL), codes / "card.cells"
     while len(list(cells.glob("*.json"))) < 5:
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.01)
@@ -87,11 +85,11 @@ def test_a_killed_call_goes_on_where_it_stopped(codes):
     process.wait()
     assert not (codes / "card.json").exists()
     before = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.json")}
-    assert started("card.json").wait() == 0
+    assert main([*call[3:]]) == 0
     after = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.json")}
     assert len(after) > len(before)
     assert {name: after[name] for name in before} == before  # not one of them was measured again
-    assert started("whole.json").wait() == 0
+    assert main(["score", *files, "--out", str(codes / "whole.json")]) == 0
     resumed, whole = (json.loads((codes / name).read_text()) for name in ("card.json", "whole.json"))
     assert resumed["cells"] == whole["cells"]
     assert resumed["differences"] == whole["differences"]
