@@ -173,7 +173,7 @@ def test_copies_that_nobody_named_are_one_line_on_stderr(command, copied, tmp_pa
 
 def test_a_stream_cannot_have_a_group_column(copied, tmp_path, capsys):
     line = fails(capsys, 2, "analyze", copied, "--stream", "--group", "object")
-    assert line.endswith("block by block, without --by, --split, --views and the column of --group")
+    assert line.endswith("block by block, without --by, --split, --views, --packing and the column of --group")
     bits = codelab.load(copied)[::5].to_bits()
     Codes.from_bits(bits, items={"emoji": ["a", "b"] * 20}).save(tmp_path / "c.parquet")
     assert main(["analyze", str(tmp_path / "c.parquet"), "--stream"]) == 0
