@@ -149,7 +149,7 @@ def test_near_copies_are_counted_once_in_the_note():
 def test_the_share_of_the_mean_cosine_distance_is_that_over_all_pairs():
     rng = np.random.default_rng(5)
     features = rng.normal(size=(60, 20)) * np.r_[9, 8, 7, np.ones(17)] + rng.normal(size=20)
-    with pytest.warns(UserWarning, match=r"dimensions [0-2], [0-2], [0-2] of 20 make \d+% of the mean cosine distance"):
+    with pytest.warns(UserWarning, match=r"dimensions [0-2], [0-2], [0-2] of 20 make \d+% of the mean"):
         found = geometry(features)
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     apart = sum((unit[i] - unit[j]) ** 2 for i in range(60) for j in range(60))
