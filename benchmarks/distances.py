@@ -9,7 +9,7 @@ The bound is that of the processor at hand,
 Clock and operations a cycle (the ports) are measured: a chain of dependent steps, and independent xor and add in
 registers. The width is from /proc/cpuinfo. With avx512_vpopcntdq a word takes 3 operations (xor, popcount, add) of 512
 bits; with avx2 it takes 9 of 256 bits, as a popcount is 7 (two masks, a shift, two look-ups, an add, a sum of bytes).
-Look-ups have fewer ports, so that the bound is on the high side. Rates are per CPU second, the best of many short runs.
+Look-ups have fewer ports, so the bound is on the high side. Rates are per CPU second, the best of many short runs.
 """
 
 import argparse
