@@ -43,6 +43,7 @@ _PUBLIC = {
     ],
     "retrieval.compare": ["compare_retrieval"],
     "retrieval.oversampling": ["oversampling_curve"],
+    "retrieval.thresholds": ["thresholds"],
     "retrieval.shorter": ["bit_budget_curve", "smaller_code"],
     "semantics.describe": ["describe_bit"],
     "semantics.exemplars": ["exemplars"],

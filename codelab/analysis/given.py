@@ -31,6 +31,7 @@ COUNTS: dict[str, Callable[[Codes, int, int], Any]] = {
 
 NEEDS: dict[str, tuple[Callable[[Given], bool], str]] = {
     "labels": (lambda given: given.codes.labelled, "needs labels, and none of these codes has one"),
+    "logits": (lambda given: given.codes.logits is not None, "these codes have no logits; export them with --logits"),
     "features": (
         lambda given: given.codes.features is not None,
         "these codes have no features; export them with --features",

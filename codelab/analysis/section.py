@@ -12,7 +12,7 @@ from codelab.core.verdict import Verdict
 if TYPE_CHECKING:
     import pandas as pd
 
-Need = Literal["labels", "features", "view"]
+Need = Literal["labels", "logits", "features", "view"]
 Judge = Callable[[str, Any, Mapping[str, Result]], Verdict]
 """From a title, the section's result and all results to one line of the verdict, see `codelab.core.verdict`."""
 

@@ -33,6 +33,7 @@ from codelab.measures.pair_distances import judge_distances, pair_distances
 from codelab.retrieval.oversampling import oversampling_curve
 from codelab.retrieval.sampled import judge_retrieval, sampled_retrieval
 from codelab.retrieval.shorter import smaller_code
+from codelab.retrieval.thresholds import thresholds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -301,6 +302,13 @@ SECTIONS = (
             "what one change of the image does to the bits (means over bits)",
             ("view", "flip_rate", "chance", "kappa", "information_sum"),
         ),
+    ),
+    Section(
+        name="thresholds",
+        words="bits cut at 0 beside the same logits cut at their medians",
+        measure=lambda given: thresholds(given.codes, groups=given.groups, seed=given.seed),
+        needs=("logits",),
+        listing=Listing("thresholds: 0 beside the median of each bit", ("threshold", "entropy", "retrieval_map")),
     ),
     Section(
         name="oversampling",

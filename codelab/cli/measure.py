@@ -70,9 +70,10 @@ def _in_blocks(options: argparse.Namespace) -> tuple[str, Analysis]:
     from codelab.core.files import iter_codes
     from codelab.reporting.terminal import as_it_finishes
 
-    if options.by or options.split or options.views or options.group not in (None, NO_GROUPS):
+    if options.by or options.split or options.views or options.packing or options.group not in (None, NO_GROUPS):
         raise UsageError(
-            "analyze: --stream reads a file block by block, without --by, --split, --views and the column of --group"
+            "analyze: --stream reads a file block by block, "
+            "without --by, --split, --views, --packing and the column of --group"
         )
     blocks = iter_codes(options.codes, columns=SAME_THING)  # a column of such a name is warned of
     given = {"groups": options.group, "permutations": options.permutations, "seed": options.seed}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from codelab.core.command import Parser, timm_options, whole_number
 from codelab.core.errors import DataError, UsageError
+from codelab.core.packings import PACKINGS
 from codelab.images.picture import MOST_PIXELS
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ def add_codes(parser: Parser) -> None:
     parser.add_argument("codes", help="a codes file (.parquet, .npy, .npz), a folder of parts, or a run folder")
     parser.add_argument("--split", help="only the items of this split")
     parser.add_argument("--by", metavar="ATTRIBUTE", help="use this item column as the label")
+    from_others = "how another program packed the bits (.npy, .npz, FAISS IndexBinaryFlat, lines of 0 and 1)"
+    parser.add_argument("--packing", choices=tuple(PACKINGS), help=from_others)
+    parser.add_argument(
+        "--code-bits", type=whole_number(1), metavar="B", help="bits of such codes, if fewer than 8 a byte"
+    )
 
 
 def add_encoder(parser: Parser, *, when: str = "") -> None:
@@ -57,7 +63,7 @@ def open_codes(options: argparse.Namespace) -> Codes:
     """The codes that `--split` and `--by` select from the file."""
     from codelab.core.files import load
 
-    codes = load(options.codes)
+    codes = load(options.codes, bits=getattr(options, "code_bits", None), packing=getattr(options, "packing", None))
     if options.split:
         codes = codes.split(options.split)
     return codes.label_by(options.by) if options.by else codes

@@ -6,6 +6,7 @@ import numpy as np
 
 from codelab.core.arrays import as_array
 from codelab.core.errors import DataError
+from codelab.core.packings import hint
 
 ROWS = 1 << 16
 """Codes that are unpacked at a time; a multiple of 8, so that columns of blocks meet at whole bytes."""
@@ -31,7 +32,7 @@ def pack_bits(bits: np.ndarray) -> np.ndarray:
     """
     bits = as_array("bits", bits)
     if bits.ndim != 2 or bits.shape[1] == 0:
-        raise DataError(f"bits: expected an array [N, B] with B >= 1, found shape {list(bits.shape)}")
+        raise DataError(f"bits: expected an array [N, B] with B >= 1, found shape {list(bits.shape)}{hint(bits)}")
     if bits.dtype != bool:
         if bits.dtype.kind not in "iuf":
             raise DataError(f"bits: expected numbers or bool, found dtype {bits.dtype}")
@@ -39,7 +40,8 @@ def pack_bits(bits: np.ndarray) -> np.ndarray:
         wrong = (bits != low) & (bits != 1)
         if wrong.any():
             row, bit = np.argwhere(wrong)[0]
-            raise DataError(f"bits: row {row}, bit {bit} is {bits[row, bit]}, expected {_expected(bits)}")
+            found = f"row {row}, bit {bit} is {bits[row, bit]}"
+            raise DataError(f"bits: {found}, expected {_expected(bits)}{hint(bits)}")
         bits = bits > 0
     return np.packbits(bits, axis=1)
 
@@ -121,8 +123,10 @@ def check_packed(packed: np.ndarray, bits: int) -> None:
     if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != width:
         raise DataError(
             f"codes: expected uint8 [N, {width}] for {bits} bits, found {packed.dtype} {list(packed.shape)}"
+            f"{hint(packed, bits)}"
         )
     if bits % 8 and packed.size:
         padded = packed[:, -1] & (0xFF >> (bits % 8))
         if padded.any():
-            raise DataError(f"codes: row {int(np.argmax(padded != 0))} has pad bits set past bit {bits - 1}")
+            row = int(np.argmax(padded != 0))
+            raise DataError(f"codes: row {row} has pad bits set past bit {bits - 1}{hint(packed, bits)}")

@@ -31,6 +31,7 @@ from codelab.core.fields import (
     column_numbers,
     label_numbers,
 )
+from codelab.core.packings import repacked
 from codelab.core.queries import evaluate
 
 __all__ = ["FORMAT", "RESERVED", "STATISTIC", "Codes", "ContentHash", "pack_bits", "unpack_bits"]
@@ -124,27 +125,25 @@ class Codes:
     @classmethod
     def from_packed(
         cls,
-        packed: np.ndarray,
-        bits: int,
+        packed: Any,
+        bits: int | None,
         labels: np.ndarray | Sequence[Any] | None = None,
         classes: Sequence[str] | None = None,
         items: pa.Table | Mapping[str, Any] | Any | None = None,
         logits: np.ndarray | None = None,
         features: np.ndarray | None = None,
         meta: Mapping[str, Any] | None = None,
+        packing: str | None = None,
     ) -> Codes:
-        """As `from_bits`, from packed bytes: uint8 `[N, ceil(bits/8)]`."""
+        """As `from_bits`, from packed bytes: uint8 `[N, ceil(bits/8)]`, pad bits zero; or, with `packing`, as another
+        program packed them (`codelab.core.packings.PACKINGS`): pad bits are then dropped, and `bits` None is all."""
+        if packing is not None:
+            packed, bits = repacked(packed, bits, packing)
+        elif bits is None:
+            raise UsageError("bits: found None, expected the number of bits of a code")
         numbers, names = label_numbers(labels, () if classes is None else classes)
-        return cls(
-            packed,
-            bits,
-            labels=numbers,  # type: ignore[arg-type]
-            classes=names,
-            items=as_table(items),
-            logits=logits,
-            features=features,
-            meta=dict(meta or {}),
-        )
+        known: Any = {"labels": numbers, "classes": names, "items": as_table(items), "meta": dict(meta or {})}
+        return cls(packed, bits, logits=logits, features=features, **known)
 
     @classmethod
     def from_logits(cls, logits: np.ndarray, **rest: Any) -> Codes:

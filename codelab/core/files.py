@@ -26,7 +26,8 @@ from codelab.core.errors import DataError, UsageError, first_line, located, shor
 from codelab.core.inside import inside
 from codelab.core.io import atomic_path
 from codelab.core.limits import check_unpacked, most_bytes
-from codelab.core.numpy_files import codes_from_numpy
+from codelab.core.numpy_files import codes_from_numpy, codes_from_others
+from codelab.core.packings import looks_foreign
 from codelab.core.parquet import READ_ERRORS, Source, leaves, open_parquet, read_blocks, read_whole
 from codelab.core.run_folder import ENCODER, codes_file
 from codelab.core.seal import ENTRY, check_seal, seal
@@ -42,8 +43,8 @@ _OWN = ("bits", "classes", "multilabel", *ENTRY)
 """Entries of the header that are not provenance."""
 
 
-def load(path: str | Path, *, bits: int | None = None) -> Codes:
-    """Codes from a codelab Parquet file, a folder of them, a run folder, or a NumPy file.
+def load(path: str | Path, *, bits: int | None = None, packing: str | None = None) -> Codes:
+    """Codes from a codelab Parquet file, a folder of them, a run folder, a NumPy file; with `packing` from others.
 
     A `.npy` array, or the entry `codes`, `packed` or `bits` of an `.npz`, may hold 0/1 or -1/+1 values `[N, B]`, or
     packed bytes (uint8 with values above 1). An `.npz` may also hold `labels` (or `label`), `classes`, `ids`,
@@ -52,6 +53,8 @@ def load(path: str | Path, *, bits: int | None = None) -> Codes:
     Args:
         path: a `.parquet`, `.npy` or `.npz` file, a folder of parts, or a run folder (its `codes.parquet`).
         bits: B of packed bytes from NumPy, where it is not a multiple of 8.
+        packing: how another program packed the bits of a NumPy file, of a FAISS IndexBinaryFlat or of a text file with
+            one code a line: one of `codelab.core.packings.PACKINGS`.
 
     Raises:
         UsageError: there is no such path, its ending is unknown, or the folder holds no codes.
@@ -62,9 +65,13 @@ def load(path: str | Path, *, bits: int | None = None) -> Codes:
         raise UsageError(f"{path}: no such file or folder")
     path = codes_file(path)
     if path.suffix in (".npy", ".npz"):
-        return codes_from_numpy(path, bits)
+        return codes_from_numpy(path, bits, packing)
     if not path.is_dir() and path.suffix != ".parquet":
+        if foreign := looks_foreign(path):
+            return codes_from_others(path, foreign, bits, packing)
         raise UsageError(f"{path}: expected a .parquet, .npy or .npz file, or a folder of .parquet files")
+    if packing is not None:
+        raise UsageError(f"{path}: packing={packing!r} is for files of other programs, these are codelab's own codes")
     parts, head = code_parts(path)
     size = sum(part.path.stat().st_size for part in parts)
     most = most_bytes(size)

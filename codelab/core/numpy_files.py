@@ -18,9 +18,10 @@ import numpy as np
 import pyarrow as pa
 
 from codelab.core.codes import Codes
-from codelab.core.errors import CodelabError, DataError, located, unreadable
+from codelab.core.errors import CodelabError, DataError, UsageError, located, unreadable
 from codelab.core.io import check_regular
 from codelab.core.limits import check_unpacked
+from codelab.core.packings import hint, read_foreign
 
 HOLDS = "codes, packed or bits, and labels (or label), classes, ids, logits, features"
 NUMPY_ERRORS = (
@@ -37,7 +38,7 @@ _LISTED = ("classes", "ids")
 """Entries whose values become texts."""
 
 
-def codes_from_numpy(path: Path, bits: int | None) -> Codes:
+def codes_from_numpy(path: Path, bits: int | None, packing: str | None = None) -> Codes:
     """The codes of a `.npy` or `.npz` file; `codelab.load` says what it may hold.
 
     Raises:
@@ -66,8 +67,11 @@ def codes_from_numpy(path: Path, bits: int | None) -> Codes:
     values = arrays[name]
 
     def make() -> Codes:
+        if packing is not None:
+            return Codes.from_packed(values, bits, meta=meta, packing=packing, **known)
         if values.ndim != 2:
-            raise DataError(f"{name}: expected an array [N, B] or [N, bytes], found shape {list(values.shape)}")
+            found = f"shape {list(values.shape)}{hint(values)}"
+            raise DataError(f"{name}: expected an array [N, B] or [N, bytes], found {found}")
         if name == "packed" or (values.dtype == np.uint8 and values.size and values.max() > 1):
             return Codes.from_packed(values, 8 * values.shape[1] if bits is None else bits, meta=meta, **known)
         if values.dtype.kind == "f" and not np.isin(values, (-1, 0, 1)).all():
@@ -75,6 +79,20 @@ def codes_from_numpy(path: Path, bits: int | None) -> Codes:
         return Codes.from_bits(values, meta=meta, **known)
 
     return located(path, make)
+
+
+def codes_from_others(path: Path, what: str, bits: int | None, packing: str | None) -> Codes:
+    """The codes of a FAISS index or of a text file; `what` says in words which it is.
+
+    Raises:
+        UsageError: no packing is named.
+        DataError: as `read_foreign` and `repacked`.
+    """
+    if packing is None:
+        text = what.startswith("a text")
+        raise UsageError(f"{path}: {what}; say packing={'text' if text else 'msb or lsb, whichever filled it'}")
+    values = read_foreign(path)
+    return located(path, lambda: Codes.from_packed(values, bits, meta={"source": path.name}, packing=packing))
 
 
 def read_npz(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,11 @@ LEAST = 4
 """Items below which the number of items cannot be corrected for."""
 ENOUGH = 10
 """Items for each dimension below which figures without a correction are too low."""
+FEW, MOST = 3, 0.5
+"""Where so few dimensions make more than this share of the mean cosine distance, they dominate it.
+
+Source: Timkey & van Schijndel 2021 (one to three rogue dimensions of language models make nearly all of the cosine).
+"""
 ROWS = 1 << 15
 """Rows in memory at a time in float64: 200 MB at 768 dimensions."""
 
@@ -33,8 +39,10 @@ class Geometry(Result):
 
     `d_eff` is corrected for the number of items, `d_eff_plugin` is not; `r_eff` and `rank_me` are not either, and
     `note` says so where they are too low because of it. `eigenvalues` `[d]` are those of the covariance, largest
-    first; `n` items of `dimensions` dimensions. With few groups of near copies `d_eff` is too low as well, and `note`
-    says so.
+    first; `n` items of `dimensions` dimensions. `dominant` `[3]` are the dimensions that make most of the mean cosine
+    distance, largest first, and `dominant_share` is their share: above half a warning says that the distance, and
+    random directions of these features, read little else. With few groups of near copies `d_eff` is too low as well,
+    and `note` says so.
 
     The line quotes the three effective dimensions.
     """
@@ -47,6 +55,8 @@ class Geometry(Result):
     eigenvalues: np.ndarray
     n: int
     dimensions: int
+    dominant: np.ndarray
+    dominant_share: float
     note: str = ""
     estimator: str = "d_eff: corrected for the number of items; r_eff, RankMe: plug-in"
 
@@ -85,6 +95,9 @@ def geometry(features: np.ndarray | Codes, *, groups: Groups = None, device: str
             d_eff_plugin = (sum_j l_j)^2 / sum_j l_j^2,    d_eff: see `corrected_dimension`
             r_eff = exp(-sum_j p_j ln p_j),    p_j = l_j / sum l
             rank_me = exp(-sum_j q_j ln q_j),    q_j = s_j / sum s
+            dominant_share = sum of the 3 largest v_i / sum v_i,    v_i the variance of dimension i of unit vectors
+
+        as twice the mean of 1 - cosine over pairs is the mean squared distance of unit vectors, 2 sum_i v_i.
 
     Raises:
         DataError: no features, fewer than 4 items, NaN or infinite values, or all items alike.
@@ -132,6 +145,11 @@ def geometry(features: np.ndarray | Codes, *, groups: Groups = None, device: str
     singular = np.sqrt(_spectrum(second + np.outer(mean, mean)))
     fourth = sum(float((_squares(features[start : start + ROWS], mean) ** 2).sum()) for start in range(0, n, ROWS))
     varied = int((np.diagonal(second) > 0).sum())
+    dominant, dominant_share = _dominant(features)
+    rogue = _rogue(dominant, dominant_share, varied)
+    note = "; ".join(part for part in (_note(n, apart, dimensions), rogue) if part)
+    if rogue:
+        warnings.warn(f"geometry: {rogue}", UserWarning, stacklevel=2)
     return Geometry(
         source=source,
         d_eff=corrected_dimension(whole, float((eigenvalues**2).sum()), fourth, n, varied),
@@ -142,8 +160,32 @@ def geometry(features: np.ndarray | Codes, *, groups: Groups = None, device: str
         eigenvalues=eigenvalues,
         n=n,
         dimensions=dimensions,
-        note=_note(n, apart, dimensions),
+        dominant=dominant,
+        dominant_share=dominant_share,
+        note=note,
     )
+
+
+def _dominant(features: np.ndarray) -> tuple[np.ndarray, float]:
+    """The dimensions with the largest variance of the items' unit vectors, and their share of all variance."""
+    blocks = (features[start : start + ROWS].astype(np.float64) for start in range(0, len(features), ROWS))
+    found = block_moments((_unit(block) for block in blocks), covariance=False)
+    order = np.argsort(-found.variance, kind="stable")[:FEW]
+    whole = found.variance.sum()
+    return order, float(found.variance[order].sum() / whole) if whole > 0 else 0.0
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(length > 0, length, 1)
+
+
+def _rogue(dominant: np.ndarray, share: float, varied: int) -> str:
+    """The warning in words; empty where no few dimensions dominate, or there are few in all."""
+    if share <= MOST or varied <= 4 * FEW:
+        return ""
+    which = ", ".join(map(str, dominant.tolist()))
+    return f"dimensions {which} of {varied} make {share:.0%} of the mean cosine distance; standardise them first"
 
 
 def _note(n: int, groups: int | None, dimensions: int) -> str:

@@ -37,8 +37,13 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: s
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
-def as_it_finishes() -> Callable[[str, Result], None]:
-    """A function that prints each section of an analysis on stderr when it is measured, with the seconds it took."""
+def as_it_finishes() -> Callable[[str, Result], None] | None:
+    """A function that prints each section of an analysis on stderr when it is measured, with the seconds it took.
+
+    None where stderr is not a terminal, as for progress bars.
+    """
+    if not sys.stderr.isatty():
+        return None
     last = time.perf_counter()
 
     def show(name: str, result: Result) -> None:

@@ -36,7 +36,11 @@ def codes():
     tone = planted.to_bits()[:, 0].astype(str)
     names = [f"{i}.png" for i in range(len(planted))]
     return Codes.from_bits(
-        planted.to_bits(), planted.labels, items={"tone": tone, "file": names}, features=planted.features
+        planted.to_bits(),
+        planted.labels,
+        items={"tone": tone, "file": names},
+        features=planted.features,
+        logits=planted.to_bits() - 0.4,
     )
 
 
@@ -182,9 +186,9 @@ def with_copies(each=5, objects=60):
     rng = np.random.default_rng(0)
     number = np.repeat(np.arange(objects), each)
     features = rng.normal(size=(objects, 8))[number] + 0.05 * rng.normal(size=(len(number), 8))
-    bits = features @ rng.normal(size=(8, 20)) > 0
+    logits = features @ rng.normal(size=(8, 20))
     items = {"object": number, "tone": (number % 2).astype(str), "side": (number // 2 % 2).astype(str)}
-    return Codes.from_bits(bits, (number % 3).astype(str), items=items, features=features)
+    return Codes.from_logits(logits, labels=(number % 3).astype(str), items=items, features=features)
 
 
 def test_groups_reach_every_measure_that_takes_them(monkeypatch):

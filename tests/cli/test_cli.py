@@ -90,6 +90,29 @@ def test_analyze_in_words_and_in_json(exported, tmp_path, capsys):
     assert len(results["class_information"]["q_value"]) == 21
 
 
+def test_sections_appear_on_a_terminal_as_they_finish(exported, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["analyze", str(exported), "--permutations", "20", "--json"]) == 0
+    said = capsys.readouterr()
+    names = [line.split(" s  ")[1].partition(":")[0] for line in said.err.splitlines() if " s  " in line]
+    assert [name for name in json.loads(said.out) if ":" not in name] == list(dict.fromkeys(names))
+
+
+def test_search_rescores_and_keeps_both_distances(exported, capsys):
+    path = str(exported)
+    codes = codelab.load(path)
+    name = codes.items["id"][3].as_py()
+    assert main(["search", path, "--id", name, "-k", "4", "--rescore", "logits", "--oversample", "3", "--json"]) == 0
+    hits = json.loads(capsys.readouterr().out)
+    found = codelab.search(codes, codes[[3]], k=4, rescore="logits", oversample=3)
+    assert [hit["id"] for hit in hits] == [codes.items["id"][int(row)].as_py() for row in found.indices[0]]
+    assert [hit["distance"] for hit in hits] == found.distances[0].tolist()
+    assert [hit["rescored"] for hit in hits] == found.rescored[0].tolist()
+    assert main(["search", path, "--id", name, "-k", "4", "--rescore", "logits"]) == 0
+    assert "1 - cosine of logits" in capsys.readouterr().out
+    assert "--oversample goes with --rescore" in fails(capsys, 2, "search", path, "--id", name, "--oversample", "3")
+
+
 def test_analyze_block_by_block_gives_the_same_numbers(tmp_path, capsys):
     rng = np.random.default_rng(0)
     codes = Codes.from_bits(rng.random((400, 10)) > 0.4, labels=rng.integers(0, 3, 400))
@@ -150,7 +173,7 @@ def test_copies_that_nobody_named_are_one_line_on_stderr(command, copied, tmp_pa
 
 def test_a_stream_cannot_have_a_group_column(copied, tmp_path, capsys):
     line = fails(capsys, 2, "analyze", copied, "--stream", "--group", "object")
-    assert line.endswith("block by block, without --by, --split, --views and the column of --group")
+    assert line.endswith("block by block, without --by, --split, --views, --packing and the column of --group")
     bits = codelab.load(copied)[::5].to_bits()
     Codes.from_bits(bits, items={"emoji": ["a", "b"] * 20}).save(tmp_path / "c.parquet")
     assert main(["analyze", str(tmp_path / "c.parquet"), "--stream"]) == 0

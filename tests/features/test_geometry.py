@@ -144,3 +144,28 @@ def test_near_copies_are_counted_once_in_the_note():
     assert codelab.analyze(codes, sections=["geometry"], groups="object")["geometry"].note == few
     with pytest.raises(UsageError, match=r"^groups: need codes that have features, found features by themselves$"):
         geometry(features, groups=kinds)
+
+
+def test_the_share_of_the_mean_cosine_distance_is_that_over_all_pairs():
+    rng = np.random.default_rng(5)
+    features = rng.normal(size=(60, 20)) * np.r_[9, 8, 7, np.ones(17)] + rng.normal(size=20)
+    with pytest.warns(UserWarning, match=r"dimensions [0-2], [0-2], [0-2] of 20 make \d+% of the mean"):
+        found = geometry(features)
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    apart = sum((unit[i] - unit[j]) ** 2 for i in range(60) for j in range(60))
+    assert sorted(found.dominant.tolist()) == [0, 1, 2]
+    assert found.dominant_share == pytest.approx(apart[:3].sum() / apart.sum())
+    assert apart.sum() / 2 == pytest.approx((1 - unit @ unit.T).sum())
+    assert "mean cosine distance" in found.headline()
+
+
+@pytest.mark.parametrize("dims", [3, 12, 64])
+def test_even_dimensions_do_not_dominate_and_few_cannot(dims):
+    features = np.random.default_rng(6).normal(size=(2000, dims))
+    assert "cosine" not in geometry(features).note
+    features[:, 0] *= 100  # of 12 or fewer, three are a quarter anyway
+    if dims > 12:
+        with pytest.warns(UserWarning, match="cosine distance"):
+            assert "cosine" in geometry(features).note
+    else:
+        assert "cosine" not in geometry(features).note
