@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pandas as pd
 
-from codelab.core.attributes import CLASS, attribute_names
+from codelab.core.attributes import CLASS, attribute_names, labelling
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
 from codelab.core.verdict import ALPHA, plain_reason
@@ -31,6 +31,10 @@ CLASSES = 8
 """Classes with a formula and a signature."""
 TARGETS = 3
 """Attributes, the class among them, that a read-out is fitted for."""
+VALUES = 12
+"""Their values, at most."""
+DRAWS = 3
+"""Random labels and random bits behind each control of a read-out."""
 MOST = 20_000
 """Images looked at: more are sampled evenly."""
 
@@ -65,8 +69,9 @@ def meaning(codes: Codes, groups: str | None, *, seed: int = 0) -> Meaning:
     aligned = _made(found, "alignment", partial(align_attributes, codes, groups=groups, seed=seed))
     if aligned is not None:
         found.tables.append(_aligned(aligned))
-    for target in [*([CLASS] if codes.labelled else []), *attribute_names(codes)][:TARGETS]:
-        curve = _made(found, f"read-out of {target}", partial(probe_curve, codes, target, groups=groups, seed=seed))
+    for target in _targets(codes, groups):
+        fitted = partial(probe_curve, codes, target, groups=groups, draws=DRAWS, seed=seed)
+        curve = _made(found, f"read-out of {target}", fitted)
         if curve is not None:
             figure = curve.plot()
             found.figures.append((f"Reading {target} from few bits", f"{curve.headline()}.", figure))
@@ -84,6 +89,13 @@ def meaning(codes: Codes, groups: str | None, *, seed: int = 0) -> Meaning:
         )
         found.figures.append(("Map beside its control", words, mapped.plot(labels, tuple(codes.classes))))
     return found
+
+
+def _targets(codes: Codes, groups: str | None) -> list[str]:
+    """The class, and attributes of few values: a read-out is fitted dozens of times."""
+    names = [*([CLASS] if codes.labelled and not codes.multilabel else []), *attribute_names(codes)]
+    few = [name for name in names if name != groups and 2 <= len(labelling(codes, name).names) <= VALUES]
+    return few[:TARGETS]
 
 
 def _made(found: Meaning, what: str, make: Callable[[], T]) -> T | None:
