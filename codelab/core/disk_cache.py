@@ -1,7 +1,7 @@
 """Results kept on disk under a hash of what they were made from, so that a second start measures nothing again.
 
 An entry is an `.npz` file: the arrays, and one JSON text with all else. Reading it builds dataclasses of codelab and
-runs nothing (no pickle). An entry that cannot be read, or that another version wrote, is made anew.
+runs nothing (no pickle). An entry that cannot be read, or that other code wrote, is made anew.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,7 +39,7 @@ def cache_folder() -> Path:
 
 
 def on_disk(made_from: Mapping[str, Any], make: Callable[[], T]) -> T:
-    """What `make` gives, made once for each value of `made_from` and version of codelab.
+    """What `make` gives, made once for each value of `made_from` and state of codelab's own files.
 
     A value that holds anything but numbers, text, arrays, lists, tuples, dictionaries and dataclasses of codelab is
     not kept, nor is any where the cache folder cannot be written: it is then made at each call.
@@ -71,8 +72,18 @@ def is_on_disk(made_from: Mapping[str, Any]) -> bool:
     return _path(made_from).exists()
 
 
+@cache
+def _code() -> str:
+    """Changes with any file of the package: in a clone the version stays the same while the code changes."""
+    package = Path(__file__).parents[1]
+    files = sorted(
+        (str(p.relative_to(package)), (s := p.stat()).st_size, s.st_mtime_ns) for p in package.rglob("*.py")
+    )
+    return hashlib.sha256(repr((__version__, files)).encode()).hexdigest()
+
+
 def _path(made_from: Mapping[str, Any]) -> Path:
-    named = json.dumps({**made_from, "version": __version__}, sort_keys=True)
+    named = json.dumps({**made_from, "code": _code()}, sort_keys=True)
     return cache_folder() / "results" / f"{hashlib.sha256(named.encode()).hexdigest()[:40]}.npz"
 
 

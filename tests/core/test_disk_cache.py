@@ -93,12 +93,23 @@ def test_a_damaged_or_foreign_entry_is_made_anew(folder):
         entry.unlink()
 
 
-def test_another_key_or_version_is_another_entry(folder, monkeypatch):
+def test_another_key_or_other_code_is_another_entry(folder, monkeypatch, tmp_path):
     assert on_disk({"of": "x"}, lambda: 1) == 1
     assert on_disk({"of": "y"}, lambda: 2) == 2
-    monkeypatch.setattr(disk_cache, "__version__", "0.0.0")
-    assert on_disk({"of": "x"}, lambda: 3) == 3
-    assert len(list(folder.glob("*.npz"))) == 3
+    module = tmp_path / "codelab" / "core" / "disk_cache.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("")
+    monkeypatch.setattr(disk_cache, "__file__", str(module))
+    disk_cache._code.cache_clear()
+    try:
+        assert on_disk({"of": "x"}, lambda: 3) == 3
+        assert on_disk({"of": "x"}, lambda: 4) == 3
+        (module.parent / "new.py").write_text("")
+        disk_cache._code.cache_clear()
+        assert on_disk({"of": "x"}, lambda: 5) == 5
+    finally:
+        disk_cache._code.cache_clear()
+    assert len(list(folder.glob("*.npz"))) == 4
 
 
 def test_without_a_folder_to_write_to_nothing_is_kept(tmp_path, monkeypatch):
