@@ -79,7 +79,7 @@ def _code() -> str:
     files = sorted(
         (str(p.relative_to(package)), (s := p.stat()).st_size, s.st_mtime_ns) for p in package.rglob("*.py")
     )
-    return hashlib.sha256(repr((__version__, files)).encode()).hexdigest()
+    return hashlib.sha256(repr((__version__, stamps)).encode()).hexdigest()
 
 
 def _path(made_from: Mapping[str, Any]) -> Path:
