@@ -76,9 +76,8 @@ def is_on_disk(made_from: Mapping[str, Any]) -> bool:
 def _code() -> str:
     """Changes with any file of the package: in a clone the version stays the same while the code changes."""
     package = Path(__file__).parents[1]
-    files = sorted(
-        (str(p.relative_to(package)), (s := p.stat()).st_size, s.st_mtime_ns) for p in package.rglob("*.py")
-    )
+    files = [(str(path.relative_to(package)), path.stat()) for path in sorted(package.rglob("*.py"))]
+    stamps = [(name, status.st_size, status.st_mtime_ns) for name, status in files]
     return hashlib.sha256(repr((__version__, stamps)).encode()).hexdigest()
 
 
