@@ -2,7 +2,7 @@
 
     python benchmarks/scorecard.py [--images 100000] [--bits 256]
 
-Prints seconds of the clock, CPU seconds and peak memory; with --cells also those of each measure.
+Prints seconds of the clock, CPU seconds, also of each measure, and peak memory.
 """
 
 from __future__ import annotations

@@ -57,7 +57,6 @@ def add_score(command: AddCommand) -> None:
     )
     add("--seed", type=whole_number(0), default=0, help="seed of all chance (default: %(default)s)")
     add("--title", default="Scorecard", help="heading of the page (default: %(default)s)")
-    add("--cells", metavar="FOLDER", help="where measured cells are kept (default: OUT with the ending .cells)")
     overwrite_option(parser)
 
 
@@ -85,7 +84,7 @@ def score(options: argparse.Namespace) -> None:
             attributes=None if options.attributes is None else options.attributes.split(","),
             images=options.images,
             seed=options.seed,
-            cells=options.cells or out.with_suffix(".cells"),
+            cache=True,
         )
         about = {
             **card.provenance,
