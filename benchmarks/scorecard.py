@@ -34,7 +34,9 @@ def planted(n: int, bits: int, seed: int = 0) -> Codes:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--bits", type=int, default=256)
     options = parser.parse_args()
