@@ -41,7 +41,9 @@ def features_of(images: ImageSet) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("codes")
     parser.add_argument("--data", default="demo")
     parser.add_argument("--out", required=True)

@@ -39,7 +39,7 @@ def in_words(found: Timing) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--codes", type=int, default=100_000)
     parser.add_argument("--peer", type=int, default=10_000)
     parser.add_argument("--kind", choices=KINDS, default="clustered")

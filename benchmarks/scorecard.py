@@ -2,7 +2,7 @@
 
     python benchmarks/scorecard.py [--images 100000] [--bits 256]
 
-Prints seconds of the clock, CPU seconds and peak memory; with --cells also those of each measure.
+Prints seconds of the clock, CPU seconds, also of each measure, and peak memory.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def planted(n: int, bits: int, seed: int = 0) -> Codes:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--bits", type=int, default=256)
     options = parser.parse_args()

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from codelab.kernels import loops
+
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_line_on_compiling():
+    """Kernels say on stderr that they compile, once on each machine: tests look for their own lines there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loops, "_announce_compilation", lambda: None)
+        yield
 
 
 def draw(kind: str, seed: int, size: int = 24) -> Image.Image:

@@ -57,7 +57,9 @@ def card(kind: str, seed: int, attributes: Sequence[str]) -> Scorecard:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--kinds", nargs="+", choices=FILES, default=list(FILES))
     parser.add_argument("--attributes", nargs="*", default=["tone"])

@@ -7,7 +7,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codelab.cli.options import COUNTED_ONCE, add_codes, add_encoder, add_most_pixels, open_codes, own_encoder
+from codelab.cli.options import (
+    COUNTED_ONCE,
+    add_codes,
+    add_encoder,
+    add_most_pixels,
+    add_packing,
+    open_codes,
+    open_each,
+    own_encoder,
+)
 from codelab.core.command import AddCommand, group_option, overwrite_option, whole_number
 from codelab.core.errors import UsageError, printable
 
@@ -146,6 +155,7 @@ def add_compare(command: AddCommand) -> None:
     parser.add_argument("b", help="codes of the same images in the same order")
     parser.add_argument("--split", help="only the items of this split")
     parser.add_argument("--by", metavar="ATTRIBUTE", help="use this item column as the label")
+    add_packing(parser)
     group_option(parser, COUNTED_ONCE)
     parser.add_argument(
         "--decodable", action="store_true", help="also which bits of A can be read from B, as after a head reset"
@@ -160,8 +170,7 @@ def compare(options: argparse.Namespace) -> None:
     from codelab.core.attributes import check_groups
     from codelab.reporting.terminal import TOP, print_table
 
-    files = (options.a, options.b)
-    a, b = (open_codes(argparse.Namespace(**{**vars(options), "codes": file})) for file in files)
+    a, b = open_each(options, (options.a, options.b))
     found = compare_codes(a, b, groups=check_groups(a, options.group), decodable=options.decodable, seed=options.seed)
     if options.json:
         print(json.dumps(found.to_dict(), indent=1, allow_nan=False))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codelab.core.command import Parser, timm_options, whole_number
@@ -24,6 +26,11 @@ def add_codes(parser: Parser) -> None:
     parser.add_argument("codes", help="a codes file (.parquet, .npy, .npz), a folder of parts, or a run folder")
     parser.add_argument("--split", help="only the items of this split")
     parser.add_argument("--by", metavar="ATTRIBUTE", help="use this item column as the label")
+    add_packing(parser)
+
+
+def add_packing(parser: Parser) -> None:
+    """How other programs packed their codes; `open_codes` and `open_each` read them."""
     from_others = "how another program packed the bits (.npy, .npz, FAISS IndexBinaryFlat, lines of 0 and 1)"
     parser.add_argument("--packing", choices=tuple(PACKINGS), help=from_others)
     parser.add_argument(
@@ -67,6 +74,23 @@ def open_codes(options: argparse.Namespace) -> Codes:
     if options.split:
         codes = codes.split(options.split)
     return codes.label_by(options.by) if options.by else codes
+
+
+def open_each(options: argparse.Namespace, paths: Sequence[str]) -> list[Codes]:
+    """The codes of several files; `--packing` is for those of other programs among them."""
+    if options.packing and all(_own(path) for path in paths):
+        raise UsageError(f"--packing {options.packing} is for files of other programs, these are codelab's own codes")
+    return [open_beside(options, path) for path in paths]
+
+
+def open_beside(options: argparse.Namespace, path: str) -> Codes:
+    """The codes of one of several files."""
+    packing = None if _own(path) else options.packing
+    return open_codes(argparse.Namespace(**{**vars(options), "codes": path, "packing": packing}))
+
+
+def _own(path: str) -> bool:
+    return Path(path).is_dir() or Path(path).suffix == ".parquet"
 
 
 def named_encoder(options: argparse.Namespace, checkpoint: str) -> Encoder:

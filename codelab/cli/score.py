@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codelab.cli.options import COUNTED_ONCE, add_most_pixels, named_encoder, open_codes
+from codelab.cli.options import COUNTED_ONCE, add_most_pixels, add_packing, named_encoder, open_beside, open_each
 from codelab.core.command import AddCommand, group_option, overwrite_option, timm_options, whole_number
 from codelab.core.errors import UsageError, printable
 
@@ -47,6 +47,7 @@ def add_score(command: AddCommand) -> None:
     timm_options(parser)
     add("--split", help="only the items of this split")
     add("--by", metavar="ATTRIBUTE", help="use this item column as the label")
+    add_packing(parser)
     group_option(parser, COUNTED_ONCE)
     add("--attributes", metavar="NAMES", help="columns to score beside the class, with commas (default: all)")
     add(
@@ -57,7 +58,6 @@ def add_score(command: AddCommand) -> None:
     )
     add("--seed", type=whole_number(0), default=0, help="seed of all chance (default: %(default)s)")
     add("--title", default="Scorecard", help="heading of the page (default: %(default)s)")
-    add("--cells", metavar="FOLDER", help="where measured cells are kept (default: OUT with the ending .cells)")
     overwrite_option(parser)
 
 
@@ -73,7 +73,7 @@ def score(options: argparse.Namespace) -> None:
         check_output(path, overwrite=options.overwrite)
     named = [_named(text) for text in options.codes]
     files = [path for _, path in named]
-    codes = [_opened(options, path) for path in files]
+    codes = open_each(options, files)
     untrained, from_file = _untrained(options, files[0], codes[0])
     inputs = [*files, *([] if from_file is None else [from_file])]
     with output_lock(out):
@@ -85,7 +85,7 @@ def score(options: argparse.Namespace) -> None:
             attributes=None if options.attributes is None else options.attributes.split(","),
             images=options.images,
             seed=options.seed,
-            cells=options.cells or out.with_suffix(".cells"),
+            cache=True,
         )
         about = {
             **card.provenance,
@@ -127,10 +127,6 @@ def _short(path: str) -> str:
     return Path(path).resolve().stem if Path(path).is_file() else Path(path).resolve().name
 
 
-def _opened(options: argparse.Namespace, path: str) -> Codes:
-    return open_codes(argparse.Namespace(**{**vars(options), "codes": path}))
-
-
 def _untrained(options: argparse.Namespace, first: str, codes: Codes) -> tuple[Codes | None, str | None]:
     """The codes of the untrained encoder, and the file they are from; None where there is none."""
     from codelab.core.run_folder import codes_file
@@ -139,9 +135,9 @@ def _untrained(options: argparse.Namespace, first: str, codes: Codes) -> tuple[C
         if options.data:
             raise UsageError("score: --data goes with a checkpoint as --untrained")
         beside = codes_file(first).parent / UNTRAINED
-        return (None, None) if not beside.is_file() else (_opened(options, str(beside)), str(beside))
+        return (None, None) if not beside.is_file() else (open_beside(options, str(beside)), str(beside))
     if Path(options.untrained).suffix not in (".safetensors",) and not options.untrained.startswith("timm:"):
-        return _opened(options, options.untrained), options.untrained
+        return open_beside(options, options.untrained), options.untrained
     if not options.data:
         raise UsageError(f"score: --untrained {options.untrained} is a checkpoint, which needs the images as --data")
     from codelab.images.export import encode_images

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from codelab.core.attributes import Groups, group_column, named_groups
 from codelab.core.checks import check_codes, check_same_images, check_seed, check_whole
 from codelab.core.codes import Codes
+from codelab.core.disk_cache import on_disk
 from codelab.core.errors import CodelabError, DataError, UsageError
 from codelab.core.progress import counter
 from codelab.core.result import Source
@@ -23,7 +23,9 @@ from codelab.scoring.provenance import provenance
 from codelab.scoring.result import Entry, Scorecard
 from codelab.scoring.rows import ORACLE, PERMUTED, RANDOM, Row, rows_of
 from codelab.scoring.setting import IMAGES, Setting
-from codelab.scoring.store import Store
+
+RECIPE = 2
+"""Raise it when a number of a cell changes: an old one on disk is then not read."""
 
 
 def scorecard(
@@ -34,7 +36,7 @@ def scorecard(
     attributes: Sequence[str] | None = None,
     images: int = IMAGES,
     seed: int = 0,
-    cells: str | Path | None = None,
+    cache: bool = False,
     progress: bool = True,
 ) -> Scorecard:
     """Codes of the same images beside their controls, in every measure that a paper prints.
@@ -52,8 +54,8 @@ def scorecard(
         images: most images of the measures that fit or pair: probing, pairs, reuse, generalisation, matching and
             monosemanticity. More than these are drawn, in whole groups.
         seed: of all chance.
-        cells: a folder in which every cell is kept once it is measured, so that an interrupted call goes on where it
-            stopped. Default: none.
+        cache: keep every cell on disk once it is measured, under the user's cache folder (`CODELAB_CACHE` names
+            another) by the content it was made from, so that an interrupted call goes on where it stopped.
         progress: a bar on stderr that names the cell, where that is a terminal.
 
     Raises:
@@ -81,7 +83,7 @@ def scorecard(
     setting = Setting.of(first, groups, attributes, images, seed)
     rows = rows_of(setting, methods, untrained)
     todo = measures(setting, reseeded=any(len(several) > 1 for several in methods.values()))
-    found = _measured(setting, rows, todo, Store(None if cells is None else Path(cells)), progress)
+    found = _measured(setting, rows, todo, cache, progress)
     columns = tuple(column for measure in todo for column in measure.columns)
     return _card(setting, rows, columns, found, provenance(setting, methods, untrained))
 
@@ -138,7 +140,7 @@ def _check_alike(name: str, first: Codes, other: Codes, groups: Groups) -> None:
 
 
 def _measured(
-    setting: Setting, rows: Sequence[Row], todo: Sequence[Measure], store: Store, progress: bool
+    setting: Setting, rows: Sequence[Row], todo: Sequence[Measure], cache: bool, progress: bool
 ) -> dict[tuple[str, str], list[Cell]]:
     """By row and column, a cell for each code of the row."""
     found: dict[tuple[str, str], list[Cell]] = {}
@@ -148,8 +150,9 @@ def _measured(
             advance(0, f"{row.name}: {measure.name}")
             numbers = (number,) if measure.two is None else (number, number + 1)
             names = [row.keys[n] if n < len(row.keys) else f"{row.keys[0]} seed {n}" for n in numbers]
-            key = (setting.key, measure.name, *names)
-            cells = store.cells(key, len(measure.columns), partial(_one, setting, row, measure, numbers))
+            make = partial(_one, setting, row, measure, numbers)
+            key = {"scorecard": RECIPE, "setting": setting.key, "measure": measure.name, "codes": names}
+            cells = on_disk(key, make) if cache else make()
             for column, cell in zip(measure.columns, cells, strict=True):
                 found.setdefault((row.name, column.name), []).append(cell)
             advance(1)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from scipy import special
 
 from codelab.core.errors import DataError
-from codelab.core.result import plain
 from codelab.retrieval.deletion import Design
 from codelab.statistics.intervals import CONFIDENCE
 from codelab.statistics.jackknife import jackknife_interval, standard_error
@@ -34,18 +32,6 @@ class Cell:
     design: str = ""
     subsets: np.ndarray = field(default_factory=lambda: np.empty(0))
     effects: np.ndarray = field(default_factory=lambda: np.empty(0))
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; numbers are exact, NaN is None."""
-        names = ("value", "reason", "design", "deleted", "subsets", "effects")
-        return {name: plain(getattr(self, name)) for name in names}
-
-    @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Cell:
-        """What `to_json` gave."""
-        arrays = {name: np.array(found[name], np.float64) for name in ("deleted", "subsets", "effects")}
-        value = float("nan") if found["value"] is None else float(found["value"])
-        return cls(value, reason=str(found["reason"]), design=str(found["design"]), **arrays)
 
 
 def empty(reason: str) -> Cell:

@@ -21,6 +21,7 @@ from codelab.statistics.estimators import binary_entropy, two_by_two_information
 from codelab.statistics.exchange import shuffled_rows
 from codelab.statistics.nulls import pair_null, permutation_p_value
 from codelab.statistics.phi import paired_phi, phi, phi_of_counts
+from codelab.statistics.precision_recall import precision_recall_areas
 from codelab.statistics.splits import half
 
 
@@ -240,11 +241,12 @@ def _curves(codes: Codes, rows: np.ndarray, side: np.ndarray, has: np.ndarray) -
     nothing = np.full(codes.bits, np.nan)
     if codes.logits is None:
         return nothing, nothing
-    from sklearn.metrics import average_precision_score, roc_auc_score
+    from sklearn.metrics import roc_auc_score
 
     sure = codes.logits[rows].astype(np.float32) * np.where(side == 1, 1, -1)
     auprc, auc = nothing, nothing.copy()
-    for b in np.flatnonzero(has.any(axis=0) & ~has.all(axis=0)).tolist():
-        auprc[b] = average_precision_score(has[:, b], sure[:, b])
+    asked = np.flatnonzero(has.any(axis=0) & ~has.all(axis=0))
+    auprc[asked] = precision_recall_areas(has[:, asked], sure[:, asked])
+    for b in asked.tolist():
         auc[b] = roc_auc_score(has[:, b], sure[:, b])
     return auprc, auc

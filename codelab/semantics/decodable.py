@@ -13,11 +13,12 @@ from codelab.core.errors import DataError
 from codelab.core.formats import number
 from codelab.core.result import PerBit, Source
 from codelab.measures.class_information import check_permutations
-from codelab.semantics.probing import read_out
+from codelab.semantics.read_out import read_out
 from codelab.statistics.clusters import group_units
 from codelab.statistics.exchange import shuffled_rows
 from codelab.statistics.nulls import permutation_p_value
 from codelab.statistics.phi import paired_phi, phi
+from codelab.statistics.precision_recall import precision_recall_areas
 from codelab.statistics.splits import half
 
 IMAGES = 20_000
@@ -147,15 +148,12 @@ def _answers(old: np.ndarray, new: np.ndarray, held: np.ndarray) -> np.ndarray:
     x, then = 2.0 * new - 1, 2.0 * held - 1
     sure = np.full((len(held), old.shape[1]), np.nan)
     for b in np.flatnonzero(old.any(axis=0) & ~old.all(axis=0)).tolist():
-        sure[:, b] = read_out("decodable_bits", x, old[:, b]).decision_function(then)
+        sure[:, b] = read_out("decodable_bits", x, old[:, b]).logits(then)[:, 1]
     return sure
 
 
 def _areas(truth: np.ndarray, sure: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Area under the precision-recall curve of each column, `[B]`; NaN where it is not known."""
-    from sklearn.metrics import average_precision_score
-
     areas = np.full(truth.shape[1], np.nan)
-    for b in np.flatnonzero(known).tolist():
-        areas[b] = average_precision_score(truth[:, b], sure[:, b])
+    areas[known] = precision_recall_areas(truth[:, known], sure[:, known])
     return areas

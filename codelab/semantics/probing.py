@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import softmax
 
 from codelab.core.attributes import CLASS, Groups, labelling, named_groups
 from codelab.core.checks import check_codes, check_seed, check_whole
@@ -17,20 +17,18 @@ from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number
 from codelab.core.result import Result, Source
 from codelab.semantics.directions import random_directions
+from codelab.semantics.read_out import read_out
 from codelab.semantics.targets import question
 from codelab.statistics.clusters import group_units
+from codelab.statistics.precision_recall import precision_recall_areas
 from codelab.statistics.splits import held_out_part
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
-    from sklearn.linear_model import LogisticRegression
 
 KS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 """Numbers of bits that are tried where the caller names none; B is tried too."""
-
-PASSES = 2000
-"""Passes of L-BFGS after which a read-out has not converged."""
 
 ROWS = {
     "bits": "these bits",
@@ -119,8 +117,8 @@ def probe_curve(
     """How well the best k bits tell a class, an attribute, or one value of it.
 
     Bits are ranked on the training half by the difference of their means where the target has a value and elsewhere,
-    each value with its share; a logistic regression (scikit-learn, C = 1) reads k of them, and is scored on the other
-    half.
+    each value with its share; a logistic regression (C = 1, as scikit-learn's) reads k of them, and is scored on the
+    other half.
 
     Args:
         codes: codes `[N, B]`.
@@ -273,33 +271,11 @@ class _Probe:
         return np.stack([model.predict(x) == y[self.test] for model, x in models])
 
     def _score(self, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-        from sklearn.metrics import average_precision_score
-
         truth = y[self.test]
         if len(np.unique(y[self.train])) < 2:  # random labels of few groups
             return float((truth == y[self.train][0]).mean()), float((np.bincount(truth) / len(truth)).max())
         model = read_out("probe_curve", x[self.train], y[self.train])
-        given = model.predict_proba(x[self.test])
-        areas = [
-            average_precision_score(truth == value, given[:, place])
-            for place, value in enumerate(model.classes_)
-            if (truth == value).any()
-        ]
-        return float((model.classes_[given.argmax(axis=1)] == truth).mean()), float(np.mean(areas))
-
-
-def read_out(measure: str, x: np.ndarray, y: np.ndarray) -> LogisticRegression:
-    """A logistic regression (scikit-learn, C = 1) of labels `[n]` on bits as -1 and 1, `[n, k]`.
-
-    Raises:
-        DataError: it does not converge.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
-        try:
-            return LogisticRegression(max_iter=PASSES).fit(x, y)
-        except ConvergenceWarning:
-            raise DataError(f"{measure}: the read-out of {x.shape[1]} bits has not converged") from None
+        chance = softmax(model.logits(x[self.test]), axis=1)
+        has = truth[:, None] == model.classes
+        areas = precision_recall_areas(has, chance)[has.any(axis=0)]
+        return float((model.classes[chance.argmax(axis=1)] == truth).mean()), float(areas.mean())

@@ -250,6 +250,27 @@ def test_by_and_split(tmp_path, capsys):
     assert results["class_information"]["classes"] == 2
 
 
+@pytest.mark.parametrize("command", ["compare", "score"])
+def test_codes_of_another_program_beside_our_own(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CODELAB_CACHE", str(tmp_path / "cache"))
+    bits = np.random.default_rng(0).random((60, 16)) > 0.5
+    labels = np.arange(60) % 3
+    Codes.from_bits(bits, labels).save(tmp_path / "ours.parquet")
+    np.save(tmp_path / "theirs.npy", (np.packbits(bits, axis=1).astype(np.int16) - 128).astype(np.int8))
+    ours, theirs, out = tmp_path / "ours.parquet", tmp_path / "theirs.npy", tmp_path / "card.json"
+    more = ["--json"] if command == "compare" else ["--out", str(out)]
+    assert "say packing=signed" in fails(capsys, 1, command, ours, theirs, *more)
+    assert "--packing lsb is for files of other programs" in fails(
+        capsys, 2, command, ours, ours, "--packing", "lsb", *more
+    )
+    assert main([command, str(ours), str(theirs), "--packing", "signed", *more]) == 0
+    if command == "compare":
+        assert json.loads(capsys.readouterr().out)["matching"]["phi"] == pytest.approx([1] * 16)
+    else:
+        rows = [row for row in json.loads(out.read_text())["rows"] if row["given"]]
+        assert [row["name"] for row in rows] == ["ours", "theirs"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

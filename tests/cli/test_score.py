@@ -15,8 +15,9 @@ from codelab.cli.main import main
 
 
 @pytest.fixture
-def codes(tmp_path):
+def codes(tmp_path, monkeypatch):
     """Two files of the same images, without features, which makes most controls empty and the test fast."""
+    monkeypatch.setenv("CODELAB_CACHE", str(tmp_path / "cache"))
     labels = np.arange(96) % 3
     for seed, name in enumerate(("a", "b", "untrained")):
         flips = np.random.default_rng(seed).random((96, 3)) < (0.4 if name == "untrained" else 0.1)
@@ -74,23 +75,23 @@ def test_wrong_calls_are_one_line(codes, capsys):
     assert not out.exists()
 
 
-def test_a_killed_call_goes_on_where_it_stopped(codes):
+def test_a_killed_call_goes_on_where_it_stopped(codes, monkeypatch):
     files = [str(codes / name) for name in ("a.parquet", "b.parquet")]
     call = [sys.executable, "-m", "codelab", "score", *files, "--out", str(codes / "card.json")]
-    process, cells = subprocess.Popen(call, stdout=subprocess.DEVNULL), codes / "card.cells"
-    while len(list(cells.glob("*.json"))) < 5:
+    process, cells = subprocess.Popen(call, stdout=subprocess.DEVNULL), codes / "cache" / "results"
+    while len(list(cells.glob("*.npz"))) < 5:
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (codes / "card.json").exists()
-    before = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.json")}
+    before = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.npz")}
     assert main([*call[3:]]) == 0
-    after = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.json")}
+    after = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.npz")}
     assert len(after) > len(before)
     assert {name: after[name] for name in before} == before  # not one of them was measured again
+    monkeypatch.setenv("CODELAB_CACHE", str(codes / "other"))
     assert main(["score", *files, "--out", str(codes / "whole.json")]) == 0
     resumed, whole = (json.loads((codes / name).read_text()) for name in ("card.json", "whole.json"))
     assert resumed["cells"] == whole["cells"]
     assert resumed["differences"] == whole["differences"]
-    assert not list(cells.glob(".*"))

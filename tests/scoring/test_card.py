@@ -19,6 +19,7 @@ from codelab import (
 from codelab.measures.bit_usage import bit_usage
 from codelab.reporting.scorecard_tables import blocks, missing
 from codelab.scoring.cells import interval
+from codelab.scoring.columns import Measure
 from codelab.scoring.meaning import best_phi, probing, two_sided_monosemanticity
 from codelab.scoring.setting import Setting
 from codelab.scoring.whole import bits_alone
@@ -252,3 +253,22 @@ def test_wrong_calls_are_refused():
         scorecard(codes, names=["oracle"])
     with pytest.raises(DataError, match="found 3 images or groups, expected 4 or more"):
         scorecard(codes[:3])
+
+
+def test_a_second_card_measures_one_more_row_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("CODELAB_CACHE", str(tmp_path))
+    labels, clean, _, items, _ = planted()
+    codes = [Codes.from_bits(clean[:, :k], labels, items=items) for k in (4, 5, 6)]
+    first = scorecard(*codes[:2], names=["A", "B"], cache=True)
+    kept = set((tmp_path / "results").glob("*.npz"))
+    measured: list[str] = []
+    measure = Measure.measured
+    monkeypatch.setattr(Measure, "measured", lambda self, *given: measured.append(self.name) or measure(self, *given))
+    again = scorecard(*codes, names=["A", "B", "C"], cache=True)
+    assert len(measured) == len(set(measured))
+    assert len(set((tmp_path / "results").glob("*.npz")) - kept) == len(measured)
+    np.testing.assert_array_equal(again.values[[0, 1]], first.values[[0, 1]])
+    np.testing.assert_array_equal(again.p_value[0, 1], first.p_value[0, 1])
+    measured.clear()
+    scorecard(*codes, names=["A", "B", "C"], seed=1, cache=True)
+    assert len(measured) > 3

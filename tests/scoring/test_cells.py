@@ -1,13 +1,10 @@
 """Differences of cells: their least reliable size, and how often equal codes are told apart."""
 
-import json
-
 import numpy as np
 import pytest
 from scipy import stats
 
 from codelab.scoring.cells import Cell, Seeds, difference, holm, interval, mean_cell, spread, without_each
-from codelab.scoring.store import Store
 
 PARTS = 20
 
@@ -83,28 +80,3 @@ def test_without_each_leaves_whole_parts_out():
     cell = without_each(part, lambda kept: float(values[kept].mean()))
     assert len(cell.deleted) == 10
     assert cell.deleted[0] == values[part % 10 != 0].mean()
-
-
-def test_kept_cells_come_back_bit_by_bit(tmp_path):
-    cell = Cell(1 / 3, np.random.default_rng(0).normal(size=20), "", "pairs", np.array([0.1, np.nan]), np.eye(2) / 7)
-    calls = []
-
-    def measure():
-        calls.append(1)
-        return [cell, Cell(reason="none")]
-
-    store = Store(tmp_path)
-    for _ in range(2):
-        first, second = store.cells(("a", "b"), 2, measure)
-        assert first.value == cell.value
-        for name in ("deleted", "subsets", "effects"):
-            assert np.array_equal(getattr(first, name), getattr(cell, name), equal_nan=True)
-        assert np.isnan(second.value)
-    assert len(calls) == 1
-    store.cells(("a", "c"), 2, measure)
-    assert len(calls) == 2
-    for path in tmp_path.glob("*.json"):
-        json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(name))  # no NaN: any reader reads it
-        path.write_text("[{")  # damaged
-    store.cells(("a", "b"), 2, measure)
-    assert len(calls) == 3
