@@ -72,18 +72,21 @@ def need_items(measure: str, n: int, least: int = 1) -> int:
     return n
 
 
-def check_same_images(measure: str, a: Codes, b: Codes) -> None:
-    """Refuse two codes that are not of the same images in the same order.
+def check_same_images(measure: str, a: Codes, b: Codes, names: tuple[str, str] = ("a", "b")) -> None:
+    """Refuse two codes that are not of the same images in the same order; `names` are those of the arguments.
 
     Raises:
         DataError: the first row that differs.
     """
-    check_codes("a", a)
-    check_codes("b", b)
+    one, two = names
+    check_codes(one, a)
+    check_codes(two, b)
     if len(a) != len(b):
-        raise DataError(f"{measure}: a has {len(a)} images and b has {len(b)}, expected the same images")
+        raise DataError(f"{measure}: {one} has {len(a)} images and {two} has {len(b)}, expected the same images")
     mine, theirs = (codes.items["id"].to_pylist() for codes in (a, b))
     if mine != theirs:
         row = next(i for i, (x, y) in enumerate(zip(mine, theirs, strict=True)) if x != y)
         what = "the same images in another order" if sorted(mine) == sorted(theirs) else "other images"
-        raise DataError(f"{measure}: b has {what}: row {row} is {mine[row]!r} in a and {theirs[row]!r} in b")
+        raise DataError(
+            f"{measure}: {two} has {what}: row {row} is {mine[row]!r} in {one} and {theirs[row]!r} in {two}"
+        )

@@ -74,6 +74,9 @@ def ccgp(
 
         value of x = argmax_v (x - m_v / 2)' (S + I)^-1 m_v
 
+    Features are first divided by the root of their mean variance, so that their unit does not decide how much I weighs
+    beside S; bits are -1 and 1.
+
     Args:
         codes: labelled codes `[N, B]` with item columns; features are read too where there are any.
         attribute: an item column; numbers go into quantile bins.
@@ -124,7 +127,9 @@ def ccgp(
     bits = 2.0 * codes[rows].to_bits() - 1
     figures = [_figures(plan, bits, drawn)]
     if codes.features is not None:
-        figures.append(_figures(plan, codes.features[rows].astype(np.float64), drawn))
+        features = codes.features[rows].astype(np.float64)
+        scale = float(np.sqrt(features.var(axis=0).mean()))
+        figures.append(_figures(plan, features / (scale or 1.0), drawn))
     else:
         figures.append((np.nan,) * 4)
     (value, null, p_value, within), (by_features, features_null, features_p, features_within) = figures

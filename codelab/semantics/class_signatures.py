@@ -10,7 +10,7 @@ import numpy as np
 from codelab.core.attributes import Groups
 from codelab.core.checks import check_codes, check_seed, check_whole
 from codelab.core.codes import Codes
-from codelab.core.errors import DataError, UsageError
+from codelab.core.errors import DataError, UsageError, few
 from codelab.core.formats import number
 from codelab.core.result import Result, Source
 from codelab.kernels.counting import class_counts
@@ -20,6 +20,8 @@ from codelab.statistics.splits import held_out_part
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_ODDS = ("log_odds", "low", "high", "q_value")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,13 +75,22 @@ class ClassSignatures(Result):
         ends = f"mean distance {number(spread)} within a class, {number(float(np.nanmean(between)))} between two"
         return f"{own} of {len(self.signatures)} classes have a bit that tells them from the rest; {ends}"
 
-    def between(self, a: str, b: str) -> pd.DataFrame:
+    def between(
+        self, a: str, b: str, codes: Codes | None = None, *, groups: Groups = None, seed: int = 0
+    ) -> pd.DataFrame:
         """The bits of two classes, the largest difference first: `bit`, share of ones in each, and `difference`.
 
         Bits at the end of the table do not separate the two.
 
+        Args:
+            a, b: the classes.
+            codes: those of the signatures; with them the table has `log_odds` of a against b, its 95 % interval `low`
+                to `high`, and `q_value` over all bits.
+            groups, seed: as in `class_signatures`.
+
         Raises:
-            UsageError: a class that there is not.
+            UsageError: a class that there is not, or codes that do not have these classes.
+            DataError: with codes, images of one class alone.
         """
         import pandas as pd
 
@@ -88,9 +99,17 @@ class ClassSignatures(Result):
                 raise UsageError(f"class {name!r}: these codes have {', '.join(self.classes)}")
         one, two = (self.shares[self.classes.index(name)] for name in (a, b))
         order = np.argsort(-np.abs(one - two), kind="stable")
-        return pd.DataFrame({"bit": order, "a": one[order], "b": two[order], "difference": (one - two)[order]}).rename(
-            columns={"a": a, "b": b} if a != b else {}
-        )
+        frame = pd.DataFrame({"bit": order, "a": one[order], "b": two[order], "difference": (one - two)[order]})
+        if codes is not None:
+            check_codes("codes", codes)
+            if codes.classes != self.classes:
+                raise UsageError(f"codes: found classes {few(codes.classes)}, expected {few(self.classes)}")
+            units = group_units("class_signatures", codes, groups)
+            pair = np.flatnonzero(np.isin(codes.labels, [self.classes.index(name) for name in (a, b)]))
+            found = class_log_odds(codes[pair], groups=None if units is None else units[pair], seed=seed)
+            place = found.classes.index(a)
+            frame = frame.assign(**{name: getattr(found, name)[place, order] for name in _ODDS})
+        return frame.rename(columns={"a": a, "b": b} if a != b else {})
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each class and bit of its signature."""
@@ -139,7 +158,7 @@ def class_signatures(codes: Codes, *, most: int = 8, groups: Groups = None, seed
     rows = np.flatnonzero(codes.labels >= 0)
     codes = codes[rows]
     units = None if units is None else np.unique(units[rows], return_inverse=True)[1].reshape(-1)
-    first, second = held_out_part(codes.labels, units, share=0.5, seed=seed)
+    first, second = held_out_part(codes.labels, units, share=0.5, seed=seed, measure="class_signatures")
     both = np.intersect1d(codes.labels[first], codes.labels[second])
     if len(both) < 2:
         raise DataError(f"class_signatures: {len(both)} classes have images in both halves, expected 2 or more")

@@ -98,7 +98,7 @@ def decodable_bits(
         ([1.0, 1.0], [True, True, False], True)
     """
     check_permutations(permutations, seed)
-    check_same_images("decodable_bits", before, after)
+    check_same_images("decodable_bits", before, after, ("before", "after"))
     need_items("decodable_bits", len(before), least=4)
     units = group_units("decodable_bits", before, groups)
     unit = group_column(before, groups)

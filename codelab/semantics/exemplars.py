@@ -12,7 +12,7 @@ from codelab.core.attributes import group_column
 from codelab.core.checks import check_codes, check_seed, check_whole
 from codelab.core.codes import Codes
 from codelab.core.drawing import INK, ONE, ZERO, blank
-from codelab.core.errors import DataError, UsageError, few
+from codelab.core.errors import DataError, few
 from codelab.core.result import Result, Source
 from codelab.kernels.counting import column_counts
 from codelab.semantics.signatures import _class_sides, bit_values
@@ -157,7 +157,7 @@ def exemplars(
         Row numbers; see `Exemplars`.
 
     Raises:
-        UsageError: a bit the code does not have, a group column the items do not have, or count or bins below 1.
+        UsageError: a bit the code does not have, a group column the items do not have, count or bins below 1, or classes below 0.
 
     Example:
         >>> logits = np.array([[-2.0], [0.1], [3.0], [-0.2]])
@@ -168,8 +168,8 @@ def exemplars(
         ['-2 to 0: contains 50 % of the images', '0 to 3: contains 50 % of the images']
     """
     check_codes("codes", codes)
-    if count < 1:
-        raise UsageError(f"count {count}: expected at least 1")
+    check_whole("count", count, 1)
+    check_whole("classes", classes, 0)
     check_whole("bins", bins, 1)
     check_seed(seed)
     values = bit_values(codes, bit)

@@ -157,7 +157,7 @@ def describe(
             f"describe: {words} is {'everything' if chosen.any() else 'empty'}, so no formula picks it out"
         )
     units = group_units("describe", codes, groups)
-    first, second = held_out_part(chosen.astype(np.int64), units, share=0.5, seed=seed)
+    first, second = held_out_part(chosen.astype(np.int64), units, share=0.5, seed=seed, measure="describe")
     choose, score = codes[first], codes[second]
     best, tried = _search(choose, chosen[first], literals, beam)
     generator = np.random.default_rng(seed)
@@ -202,6 +202,8 @@ def _selected(codes: Codes, selection: Any) -> tuple[str, np.ndarray]:
     if isinstance(selection, bitarray):
         selection = np.frombuffer(selection.unpack(), dtype=bool)
     values = np.asarray(selection)
+    if values.shape == (0,):
+        values = values.astype(np.int64)
     if values.dtype == bool and values.shape == (len(codes),):
         return "the selection", values
     if values.ndim != 1 or values.dtype.kind not in "iu":
@@ -210,6 +212,8 @@ def _selected(codes: Codes, selection: Any) -> tuple[str, np.ndarray]:
         )
     if values.size and not (values.min() >= 0 and values.max() < len(codes)):
         raise UsageError(f"selection: a row number is not one of 0 to {len(codes) - 1}")
+    if len(np.unique(values)) < len(values):  # 0 and 1 for each image, most likely
+        raise UsageError(f"selection: a row number is there twice, expected bool [{len(codes)}] or each row once")
     return "the selection", np.isin(np.arange(len(codes)), values)
 
 

@@ -30,7 +30,8 @@ class Matching(Result):
     is the 95th percentile of the largest |phi| of matchings of permuted images: pairs above it are `matched`. `lost`
     are the bits of a without a partner above it, `new` those of b. `value` is the mean |phi| over the pairs, `null`
     that of permuted images, and `random` that of two sets of random directions of the features of a (NaN without
-    features): what one backbone gives without any training of the head.
+    features): what one backbone gives without any training of the head. `reseeded` is that of a and a training of
+    another seed (NaN where none is given): what the recipe finds again by itself.
 
     The line quotes how many bits are matched, and the mean |phi| beside both nulls.
     """
@@ -44,6 +45,7 @@ class Matching(Result):
     threshold: float
     null: float
     random: float
+    reseeded: float
     other: Source | None
     groups: int | None
     permutations: int
@@ -56,6 +58,7 @@ class Matching(Result):
     def headline(self) -> str:
         found = f"{int(self.matched.sum())} of {len(self.phi)} bits matched above |phi| {number(self.threshold)}"
         null = f"permuted {number(self.null)}, random directions {number(self.random)}"
+        null += "" if np.isnan(self.reseeded) else f", another seed {number(self.reseeded)}"
         return f"{found}; mean |phi| {number(self.value)} ({null})"
 
     def to_frame(self) -> pd.DataFrame:
@@ -65,7 +68,15 @@ class Matching(Result):
         return pd.DataFrame({"a": self.a, "b": self.b, "phi": self.phi, "matched": self.matched})
 
 
-def match_bits(a: Codes, b: Codes, *, groups: Groups = None, permutations: int = 50, seed: int = 0) -> Matching:
+def match_bits(
+    a: Codes,
+    b: Codes,
+    *,
+    reseeded: Codes | None = None,
+    groups: Groups = None,
+    permutations: int = 50,
+    seed: int = 0,
+) -> Matching:
     """The one-to-one matching of the bits of two codes of the same images with the largest sum of |phi|.
 
     A code of another seed, of another run or of a later checkpoint: which bits did it find again? Give independent
@@ -73,6 +84,7 @@ def match_bits(a: Codes, b: Codes, *, groups: Groups = None, permutations: int =
 
     Args:
         a, b: codes of the same items in the same order, by `id`; the bits may differ in number.
+        reseeded: codes of the same items by the training of a with another seed, to compare with.
         groups: an item column of `a`, or one value an image: near copies, permuted as a whole.
         permutations: of the images of b, behind `threshold` and `null`.
         seed: of the permutations and the random directions.
@@ -91,6 +103,8 @@ def match_bits(a: Codes, b: Codes, *, groups: Groups = None, permutations: int =
     """
     check_permutations(permutations, seed)
     check_same_images("match_bits", a, b)
+    if reseeded is not None:
+        check_same_images("match_bits", a, reseeded, ("a", "reseeded"))
     units = group_units("match_bits", a, groups)
     unit = group_column(a, groups)
     generator = np.random.default_rng(seed)
@@ -118,6 +132,7 @@ def match_bits(a: Codes, b: Codes, *, groups: Groups = None, permutations: int =
         threshold=threshold,
         null=float(np.mean(null)),
         random=random,
+        reseeded=float("nan") if reseeded is None else float(np.abs(_hungarian(mine, reseeded.to_bits())[2]).mean()),
         groups=None if units is None else int(units.max()) + 1,
         permutations=permutations,
     )

@@ -20,7 +20,7 @@ from codelab.core.io import atomic_path
 from codelab.core.result import Result, Source
 from codelab.semantics.alignment import Alignment, align
 from codelab.semantics.signatures import bit_values
-from codelab.semantics.targets import Targets, targets
+from codelab.semantics.targets import ClassGroups, Targets, targets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +100,7 @@ def name_bits(
     attributes: Sequence[str] | None = None,
     *,
     propose: Propose | None = None,
+    class_groups: ClassGroups = None,
     groups: Groups = None,
     permutations: int = 200,
     author: str = "codelab",
@@ -111,6 +112,7 @@ def name_bits(
         codes: codes `[N, B]`.
         attributes: the columns whose values are names; default: all, and the image statistics; empty for none.
         propose: more names, such as those of a text-image model: see `Propose` and the documentation for an example.
+        class_groups: more names, those of groups of classes, as in `align_attributes`.
         groups: an item column or one value an image; images of one group are near copies: they are in one half, and
             are permuted as a whole.
         permutations: behind the p-values.
@@ -132,7 +134,7 @@ def name_bits(
         ({'not tone = dark': 0}, False)
     """
     check_codes("codes", codes)
-    found = align(codes, _asked(codes, attributes, propose), "name_bits", groups, permutations, seed)
+    found = align(codes, _asked(codes, attributes, propose, class_groups), "name_bits", groups, permutations, seed)
     return BitNames(
         source=Source.of(codes),
         seed=seed,
@@ -148,6 +150,7 @@ def score_name(
     bit: int,
     name: str,
     *,
+    class_groups: ClassGroups = None,
     groups: Groups = None,
     permutations: int = 200,
     author: str = "",
@@ -161,7 +164,7 @@ def score_name(
         codes: codes `[N, B]`.
         bit: which bit.
         name: the question that it answers, as `targets` and the columns of `align_attributes` name it: `class = cat`.
-        groups, permutations, seed: as in `name_bits`.
+        class_groups, groups, permutations, seed: as in `name_bits`.
         author: who stands in the ledger.
 
     Raises:
@@ -176,9 +179,9 @@ def score_name(
         ['tested', 'rejected']
     """
     check_codes("codes", codes)
-    found = targets(codes)
+    found = targets(codes, class_groups=class_groups)
     if name not in found.names:
-        near = get_close_matches(name, found.names, n=1, cutoff=0.0)[0]
+        near = get_close_matches(str(name), found.names, n=1, cutoff=0.0)[0]
         raise UsageError(
             f"name {name!r}: no class, attribute value or statistic of these items; the nearest is {near!r}"
         )
@@ -215,9 +218,12 @@ def _named(codes: Codes, found: Alignment, bits: Sequence[int], author: str) -> 
     )
 
 
-def _asked(codes: Codes, attributes: Sequence[str] | None, propose: Propose | None) -> Targets:
+def _asked(
+    codes: Codes, attributes: Sequence[str] | None, propose: Propose | None, class_groups: ClassGroups
+) -> Targets:
     """The names to choose from, as questions."""
-    found = targets(codes, attributes) if attributes is None or len(attributes) else None
+    some = attributes is None or len(attributes) or class_groups is not None
+    found = targets(codes, attributes, class_groups=class_groups) if some else None
     words, has = [] if found is None else list(found.names), [] if found is None else list(found.has.T)
     proposed: Any = {} if propose is None else propose(codes) if callable(propose) else None
     if not isinstance(proposed, Mapping):
@@ -226,7 +232,9 @@ def _asked(codes: Codes, attributes: Sequence[str] | None, propose: Propose | No
         values = np.asarray(values)
         if values.shape != (len(codes),):
             raise UsageError(f"propose: {name!r} has shape {list(values.shape)}, expected [{len(codes)}]")
-        words.append(name)
+        if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+            raise UsageError(f"propose: {name!r} has values of {values.dtype}, expected bool or finite numbers")
+        words.append(str(name))
         has.append(values if values.dtype == bool else values > np.median(values))
     if not words:
         raise DataError("name_bits: no names to choose from; give attributes or propose")

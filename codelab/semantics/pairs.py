@@ -10,7 +10,7 @@ import numpy as np
 
 from codelab.core.attributes import CLASS, Groups, attribute_names, group_column, labelling, repeated
 from codelab.core.bits import differing
-from codelab.core.checks import check_codes, check_columns, check_seed, check_whole
+from codelab.core.checks import check_codes, check_columns, check_seed, check_whole, need_items
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError, UsageError, few
 from codelab.core.formats import number
@@ -79,7 +79,7 @@ def minimal_pairs(codes: Codes, bit: int, *, count: int = 8, groups: Groups = No
 
     Raises:
         UsageError: a bit the code does not have, or no such column.
-        DataError: all images are on one side of the bit.
+        DataError: all images are on one side of the bit, or the code has one bit.
 
     Example:
         >>> codes = Codes.from_bits([[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1], [0, 1, 1, 0]])
@@ -91,6 +91,9 @@ def minimal_pairs(codes: Codes, bit: int, *, count: int = 8, groups: Groups = No
     check_whole("count", count, 1)
     check_seed(seed)
     values = bit_values(codes, bit)
+    if codes.bits < 2:
+        raise DataError("minimal_pairs: the code has one bit, so there are no others to be equal in")
+    need_items("minimal_pairs", len(codes), least=2)
     units = group_column(codes, groups)
     generator = np.random.default_rng(seed)
     sides = [_sample(np.flatnonzero(values == side), generator) for side in (False, True)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import softmax
 
-from codelab.core.attributes import CLASS, Groups, labelling, named_groups
+from codelab.core.attributes import CLASS, Groups, labelling, named_groups, repeated
 from codelab.core.checks import check_codes, check_seed, check_whole
 from codelab.core.codes import Codes
 from codelab.core.drawing import GREY, INK, ONE, ZERO, blank
@@ -131,7 +131,7 @@ def probe_curve(
 
     Raises:
         UsageError: no such column or value, or a k that is not 1 to B.
-        DataError: one value only, no value with two images (groups), or a read-out that does not converge.
+        DataError: one value only, a column with a value an image, no value with two images (groups), or a read-out that does not converge.
 
     Source: k-sparse probing: Gurnee et al. 2023, SAEBench (Karvonen et al. 2025); selectivity: Hewitt & Liang 2019.
 
@@ -219,7 +219,7 @@ def _halves(
         raise DataError(f"probe_curve: {words} has {len(names)} value, expected two or more")
     units = group_units("probe_curve", codes, groups)
     unit = np.arange(len(y)) if units is None else np.unique(units[rows], return_inverse=True)[1].reshape(-1)
-    train, test = held_out_part(y, None if units is None else unit, share=0.5, seed=seed)
+    train, test = held_out_part(y, None if units is None else unit, share=0.5, seed=seed, measure="probe_curve")
     return words, names, rows, y, unit, train, test[np.isin(y[test], y[train])]
 
 
@@ -235,7 +235,7 @@ def _labels(codes: Codes, target: str) -> tuple[str, np.ndarray]:
     if "=" in target and target not in codes.items.column_names:
         words, has = question(codes, target)
         return words, has.astype(np.int64)
-    found = labelling(codes, target)
+    found = labelling(codes, target) if target == CLASS else repeated("probe_curve", codes, target)
     return found.text, found.labels
 
 

@@ -48,7 +48,12 @@ def half(order: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
 
 
 def held_out_part(
-    labels: np.ndarray, groups: np.ndarray | None = None, *, share: float = SHARE, seed: int = 0
+    labels: np.ndarray,
+    groups: np.ndarray | None = None,
+    *,
+    share: float = SHARE,
+    seed: int = 0,
+    measure: str = "train",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers of the part to fit and of the part to choose on, both ascending, stratified by class.
 
@@ -60,6 +65,7 @@ def held_out_part(
         groups: group numbers `[N]`; images of one group are near copies. None: each image is a group of its own.
         share: above 0 and below 1.
         seed: of the order in which groups are taken.
+        measure: what an error names.
 
     Raises:
         DataError: no class has two groups.
@@ -85,7 +91,7 @@ def held_out_part(
     if not held.any():
         what = "images" if groups is None else "groups"
         raise DataError(
-            f"train: none of {len(np.unique(labels))} classes has 2 {what}, one to fit and one to choose on"
+            f"{measure}: none of {len(np.unique(labels))} classes has 2 {what}, one to fit and one to choose on"
         )
     return np.flatnonzero(~held[unit]), np.flatnonzero(held[unit])
 

@@ -54,6 +54,33 @@ def test_two_classes_are_told_apart_by_their_own_bits():
         class_signatures(planted()).between("a", "x")
 
 
+@pytest.mark.parametrize("groups", [None, "thing"])
+def test_two_classes_with_log_odds(groups):
+    """Against a table by hand, and near copies make the intervals wider."""
+    codes = planted(copies=3)
+    frame = class_signatures(codes, groups=groups).between("a", "c", codes, groups=groups).set_index("bit")
+    one, two = (codes.to_bits()[codes.labels == c] for c in (0, 2))
+    for bit in range(12):
+        cells = [one[:, bit].sum(), (~one[:, bit]).sum(), two[:, bit].sum(), (~two[:, bit]).sum()]
+        a, b, c, d = (float(cell) + 0.5 for cell in cells)
+        assert frame["log_odds"][bit] == pytest.approx(np.log(a * d / b / c))
+        woolf = 1.96 * np.sqrt(1 / a + 1 / b + 1 / c + 1 / d)
+        half = (frame["high"][bit] - frame["low"][bit]) / 2
+        assert half == pytest.approx(woolf, rel=1e-3) if groups is None else half > 1.3 * woolf
+    assert set(frame.index[frame["q_value"] < 0.01]) >= {0, 2}
+    if groups:  # the copies are no evidence
+        assert (frame["q_value"].drop([0, 2]) > 0.01).all()
+
+
+def test_two_classes_of_other_codes_is_one_line():
+    codes = planted()
+    found = class_signatures(codes)
+    with pytest.raises(UsageError, match="codes: found classes 0, 1, expected a, b, c and 1 more"):
+        found.between("a", "c", Codes.from_bits(np.eye(4), [0, 1, 0, 1]))
+    with pytest.raises(DataError, match="two classes or more"):
+        found.between("a", "a", codes)
+
+
 def test_shuffled_classes_have_no_bits_of_their_own():
     some = []
     for seed in range(20):

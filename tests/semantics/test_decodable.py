@@ -59,7 +59,7 @@ def test_unrelated_codes_five_in_a_hundred():
 
 def test_other_images_and_too_few_are_one_line():
     before, after = reset(40)
-    with pytest.raises(DataError, match=r"^decodable_bits: a has 40 images and b has 39"):
+    with pytest.raises(DataError, match=r"^decodable_bits: before has 40 images and after has 39"):
         decodable_bits(before, after[:39])
     with pytest.raises(DataError, match=r"^decodable_bits: b has the same images in another order"):
         decodable_bits(before, after[::-1])

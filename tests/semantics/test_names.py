@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import codelab
-from codelab import Codes, DataError, UsageError, align_attributes, name_bits, read_ledger, write_ledger
+from codelab import Codes, DataError, UsageError, align_attributes, name_bits, read_ledger, score_name, write_ledger
 
 
 def planted(n=500, seed=0):
@@ -111,3 +111,19 @@ def test_what_is_no_ledger_is_one_line(text, tmp_path):
         read_ledger(path)
     with pytest.raises(DataError, match="state 'sure', expected guess, tested, rejected"):
         read_ledger_of(tmp_path, state="sure")
+
+
+def test_names_of_groups_of_classes():
+    """A bit that says pet or not gets that name, as in `align_attributes`, and a person's guess of it is scored."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 600)
+    bits = np.column_stack([labels % 2, rng.integers(0, 2, (600, 3))])
+    codes = Codes.from_bits(bits, labels, ("ant", "cat", "bee", "dog"))
+    groups = {"cat": "pet", "dog": "pet", "ant": "insect"}
+    found = name_bits(codes, class_groups=groups).names[0]
+    assert (found.name, found.side, found.state) == ("class group = pet", 1, "tested")
+    assert name_bits(codes, (), class_groups=groups).names[0].name == "class group = pet"
+    assert name_bits(codes).names[0].name.startswith("class = ")
+    assert score_name(codes, 0, "class group = pet", class_groups=groups).state == "tested"
+    with pytest.raises(UsageError, match="class_groups: 'cow' is no class"):
+        name_bits(codes, class_groups={"cow": "pet"})

@@ -81,6 +81,19 @@ class TestCcgp:
             p_values.append(ccgp(codes, "tone", groups=things, permutations=39, seed=seed).p_value)
         assert (np.array(p_values) < 0.05).mean() < 0.15
 
+    @pytest.mark.parametrize("unit", [1e-6, 1e-2, 1e2, 1e7])
+    def test_the_unit_of_the_features_does_not_matter(self, unit):
+        """Copied dimensions: without a ridge of their own size they have no inverse."""
+        codes = toned(300, shared=True)
+        narrow = np.random.default_rng(0).normal(size=(300, 5)) + codes.to_bits()[:, :1]
+        features = np.repeat(narrow, 3, axis=1).astype(np.float32)
+        found = [
+            ccgp(Codes.from_bits(codes.to_bits(), codes.labels, items=codes.items, features=f), "tone", permutations=5)
+            for f in (features, features * np.float32(unit))
+        ]
+        assert found[0].features == pytest.approx(found[1].features, abs=1e-9)
+        assert found[0].features > 0.6
+
     def test_features_stand_beside(self):
         codes = toned(200, shared=True)
         features = codes.to_bits().astype(np.float32) + 0.1
@@ -184,6 +197,17 @@ class TestMatching:
         rng = np.random.default_rng(0)
         codes = Codes.from_bits(rng.integers(0, 2, (200, 6)), features=rng.normal(size=(200, 3)).astype(np.float32))
         assert match_bits(codes, codes).random > match_bits(codes, codes).null
+
+    def test_another_seed_stands_beside(self):
+        rng = np.random.default_rng(0)
+        bits = rng.integers(0, 2, (400, 4))
+        a, b = Codes.from_bits(bits), Codes.from_bits(rng.integers(0, 2, (400, 4)))
+        found = match_bits(a, b, reseeded=Codes.from_bits(1 - bits[:, ::-1]))
+        assert found.reseeded == 1 > found.value
+        assert "another seed 1.000" in repr(found)
+        assert np.isnan(match_bits(a, b).reseeded)
+        with pytest.raises(DataError, match="match_bits: reseeded has the same images in another order"):
+            match_bits(a, b, reseeded=b[::-1])
 
     def test_other_images_are_one_line(self):
         codes = Codes.from_bits(np.eye(4), items={"id": list("abcd")})
