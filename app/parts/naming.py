@@ -110,7 +110,7 @@ def _ledger(view: View, bit: int) -> None:
 
 
 def _form(view: View, bit: int, best: str) -> None:
-    """A guess is a question that each image answers, at first the proposed one; it is kept, then its score is shown."""
+    """A guess is a question that each image answers, at first the proposed one; its score is shown once kept."""
     try:
         questions = view.kept("questions", make=lambda: targets(view.codes).names)
     except CodelabError as error:
