@@ -23,6 +23,7 @@ if sys.path[0] != str(Path(__file__).parents[1]):
 from app.address import keep, keep_history, kept
 from app.find import go_to_found, search_field
 from app.keys import keys
+from app.link import copy_link
 from app.state import (
     View,
     codes_in,
@@ -82,6 +83,7 @@ def main() -> None:
     }
     st.session_state[PAGES] = pages
     keys()
+    copy_link()
     page = st.navigation(list(pages.values()))
     if isinstance(view, View):
         go_to_found(view)

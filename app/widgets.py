@@ -28,6 +28,10 @@ _STYLE = """<style>
 [data-testid="stSidebarHeader"] { height: 1.5rem; }
 h1 { font-size: 2rem !important; } h3 { font-size: 1.5rem !important; } h4 { font-size: 1.15rem !important; }
 .st-key-history, .st-key-punctuation { display: none; }
+.js-plotly-plot .main-svg text { fill: currentColor !important; }
+.js-plotly-plot .hoverlayer text { fill: #1F2933 !important; }
+.js-plotly-plot .gridlayer path { stroke: currentColor !important; stroke-opacity: .12; }
+.js-plotly-plot .shapelayer path[style*="rgb(31, 41, 51)"] { stroke: currentColor !important; }
 [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
 [data-testid="stColumn"] { min-width: min(100%, 11rem); }
 .st-key-verdicts [data-testid="stColumn"] { min-width: max(30%, 12rem); }
@@ -35,7 +39,7 @@ h1 { font-size: 2rem !important; } h3 { font-size: 1.5rem !important; } h4 { fon
 .st-key-facts [data-testid="stColumn"] { min-width: 7rem; }
 @media (max-width: 900px) { .stMainBlockContainer { padding: 2.6rem 1.5rem 3rem; } }
 </style>"""
-"""Columns go below each other before their words break and their pictures overlap."""
+"""Columns go below each other before their words break and their pictures overlap; figures have the theme's ink."""
 
 
 def style() -> None:
@@ -44,7 +48,7 @@ def style() -> None:
 
 
 def chart(figure: go.Figure, key: str, **options: Any) -> Any:
-    """A figure in its own colours; pointing at it shows a button that saves it, as `FIGURES` says."""
+    """A figure in its own colours and the theme's ink; pointing at it shows a button that saves it, see `FIGURES`."""
     saved = {"format": st.session_state.get(FIGURES, "svg"), "filename": key, "scale": 2}
     config = {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": saved}
     return st.plotly_chart(figure, key=key, theme=None, config=config, **options)
@@ -149,20 +153,20 @@ def text(words: str) -> str:
 _CSS = """
 .gallery { display: grid; gap: 8px; min-width: 0; font-family: var(--st-font); }
 button { all: unset; box-sizing: border-box; min-width: 0; cursor: pointer; border: 1px solid var(--st-border-color);
-  border-radius: 8px; padding: 5px; background: #fff; display: flex; flex-direction: column; gap: 3px;
+  border-radius: 8px; padding: 5px; background: var(--st-background-color); color: var(--st-text-color);
+  display: flex; flex-direction: column; gap: 3px;
   transition: box-shadow .12s, transform .12s; }
 button:hover { box-shadow: 0 2px 10px rgba(31, 41, 51, .16); transform: translateY(-1px); }
 button:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 1px; }
 img, .missing { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; border-radius: 4px;
   background: #fff; }
 .missing { display: flex; align-items: center; justify-content: center; text-align: center; font-size: 11px;
-  line-height: 1.25; color: #6b7280; background: var(--st-secondary-background-color); }
-.caption { font-size: 11px; line-height: 1.25; color: #4b5563; text-align: center; overflow: hidden;
+  line-height: 1.25; background: var(--st-secondary-background-color); }
+.caption { font-size: 11px; line-height: 1.25; text-align: center; overflow: hidden;
   white-space: nowrap; text-overflow: ellipsis; }
-.note { font-size: 11px; line-height: 1.25; text-align: center; font-weight: 600; color: var(--st-text-color); }
-.same { border-bottom: 3px solid #009E73; } .same .note { color: #00775a; }
+.note { font-size: 11px; line-height: 1.25; text-align: center; font-weight: 600; }
+.same { border-bottom: 3px solid #009E73; } .different { border-bottom: 3px solid #D55E00; }
 .one { border-bottom: 3px solid #0072B2; } .zero { border-bottom: 3px solid #E69F00; }
-.different { border-bottom: 3px solid #D55E00; } .different .note { color: #b04c00; }
 """
 
 _JS = """

@@ -1,4 +1,4 @@
-"""Images of a bit: its two sides, its threshold, its whole range, and contrasts within one class."""
+"""Images of a bit: its two sides, its threshold, quantile bins, and contrasts within one class."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from codelab.semantics.exemplars import Exemplars, exemplars
 
 NAME, TITLE = "images", "Images"
 
-SHOWN = 9
-"""Images in each list; with three contrasts of 4 + 4 the page shows 60."""
+SHOWN = 8
+"""Images in each list; with three contrasts of 4 + 4, and two images of six bins, the page shows 60."""
+BINS, EACH = 5, 2
+"""Quantile bins, one of which the threshold divides, and images of each."""
+COUNTS = {"count": SHOWN, "classes": 3, "bins": BINS}
 
 
 def show(view: View, bit: int) -> None:
@@ -31,8 +34,9 @@ def show(view: View, bit: int) -> None:
             images(view, bit, contrast.one, f"contrast{number}one")
     show_code(
         f"""
-found = codelab.exemplars(codes, {bit}, count={SHOWN}, classes=3, group={view.group!r})
+found = codelab.exemplars(codes, {bit}, count={SHOWN}, classes=3, bins={BINS}, group={view.group!r})
 found.zero, found.threshold, found.one  # row numbers; codes.items has their ids
+[(str(part), part.rows) for part in found.bins]
 found.plot()
 """
     )
@@ -47,10 +51,8 @@ def shown_exemplars(view: View, bit: int) -> Exemplars:
         key="pictured",
         help="Only a part of these images has a picture kept beside its code.",
     ):
-        return view.kept("pictured", bit, make=lambda: pictured_exemplars(view, bit, rows, count=SHOWN, classes=3))
-    return view.kept(
-        "exemplars", bit, make=lambda: exemplars(view.codes, bit, count=SHOWN, classes=3, group=view.group)
-    )
+        return view.kept("pictured", bit, make=lambda: pictured_exemplars(view, bit, rows, **COUNTS))
+    return view.kept("exemplars", bit, make=lambda: exemplars(view.codes, bit, group=view.group, **COUNTS))
 
 
 def _sides(view: View, found: Exemplars) -> None:
@@ -68,12 +70,23 @@ def _sides(view: View, found: Exemplars) -> None:
                 images(view, found.bit, rows, key)
             else:
                 st.caption("No image on this side.")
-    if ranked:
-        st.markdown("**The whole range**, in even steps from the surest 0 to the surest 1")
-        images(view, found.bit, found.quantiles, "range")
-    else:
+    _bins(view, found)
+    if not ranked:
         st.caption("No logits were kept, so how near an image is to the threshold is not known: export with --logits.")
     st.caption(text(f"Images {found.chosen}. Hover for details; click an image for what lies near it."))
+
+
+def _bins(view: View, found: Exemplars) -> None:
+    """Images drawn from every part of the range, with the share of the images that lie there."""
+    if not found.bins:
+        return
+    by = "logit" if view.codes.logits is not None else "agreement with related bits"
+    st.markdown(f"**The whole range** by {by}, lowest first: images drawn at random from each part")
+    for number, (column, part) in enumerate(zip(st.columns(len(found.bins)), found.bins, strict=True)):
+        with column:
+            where, _, share = str(part).partition(": ")
+            st.caption(f"**{text(where)}** {share}")
+            images(view, found.bit, part.rows[:EACH], f"bin{number}")
 
 
 def images(view: View, bit: int, rows: np.ndarray, key: str, *, notes: list[str] | None = None) -> None:

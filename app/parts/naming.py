@@ -59,9 +59,10 @@ def show(view: View, bit: int) -> None:
         reason(found)
     else:
         _proposal(found.names[bit])
+    best = "" if isinstance(found, str) else found.names[bit].name
     st.markdown("#### Guesses of people")
     _ledger(view, bit)
-    _form(view, bit)
+    _form(view, bit, best)
     show_code(
         f"""
 names = codelab.name_bits(codes, groups={view.group!r})
@@ -108,8 +109,8 @@ def _ledger(view: View, bit: int) -> None:
     )
 
 
-def _form(view: View, bit: int) -> None:
-    """A guess is a question that each image answers; its score is shown when it has been kept."""
+def _form(view: View, bit: int, best: str) -> None:
+    """A guess is a question that each image answers, at first the proposed one; its score is shown once kept."""
     try:
         questions = view.kept("questions", make=lambda: targets(view.codes).names)
     except CodelabError as error:
@@ -119,13 +120,14 @@ def _form(view: View, bit: int) -> None:
         st.markdown(
             "**Add a guess.** It is scored on one half of the images, unseen by the other, and kept, right or not."
         )
-        asked = st.selectbox("The bit is 1 for images with", questions, index=None, key=f"question{bit}")
-        author = st.text_input("Your name", key="author", max_chars=LONGEST)
+        first = questions.index(best) if best in questions else None
+        asked = st.selectbox("It tells the images with", questions, index=first, key=f"question{bit}")
+        author = st.text_input("Your name", key="author", max_chars=LONGEST, placeholder="optional")
         sent = st.form_submit_button("Score and keep it", icon=":material/science:")
     if not sent:
         return
-    if not asked or not author.strip():
-        st.warning("Choose what the bit is 1 for, and write your name.", icon=":material/edit:")
+    if not asked:
+        st.warning("Choose which images the bit tells.", icon=":material/edit:")
         return
     try:
         one = score_name(view.codes, bit, asked, groups=view.group, author=author.strip())

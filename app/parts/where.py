@@ -18,10 +18,16 @@ from codelab.images.cards import card
 from codelab.images.imageset import decode
 
 if TYPE_CHECKING:
+    from codelab.images.encoder import Encoder
     from codelab.images.heatmap import Method
 
 NAME, TITLE = "where", "Where it looks"
 
+_HOW = {
+    "occlusion": "how much nearer the logit comes to the other side when the patch is hidden. ",
+    "gradient": "gradient times input, an approximation. ",
+    "attention": "the logits of the patches times the attention they get, an approximation. ",
+}
 SIDE = 320
 """Pixels of the picture under the map."""
 
@@ -38,8 +44,8 @@ def show(view: View, bit: int) -> None:
         return
     ids = view.codes.items["id"]
     row = st.selectbox("Image", rows, format_func=lambda row: str(ids[row].as_py()), key=f"where{bit}")
-    methods: list[Method] = ["occlusion", "gradient"]
-    method = st.segmented_control("By", methods, default=methods[0], required=True, key="method")
+    methods: list[Method] = ["occlusion", "gradient", *_attention(encoder)]
+    method = st.segmented_control("By", methods, default=methods[0], required=True, key="heatmap")
     picture = picture_of(view, row)
     if isinstance(picture, str):
         st.info(text(picture), icon=":material/info:")
@@ -54,11 +60,7 @@ def show(view: View, bit: int) -> None:
         st.markdown(text(made.headline()))
         st.caption(
             "Blue patches speak for the value that the bit has in this image, orange ones against it, in logits: "
-            + (
-                "how much nearer the logit comes to the other side when the patch is hidden. "
-                if method == "occlusion"
-                else "gradient times input, an approximation. "
-            )
+            + _HOW[method]
             + "The picture is the one kept with the codes."
         )
     show_code(
@@ -68,6 +70,13 @@ found = encoder.heatmap(image, {bit}, method={method!r})  # image: a PIL image
 found.values  # logits, one for each patch
 """
     )
+
+
+def _attention(encoder: Encoder) -> list[Method]:
+    """The method that vision transformers alone have."""
+    from codelab.images.attention import has_attention
+
+    return ["attention"] if has_attention(encoder) else []
 
 
 def picture_of(view: View, row: int) -> Image.Image | str:

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from app.address import asked, say
 from app.parts.meaning import alignment
 from app.parts.naming import names_of
 from app.parts.related import dependence
@@ -26,17 +27,27 @@ TITLE, ICON = "Bits", "grid_view"
 
 TABLE = "bit_table"
 DEAD = "dead"
+ORDERS = {
+    "information": ("the most informative first", False),
+    "entropy": ("the least balanced first", True),
+    "split": ("those that vary in most classes first", False),
+    "p": ("the most often 1 first", False),
+    "bit": ("by number", True),
+}
+"""Orders of the table, by column: their words, and whether the lowest value is first."""
 
 
 def show(view: View) -> None:
     st.title("What does each bit carry?")
     frame = view.kept("table", make=lambda: table(view))
+    if asked("first") == "dependence":
+        _dependence(view)
     left, right = st.columns([7, 4], gap="large")
     with left:
         _table(view, frame)
     with right:
         _map(view, frame)
-    with st.container(key="dependence"):
+    if asked("first") != "dependence":
         _dependence(view)
     show_code(
         f"""
@@ -76,7 +87,7 @@ def q_text(q: float, floor: float) -> str:
 
 def _table(view: View, frame: pd.DataFrame) -> None:
     """All bits but the dead ones; more columns, which take longer, when they are asked for."""
-    shown = frame
+    shown, by = frame, _order(frame)
     dead = int((frame["state"] == DEAD).sum()) if "state" in frame else 0
     with st.container(horizontal=True, vertical_alignment="bottom"):
         wanted = st.text_input("Filter", key="filter", placeholder="a number, a name, a state", bind="query-params")
@@ -92,7 +103,7 @@ def _table(view: View, frame: pd.DataFrame) -> None:
     worth = on_request(view, "value", "Add the value for retrieval", value) if view.is_measured("value") else None
     if worth is not None and not isinstance(worth, str):
         shown = shown.assign(value=worth.masked[shown["bit"].to_numpy()])
-    shown = _matching(shown, wanted).reset_index(drop=True)
+    shown = _matching(shown.sort_values(by, ascending=ORDERS[by][1], kind="stable"), wanted).reset_index(drop=True)
     if not len(shown):
         st.info("No bit matches.", icon=":material/search_off:")
         return
@@ -117,6 +128,17 @@ def _table(view: View, frame: pd.DataFrame) -> None:
     )
     st.caption(f"{len(visible)} of {view.codes.bits} bits. Click a row to open its bit; click a heading to sort.")
     downloads(visible, "bits")
+
+
+def _order(frame: pd.DataFrame) -> str:
+    """The column by which the table is sorted, as the address names it."""
+    known = [name for name in ORDERS if name in frame]
+
+    def chosen() -> None:
+        say("sort", st.session_state["sort"])
+
+    st.session_state["sort"] = asked("sort") if asked("sort") in known else known[0]
+    return st.selectbox("Bits", known, key="sort", format_func=lambda name: ORDERS[name][0], on_change=chosen)
 
 
 def _meaning(view: View, frame: pd.DataFrame) -> pd.DataFrame:

@@ -44,7 +44,9 @@ def show(view: View) -> None:
         reason(found)
         return
     names = [one.label for one in found.signatures]
-    chosen = asked("class") if asked("class") in names else names[0]
+    # the class with most bits of its own is the one to meet first
+    telling = max(found.signatures, key=lambda one: int((one.q_value < 0.05).sum())).label
+    chosen = asked("class") if asked("class") in names else telling
     say("class", chosen)
     left, right = st.columns([5, 6], gap="large")
     with left:
@@ -93,6 +95,7 @@ def _table(found: ClassSignatures, names: list[str]) -> None:
         lambda row: say("class", names[row]),
         height=min(420, 38 + 35 * len(frame)),
         column_config={
+            "class": st.column_config.TextColumn(width=110),
             "images": st.column_config.NumberColumn(width=55),
             "own bits": st.column_config.NumberColumn(width=55, help="Of 8 chosen, at q < 0.05 on the other half"),
             "spread": st.column_config.NumberColumn(
@@ -164,9 +167,9 @@ def _two(found: ClassSignatures, names: list[str], chosen: str) -> None:
     frame = found.between(chosen, other)
     left, right = st.columns(2)
     config = {
-        name: st.column_config.NumberColumn(plain_name(name), format="percent", help="Share of ones")
-        for name in (chosen, other)
+        name: st.column_config.NumberColumn(name, format="percent", help="Share of ones") for name in (chosen, other)
     }
+    config["difference"] = st.column_config.NumberColumn(format="percent")
     for column, title, part in (
         (left, "Bits that differ most", frame.head(SHOWN)),
         (right, "Bits that do not tell them apart", frame.tail(SHOWN)[::-1]),

@@ -146,8 +146,12 @@ def _certain(view: View, row: int) -> None:
     bit = int(st.selectbox("Where does it look?", order.tolist(), format_func=lambda b: f"bit {b}", key="looks"))
     with st.spinner("Hiding each patch in turn …"):
         made = view.kept("heatmap", bit, row, "occlusion", make=lambda: encoder.heatmap(picture, bit))
-    chart(over_picture(made.values, picture), f"looks-{bit}-{row}")
-    st.caption(text(made.headline()))
+    left, right = st.columns(2, gap="large")
+    with left:
+        chart(over_picture(made.values, picture), f"looks-{bit}-{row}")
+    with right:
+        st.markdown(text(made.headline()))
+        st.caption("Blue patches speak for the bit's value, orange ones against it, in logits.")
 
 
 def _near(view: View, row: int) -> None:

@@ -26,7 +26,7 @@ MOST = 50_000
 BESIDE = 3000
 """Points of the control."""
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
-CONTEXT = "#D9DEE5"
+CONTEXT = "rgba(138, 145, 156, 0.3)"
 """What is not selected."""
 HOW = {"New": "replaces the selection", "Add": "adds to it", "Subtract": "takes from it"}
 
@@ -134,6 +134,7 @@ def _figure(
         count = f"{total[label]:,}" if chosen is None else f"{inside[label]:,} of {total[label]:,}"
         _add(figure, points[rows[kept & (labels[rows] == label)]], colour, f"{plain_name(names[label])} ({count})")
     figure.update_layout(dragmode="lasso", margin={"l": 4, "r": 4, "t": 60, "b": 4})
+    figure.update_layout(legend={"itemsizing": "constant"})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
     return figure

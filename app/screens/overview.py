@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+
 import streamlit as st
 
 from app.state import View
-from app.widgets import chart, open_bit, reason, text
+from app.widgets import PAGES, chart, open_bit, reason, text
 from codelab.analysis.controls import MEANING, Controls
 from codelab.analysis.sections import SECTIONS
 from codelab.core.result import only
@@ -17,6 +19,19 @@ TITLE, ICON = "Overview", "monitor_heart"
 
 _ICONS = {"good": "check_circle", "watch": "visibility", "bad": "error", "note": "info"}
 _COLOURS = {"good": "green", "watch": "orange", "bad": "red", "note": "gray"}
+
+BEHIND: dict[str, tuple[str, str, dict[str, str]]] = {
+    "Bit balance": ("The least balanced bits", "bits", {"sort": "entropy"}),
+    "Bits in use": ("Dead and rare bits first", "bits", {"sort": "entropy", "dead": "true"}),
+    "Independent bits": ("Bits related to a bit", "bit", {"part": "related"}),
+    "Block entropy": ("Which bits say the same", "bits", {"first": "dependence"}),
+    "Class in single bits": ("The most informative bit", "bit", {}),
+    "Class in distances": ("Each class and its bits", "classes", {}),
+    "Retrieval": ("What lies near an image", "retrieval", {}),
+    "Against shuffled codes": ("Bits that vary in several classes", "bits", {"sort": "split"}),
+    "Against random directions": ("A bit beside a random direction", "bit", {"part": "meaning"}),
+}
+"""Of each tile the link to the bits, classes or images behind it: its words, the page, and what its address names."""
 
 
 def show(view: View) -> None:
@@ -30,7 +45,7 @@ def show(view: View) -> None:
         words = f"Near copies count as independent images: {copies}. Choose the column that names them in the sidebar."
         st.warning(text(words), icon=":material/content_copy:")
     _lines(lines)
-    _controls(only(Controls, results))
+    _controls(view, only(Controls, results))
 
     with st.container(key="charts"):
         columns = st.columns(2, gap="large")
@@ -59,13 +74,16 @@ def _chart(drawing: Drawing) -> None:
         st.caption("Click a bit to open its page.")
 
 
-def _controls(found: Controls | None) -> None:
+def _controls(view: View, found: Controls | None) -> None:
     """The figures beside those of random directions and shuffled codes."""
     if found is None:
         return
     st.markdown("#### Beside random directions and shuffled codes")
     st.dataframe(found.table(), hide_index=True, key="controls")
     st.caption(text(f"{MEANING} {found.words()}".strip()))
+    st.caption("More controls, and every measure that a paper prints; this takes minutes:")
+    group = f" --group {shlex.quote(view.group)}" if view.group else ""
+    st.code(f"codelab score {shlex.quote(str(view.path))}{group} --out scorecard.html", language="bash")
 
 
 def _lines(lines: list[Verdict]) -> None:
@@ -81,3 +99,7 @@ def _lines(lines: list[Verdict]) -> None:
                 st.markdown(text(line.beside))
             if line.limits:
                 st.caption(text(line.limits))
+            label, page, names = BEHIND[line.title]
+            st.page_link(
+                st.session_state[PAGES][page], label=label, icon=":material/arrow_forward:", query_params=names
+            )

@@ -18,6 +18,7 @@ from app.queries import typed_code
 from app.retrieval_parts import bit_weights, show_curves
 from app.state import View
 from app.widgets import bit_links, gallery, rows_to_pick, show_code, text
+from codelab.core.attributes import group_column
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError, DataError
 from codelab.images.cards import Card, card, label_text, picture_uri
@@ -29,8 +30,11 @@ TITLE, ICON = "Retrieval", "image_search"
 
 OVERSAMPLE = 4
 """How many times as many codes are fetched before rescoring."""
+COPIES = "The image whose nearest other is nearest of all; again, the next one."
 CHOICE = 24
 """Images to choose a query from."""
+MOST_COPIES = 20_000
+"""Images among which near copies are looked for."""
 PLACE = "place"
 """Where the session keeps the place among the neighbours whose differing bits are shown."""
 PER_LINE = 16
@@ -112,6 +116,11 @@ def _chosen(view: View) -> Query | None:
         row = random.randrange(len(ids)) if rows is None else random.choice(rows.tolist())
         say("item", ids[row].as_py())
 
+    def next_copy() -> None:
+        near = view.kept("near copies", make=lambda: near_copies(view))
+        place = st.session_state["copy"] = (st.session_state.get("copy", -1) + 1) % len(near)
+        say("item", ids[int(near[place])].as_py())
+
     def typed() -> None:
         say("item", st.session_state["item"])
 
@@ -121,11 +130,22 @@ def _chosen(view: View) -> Query | None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input("Id of the image", key="item", on_change=typed, width=320)
         st.button("Random", icon=":material/shuffle:", on_click=random_item)
+        st.button("Near copies", icon=":material/content_copy:", on_click=next_copy, help=COPIES)
     row = pc.index(ids, name).as_py() if name else -1
     if row < 0:
         st.warning(text(f"No image has the id {name!r}. Choose one below."), icon=":material/search_off:")
         return None
     return Query(view.codes[[row]], card(view.codes, row, view.pictures), row)
+
+
+def near_copies(view: View) -> np.ndarray:
+    """Rows by the distance of their nearest other image, the nearest first; those of a group count as one image."""
+    own = np.arange(len(view.codes)) if view.group is None else group_column(view.codes, view.group)
+    rows = np.sort(np.random.default_rng(0).permutation(len(own))[:MOST_COPIES])
+    bare = Codes(view.codes.packed, view.codes.bits)
+    found = search(bare, bare[rows], k=min(OVERSAMPLE * CHOICE, len(own)))
+    away = np.where(own[found.indices] == own[rows][:, None], view.codes.bits + 1, found.distances).min(axis=1)
+    return rows[np.argsort(away, kind="stable")]
 
 
 def _typed(view: View) -> Query | None:
@@ -183,7 +203,7 @@ def _neighbours(view: View, query: Query, k: int, group: str | None, rescore: st
     keep = _database(view.codes, query.row, group)
     rows = np.flatnonzero(keep)
     weights = bit_weights(view)
-    left, right = st.columns([2, 9], gap="medium")
+    left, right = st.columns([2, 7], gap="medium")
     with left:
         st.markdown("**Query**")
         gallery([query.card], "query", size=120)

@@ -48,6 +48,21 @@ def weighted_patch_logits(encoder: Any, x: Tensor, bit: int) -> Tensor:
     return (logits * weight / weight.sum()).reshape(side, side).float().cpu()
 
 
+def has_attention(encoder: Any) -> bool:
+    """Whether `weighted_patch_logits` knows the encoder's network: a plain vision transformer of timm.
+
+    Example:
+        >>> from codelab.images.encoder import Encoder, EncoderConfig
+        >>> has_attention(Encoder(EncoderConfig(bits=8, image_size=16, width=8, hidden=16)))
+        False
+    """
+    try:
+        _last_attention(encoder)
+    except UsageError:
+        return False
+    return True
+
+
 def _last_attention(encoder: Any) -> Any:
     try:
         from timm.models.vision_transformer import Attention, VisionTransformer  # type: ignore[attr-defined]

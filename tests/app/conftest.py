@@ -4,6 +4,11 @@ import sys
 
 import pytest
 
+from tests.conftest import ROOT
+from tests.support.browser import chromium
+from tests.support.pictured import planted
+from tests.support.served import serving
+
 
 @pytest.fixture(autouse=True)
 def root(tmp_path_factory, monkeypatch):
@@ -19,3 +24,25 @@ def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CODELAB_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def planted_folder(tmp_path_factory):
+    """`codes.parquet`, `other.parquet` of the same images, and an encoder."""
+    folder = tmp_path_factory.mktemp("planted")
+    planted(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def explorer(planted_folder):
+    """The address of an explorer of these two files, started as a user types it."""
+    files = [planted_folder / "codes.parquet", planted_folder / "other.parquet"]
+    with serving([sys.executable, "-m", "codelab", "explore", *files], cwd=ROOT) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser

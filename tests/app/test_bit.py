@@ -150,7 +150,7 @@ def test_where_it_looks(tmp_path):
     app = opened(exported(tmp_path), "bit", bit="2", part="where")
     assert "logit" in said(app)
     assert any(e.key.startswith("where-2-") for e in app.get("plotly_chart"))
-    checked(app.button_group(key="method").set_value("gradient").run())
+    checked(app.button_group(key="heatmap").set_value("gradient").run())
     assert "an approximation" in said(app)
 
 
@@ -191,7 +191,7 @@ class TestNames:
         codes.save(path)
         app = opened(path, "bit", bit="5", part="name")
         press(app, "Score and keep it")
-        assert "Choose what the bit is 1 for, and write your name" in said(app)
+        assert "Choose which images the bit tells" in said(app)
         assert not (tmp_path / "codes.names.json").exists()
 
     def test_a_broken_ledger_is_one_line(self, tmp_path, codes):

@@ -16,7 +16,7 @@ from playwright.sync_api import TimeoutError, expect
 from codelab.core.files import load
 from codelab.measures.class_information import best_bits, class_information
 from codelab.neighbours.search import search
-from tests.support.browser import chromium
+from tests.support.browser import ready
 from tests.support.pictured import exported, shapes
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
@@ -64,12 +64,6 @@ def address(folder):
         log.close()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def page(browser):
     page = browser.new_page(viewport={"width": 1400, "height": 900})
@@ -84,12 +78,6 @@ def page(browser):
     assert page.locator("[data-testid=stException]").count() == 0
     assert {u for u in page.outside if not u.startswith(("http://127.0.0.1", "data:", "blob:"))} == set()
     page.close()
-
-
-def ready(page):
-    """Wait until the page is drawn to its end."""
-    expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached()
-    expect(page.locator("[data-stale=true]")).to_have_count(0)
 
 
 def painted(page):
@@ -394,7 +382,7 @@ def test_the_server_has_nothing_to_complain_of(page, address, folder):
     page.goto(address)
     for name, last in (
         ("Bits", "Which bits say the same?"),
-        ("One bit", "The whole range"),
+        ("One bit", "Within one class"),
         ("Retrieval", "Choose another image"),
         ("Overview", "How far apart codes lie"),
     ):

@@ -146,11 +146,14 @@ class TestOneBit:
 
     def test_shows_the_images_that_exemplars_names(self, path, codes):
         app = opened(path, "bit", bit="3", group="twin")
-        found = exemplars(codes, 3, count=9, classes=3, group="twin")
+        found = exemplars(codes, 3, count=8, classes=3, bins=5, group="twin")
         assert rows(app, "zero-3") == found.zero.tolist()
         assert rows(app, "one-3") == found.one.tolist()
         assert rows(app, "threshold-3") == found.threshold.tolist()
-        assert rows(app, "range-3") == found.quantiles.tolist()
+        assert len(found.bins) in (5, 6)
+        for number, part in enumerate(found.bins):
+            assert rows(app, f"bin{number}-3") == part.rows[:2].tolist()
+            assert re.sub(r"\*", "", said(app)).count(str(part).replace(": ", " ")) == 1
         assert all(card["picture"].startswith("data:image/png;base64,") for card in gallery(app, "one-3"))
         assert {card["mark"] for card in gallery(app, "one-3")} == {"one"}
         assert all(card["caption"].startswith("disc") for card in gallery(app, "one-3"))

@@ -57,3 +57,30 @@ def exported(folder: Path, bits: int = 16) -> Path:
     options = {"logits": True, "thumbnails": True, "workers": 1, "progress": False, "device": "cpu"}
     export(encoder, open_images(folder / "pictures"), folder / "codes.parquet", **options)
     return folder / "codes.parquet"
+
+
+TWINS = (7, 40)
+"""Items of `planted` that have one code."""
+
+
+def planted(folder: Path, n: int = 80, bits: int = 24) -> None:
+    """Bars and discs whose answers are known: `codes.parquet`, `other.parquet` and an encoder of as many bits.
+
+    Bit 3 says which kind; bits 16 to 23 follow one coin, which makes two clusters on a map; all others are coins of
+    their own. `TWINS` have one code. In `other.parquet` the bits stand in reverse.
+    """
+    codes = shapes(n, bits)
+    rng = np.random.default_rng(1)
+    coin = 2 * rng.integers(0, 2, n) - 1
+    values = codes.logits.astype(np.float64)
+    values[:, 16:] = np.abs(values[:, 16:]) * coin[:, None]
+    values[TWINS[1]] = values[TWINS[0]]
+    labels = codes.labels.copy()
+    labels[TWINS[1]] = labels[TWINS[0]]
+    for name, logits in (("codes", values), ("other", values[:, ::-1])):
+        made = Codes.from_logits(logits, labels=labels, classes=KINDS, items=codes.items)
+        made.save(folder / f"{name}.parquet")
+    Encoder(EncoderConfig(bits=bits, image_size=16, width=8, hidden=32, head_norm="none"), seed=3).save(
+        folder / "encoder.safetensors"
+    )
+    (folder / "disc.png").write_bytes(png("disc", 99))
