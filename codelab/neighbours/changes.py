@@ -18,8 +18,8 @@ from codelab.neighbours.search import search
 class NeighbourChanges(Result):
     """Of images `rows` `[K]`, `shared` `[K]` is the share of their `k` nearest others that both codes have in common.
 
-    `value` is the mean, `chance` the mean with the images of b permuted. Where many distances are equal it is far above
-    k / (N - 1), since the order of rows decides among them in both codes.
+    `value` is the mean, `chance` the mean with the images of b permuted. Where many distances are equal, `chance` is
+    far above k / (N - 1), since the order of rows decides among them in both codes.
 
     The line quotes both.
     """

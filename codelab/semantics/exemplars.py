@@ -157,7 +157,8 @@ def exemplars(
         Row numbers; see `Exemplars`.
 
     Raises:
-        UsageError: a bit the code does not have, a group column the items do not have, count or bins below 1, or classes below 0.
+        UsageError: a bit the code does not have, a group column the items do not have, count or bins below 1, or
+            classes below 0.
 
     Example:
         >>> logits = np.array([[-2.0], [0.1], [3.0], [-0.2]])

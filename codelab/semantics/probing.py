@@ -131,7 +131,8 @@ def probe_curve(
 
     Raises:
         UsageError: no such column or value, or a k that is not 1 to B.
-        DataError: one value only, a column with a value an image, no value with two images (groups), or a read-out that does not converge.
+        DataError: one value only, a column with a value an image, no value with two images (groups), or a read-out
+            that does not converge.
 
     Source: k-sparse probing: Gurnee et al. 2023, SAEBench (Karvonen et al. 2025); selectivity: Hewitt & Liang 2019.
 

@@ -61,7 +61,7 @@ def test_other_images_and_too_few_are_one_line():
     before, after = reset(40)
     with pytest.raises(DataError, match=r"^decodable_bits: before has 40 images and after has 39"):
         decodable_bits(before, after[:39])
-    with pytest.raises(DataError, match=r"^decodable_bits: b has the same images in another order"):
+    with pytest.raises(DataError, match=r"^decodable_bits: after has the same images in another order"):
         decodable_bits(before, after[::-1])
     with pytest.raises(DataError, match=r"^decodable_bits: found 3 codes, expected at least 4"):
         decodable_bits(before[:3], after[:3])
