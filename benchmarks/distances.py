@@ -3,8 +3,8 @@
     python benchmarks/distances.py
 
 The bound is that of the processor at hand: a tight loop over 8 KB that stay in the first cache, which does nothing but
-xor, popcount and add of four words for one query. The same compiler makes it, so that it has the width of the kernel's
-instructions; no other loop tried here was faster. Short runs of both take turns, so that both have the same clock. Rates
+xor, popcount and add of four words for one query. The same compiler makes it, so that it has the kernel's width of
+instructions; no other loop tried here was faster. Short runs of both take turns, so that both have one clock. Rates
 are per CPU second, the best of all turns; the bound is printed from its median to its best.
 """
 
