@@ -71,9 +71,13 @@ class Scorecard(Result):
         Source: Holm 1979.
         """
         i, j = self.row(a), self.row(b)
-        valid = [c for c, why in enumerate(self.invalid) if not why and not np.isnan(self.p_value[i, j, c])]
+        valid = self._compared(i, j)
         sure = holm(self.p_value[i, j, valid]) < LEVEL
         return [self.columns[c].name for c, s in zip(valid, sure, strict=True) if s and self.difference[i, j, c] > 0]
+
+    def _compared(self, i: int, j: int) -> list[int]:
+        """The valid columns in which two rows have a difference with its chance."""
+        return [c for c, why in enumerate(self.invalid) if not why and not np.isnan(self.p_value[i, j, c])]
 
     def reliable(self) -> np.ndarray:
         """Bool `[R, R, C]`: the difference is larger than the least reliable one."""
@@ -88,6 +92,10 @@ class Scorecard(Result):
                     continue
                 if columns := self.better(one.name, other.name):
                     lines.append(f"{one.name} is better than {other.name} in {self._list(columns, one, other)}.")
+                elif one.given and not self._compared(self.row(one.name), self.row(other.name)):
+                    lines.append(
+                        f"{one.name} and {other.name}: not compared, no valid column has an interval of both."
+                    )
                 elif one.given and not self.better(other.name, one.name):
                     lines.append(f"{one.name} and {other.name}: no reliable difference in any valid column.")
         return lines

@@ -200,6 +200,12 @@ def test_without_features_rows_and_columns_stay_empty_with_their_reason(bare):
     )
 
 
+def test_rows_that_could_not_be_made_are_not_called_equal(bare):
+    lines = bare.sentences()
+    assert "mine and ITQ: not compared: no valid column has both intervals." in lines
+    assert not any("ITQ: no reliable difference" in line for line in lines)
+
+
 def test_multi_label_codes_say_what_they_lack():
     labels, clean, _, _, _ = planted()
     several = np.eye(4, dtype=bool)[labels] | np.eye(4, dtype=bool)[labels[::-1]]
