@@ -28,14 +28,17 @@ _STYLE = """<style>
 [data-testid="stSidebarHeader"] { height: 1.5rem; }
 h1 { font-size: 2rem !important; } h3 { font-size: 1.5rem !important; } h4 { font-size: 1.15rem !important; }
 .st-key-history, .st-key-punctuation { display: none; }
+[data-testid="stCaptionContainer"] { opacity: .8 !important; }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { color: inherit !important; }
 .js-plotly-plot .main-svg text { fill: currentColor !important; }
 .js-plotly-plot .hoverlayer text { fill: #1F2933 !important; }
-.js-plotly-plot .gridlayer path { stroke: currentColor !important; stroke-opacity: .12; }
+.js-plotly-plot .gridlayer path { stroke: currentColor !important; stroke-opacity: .12 !important; }
 .js-plotly-plot .shapelayer path[style*="rgb(31, 41, 51)"] { stroke: currentColor !important; }
 [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
 [data-testid="stColumn"] { min-width: min(100%, 11rem); }
 .st-key-verdicts [data-testid="stColumn"] { min-width: max(30%, 12rem); }
 .st-key-charts [data-testid="stColumn"] { min-width: min(100%, 18rem); }
+.st-key-bins [data-testid="stColumn"] { min-width: 7rem; }
 .st-key-facts [data-testid="stColumn"] { min-width: 7rem; }
 @media (max-width: 900px) { .stMainBlockContainer { padding: 2.6rem 1.5rem 3rem; } }
 </style>"""

@@ -82,7 +82,9 @@ def _bins(view: View, found: Exemplars) -> None:
         return
     by = "logit" if view.codes.logits is not None else "agreement with related bits"
     st.markdown(f"**The whole range** by {by}, lowest first: images drawn at random from each part")
-    for number, (column, part) in enumerate(zip(st.columns(len(found.bins)), found.bins, strict=True)):
+    with st.container(key="bins"):
+        columns = st.columns(len(found.bins))
+    for number, (column, part) in enumerate(zip(columns, found.bins, strict=True)):
         with column:
             where, _, share = str(part).partition(": ")
             st.caption(f"**{text(where)}** {share}")

@@ -7,11 +7,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import TimeoutError, expect
+from playwright.sync_api import expect
 
 from codelab.core.files import load
 from codelab.measures.class_information import best_bits, class_information
@@ -233,47 +232,6 @@ def test_back_and_forward_lead_from_act_to_act(page, address, folder):
     page.go_forward()
     expect(bit(page)).to_have_value("6")
     expect(page.get_by_text("logit of bit 6")).to_be_visible()
-
-
-BROKEN_WORDS = """() => {
-  const broken = [];
-  for (const element of document.querySelectorAll("[data-testid=stMain] :is(p, h1, h2, h3, h4)")) {
-    const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
-    for (let node; (node = walker.nextNode()); )
-      for (const word of node.data.matchAll(/[\\p{L}\\d.,%]+/gu)) {
-        const range = document.createRange();
-        range.setStart(node, word.index);
-        range.setEnd(node, word.index + word[0].length);
-        if (new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1) broken.push(word[0]);
-      }
-  }
-  return broken;
-}"""
-
-OVERLAPPING = """boxes => {
-  const rects = boxes.map(box => box.getBoundingClientRect()).filter(box => box.width > 0);
-  return rects.flatMap((a, i) => rects.slice(i + 1).filter(b =>
-    a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1));
-}"""
-
-SIDEWAYS = """elements => elements.filter(e => e.scrollWidth > e.clientWidth).length"""
-
-
-@pytest.mark.parametrize("width", [800, 500])
-def test_a_narrow_page_breaks_no_words_and_covers_no_pictures(page, address, folder, width):
-    page.set_viewport_size({"width": width, "height": 900})
-    for name, pictures in (("", 0), ("bits", 0), ("bit", 24), ("retrieval", 49)):
-        page.goto(f"{address}/{name}?codes={folder / 'shapes.parquet'}")
-        expect(page.locator("[data-testid=stMain] h4").last).to_be_visible()
-        ready(page)
-        if pictures:
-            assert painted(page) >= pictures
-        assert page.locator("html, [data-testid=stMain]").evaluate_all(SIDEWAYS) == 0
-        with suppress(TimeoutError):  # columns find their width a moment after the page is there
-            page.wait_for_function(f"({BROKEN_WORDS})().length === 0", timeout=10_000)
-        assert page.evaluate(BROKEN_WORDS) == []
-        assert page.locator("button[data-row]").count() >= pictures
-        assert page.locator("button[data-row]").evaluate_all(OVERLAPPING) == []
 
 
 def test_bits_next_then_an_image_leads_to_its_neighbours(page, address, folder):

@@ -2,16 +2,21 @@
 
 import json
 from base64 import b64decode
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
 
 from app.queries import typed_code, weights_of, weights_text
+from app.screens.overview import BEHIND
 from codelab import class_signatures, compare_codes, neighbour_changes, search, shared_codes
+from codelab.analysis.sections import SECTIONS
 from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
+from codelab.images.encoder import Encoder
+from codelab.measures.bit_usage import bit_usage
 from tests.app.test_pages import checked, gallery, opened, press, rows, said
-from tests.support.pictured import shapes
+from tests.support.pictured import TWINS, planted, shapes
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +208,40 @@ def test_curves_are_measured_when_asked_for(path, curve):
     before = len(app.get("plotly_chart"))
     press(app, label)
     assert len(app.get("plotly_chart")) > before or "features" in said(app).lower()
+
+
+def test_each_tile_leads_to_what_is_behind_it(path, codes):
+    app = opened(path, "overview")
+    links = {link.proto.label: link.proto for link in app.get("page_link")}
+    assert list(links) == [label for label, _, _ in BEHIND.values()]
+    assert set(BEHIND) == {title for section in SECTIONS for title, _ in section.verdicts}
+    for label, page, names in BEHIND.values():
+        assert links[label].page == page
+        assert dict(parse_qsl(links[label].query_string)) == names
+    assert f"codelab score {path} --out scorecard.html" in [block.value for block in app.code]
+
+
+def test_the_bits_stand_in_the_order_of_the_address(path, codes):
+    entropy = bit_usage(codes).entropy
+    app = opened(path, "bits", sort="entropy")
+    shown = next(frame.value for frame in app.dataframe if "entropy" in frame.value)
+    assert shown["bit"].tolist() == np.argsort(entropy, kind="stable").tolist()
+    assert checked(app.selectbox(key="sort").set_value("bit").run()).query_params["sort"] == ["bit"]
+
+
+def test_near_copies_lead_to_the_nearest_pair(tmp_path):
+    planted(tmp_path)
+    app = opened(tmp_path / "codes.parquet", "retrieval")
+    seen = [press(app, "Near copies").text_input(key="item").value for _ in range(2)]
+    assert sorted(seen) == sorted(f"item-{row}" for row in TWINS)
+
+
+def test_a_transformer_shows_its_attention(tmp_path):
+    planted(tmp_path)
+    assert (
+        "attention" not in opened(tmp_path / "codes.parquet", "bit", part="where").button_group(key="heatmap").options
+    )
+    Encoder.from_timm("test_vit", bits=24).save(tmp_path / "encoder.safetensors")
+    app = opened(tmp_path / "codes.parquet", "bit", part="where")
+    checked(app.button_group(key="heatmap").set_value("attention").run())
+    assert "the attention they get, an approximation" in said(app)

@@ -137,7 +137,7 @@ def test_the_code_of_an_image_of_ones_own(hand, page, planted_folder):
     hand.go_to("Retrieval")
     hand.click(page.get_by_text("an image of yours"))
     with page.expect_file_chooser() as chooser:
-        hand.click(page.get_by_test_id("stFileUploader").get_by_role("button").first)
+        hand.click(page.get_by_test_id("stFileUploader").locator("button").first)
     chooser.value.set_files(planted_folder / "disc.png")
     encoder = Encoder.load(planted_folder / "encoder.safetensors")
     image = decode((planted_folder / "disc.png").read_bytes(), "disc.png")
