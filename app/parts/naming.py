@@ -9,7 +9,8 @@ import streamlit as st
 
 from app.state import View
 from app.widgets import reason, show_code, text
-from codelab.core.errors import CodelabError
+from codelab.core.errors import CodelabError, DataError
+from codelab.core.inside import inside
 from codelab.core.verdict import plain_reason
 from codelab.semantics.names import BitName, BitNames, name_bits, read_ledger, score_name, write_ledger
 from codelab.semantics.targets import targets
@@ -21,8 +22,16 @@ LONGEST = 80
 
 
 def ledger(view: View) -> Path:
-    """The file of names: beside the codes."""
-    return view.path.parent / f"{view.path.stem}.names.json"
+    """The file of names: beside the codes, or in the folder of codes in parts.
+
+    Raises:
+        DataError: it is a link out of the explorer's folder.
+    """
+    folder = view.path if view.path.is_dir() else view.path.parent
+    path = folder / f"{view.path.stem}.names.json"
+    if path.is_symlink() and inside(path, view.root) is None:
+        raise DataError(f"{path.name}: not in the explorer's folder")
+    return path
 
 
 def proposed(view: View) -> BitNames | str:
