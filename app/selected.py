@@ -58,7 +58,7 @@ def _gallery(view: View, found: Selection) -> None:
 
 def _formula(view: View, found: Selection) -> None:
     st.markdown("#### In bits")
-    made = view.kept("description", found.text, make=lambda: _described(view, found))
+    made = view.measured("description", found.text, make=lambda: _described(view, found))
     if isinstance(made, str):
         reason(made)
         return

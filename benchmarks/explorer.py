@@ -127,7 +127,8 @@ async def walk(browser: Browser, server: psutil.Process, pages: list, patience: 
         print(
             f"  {name:20} first {seen.first[name][0]:7.2f} s (CPU {seen.first[name][1]:6.2f}), "
             f"click {seen.click[name][0]:5.2f} s (CPU {seen.click[name][1]:5.2f}), "
-            f"{seen.points[name]:6} points, {seen.pictures[name]:3} pictures, {server.memory_info().rss / 1e6:5.0f} MB",
+            f"{seen.points[name]:6} points, {seen.pictures[name]:3} pictures, "
+            f"{server.memory_info().rss / 1e6:5.0f} MB",
             flush=True,
         )
     return seen

@@ -19,7 +19,7 @@ CELL = 6
 
 def show(view: View, bit: int) -> None:
     try:
-        found = view.kept("shares", bit, make=lambda: class_shares(view.codes, bit))
+        found = view.measured("shares", bit, make=lambda: class_shares(view.codes, bit))
     except DataError as error:
         st.info(text(str(error)), icon=":material/info:")
         return

@@ -47,8 +47,8 @@ def shown_exemplars(view: View, bit: int) -> Exemplars:
         key="pictured",
         help="Only a part of these images has a picture kept beside its code.",
     ):
-        return view.kept("pictured", bit, make=lambda: pictured_exemplars(view, bit, rows, count=SHOWN, classes=3))
-    return view.kept(
+        return view.measured("pictured", bit, make=lambda: pictured_exemplars(view, bit, rows, count=SHOWN, classes=3))
+    return view.measured(
         "exemplars", bit, make=lambda: exemplars(view.codes, bit, count=SHOWN, classes=3, group=view.group)
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
+from app.on_request import on_request
 from app.state import View
 from app.widgets import reason, show_code, text
 from codelab.core.errors import CodelabError, DataError
@@ -34,17 +36,13 @@ def ledger(view: View) -> Path:
     return path
 
 
-def proposed(view: View) -> BitNames | str:
-    """The best name of every bit, or why there is none."""
+def proposed(view: View) -> BitNames | str | None:
+    """The best name of every bit, or why there is none; None before a person asks."""
 
-    def make() -> BitNames | str:
-        try:
-            return name_bits(view.codes, groups=view.group)
-        except CodelabError as error:
-            return str(error)
+    def make(view: View) -> BitNames:
+        return name_bits(view.sample, groups=view.group)
 
-    with st.spinner("Scoring names of every bit on the other half of the images …"):
-        return view.measured("names", make=make)
+    return on_request(view, "names", "Propose a name of every bit", make, ask=view.large)
 
 
 def names_of(view: View) -> dict[int, str]:
@@ -66,8 +64,10 @@ def show(view: View, bit: int) -> None:
     found = proposed(view)
     if isinstance(found, str):
         reason(found)
-    else:
+    elif found is not None:
         _proposal(found.names[bit])
+        if view.sampled:
+            st.caption(view.sampled)
     st.markdown("#### Guesses of people")
     _ledger(view, bit)
     _form(view, bit)
@@ -120,7 +120,7 @@ def _ledger(view: View, bit: int) -> None:
 def _form(view: View, bit: int) -> None:
     """A guess is a question that each image answers; its score is shown when it has been kept."""
     try:
-        questions = view.kept("questions", make=lambda: targets(view.codes).names)
+        questions = view.kept("questions", make=lambda: targets(view.sample).names)
     except CodelabError as error:
         st.caption(text(plain_reason(str(error))))
         return
@@ -137,7 +137,9 @@ def _form(view: View, bit: int) -> None:
         st.warning("Choose what the bit is 1 for, and write your name.", icon=":material/edit:")
         return
     try:
-        one = score_name(view.codes, bit, asked, groups=view.group, author=author.strip())
+        with st.spinner("Scoring it on the other half of the images …"):
+            one = score_name(view.sample, bit, asked, groups=view.group, author=author.strip())
+        one = replace(one, codes_sha256=view.codes.sha256)
         write_ledger(ledger(view), [one])
     except (CodelabError, OSError) as error:
         st.error(text(str(error)), icon=":material/error:")

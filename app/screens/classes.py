@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.address import asked, say
+from app.on_request import on_request
 from app.pictured import pictured_rows
 from app.state import View
 from app.widgets import (
@@ -42,6 +43,7 @@ def show(view: View) -> None:
     found = signatures(view)
     if isinstance(found, str):
         reason(found)
+    if found is None or isinstance(found, str):
         return
     names = [one.label for one in found.signatures]
     chosen = asked("class") if asked("class") in names else names[0]
@@ -64,17 +66,13 @@ codelab.shared_codes(codes).to_frame()
     )
 
 
-def signatures(view: View) -> ClassSignatures | str:
-    """The signature of every class, or why there is none."""
+def signatures(view: View) -> ClassSignatures | str | None:
+    """The signature of every class, or why there is none; None before a person asks."""
 
-    def make() -> ClassSignatures | str:
-        try:
-            return class_signatures(view.codes, groups=view.group)
-        except CodelabError as error:
-            return str(error)
+    def make(view: View) -> ClassSignatures:
+        return class_signatures(view.codes, groups=view.group)
 
-    with st.spinner("Looking for the bits of each class …"):
-        return view.measured("signatures", make=make)
+    return on_request(view, "signatures", "Look for the bits of each class", make, ask=view.large)
 
 
 def _table(found: ClassSignatures, names: list[str]) -> None:
@@ -211,7 +209,7 @@ def _shares(shares: np.ndarray, names: list[str]) -> go.Figure:
 def _confused(view: View) -> None:
     st.markdown("#### Confused by equal codes")
     try:
-        found = view.kept("shared codes", make=lambda: shared_codes(view.codes))
+        found = view.measured("shared codes", make=lambda: shared_codes(view.codes))
     except CodelabError as error:
         reason(str(error))
         return
