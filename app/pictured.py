@@ -20,6 +20,13 @@ def pictured_rows(view: View) -> np.ndarray | None:
     return _rows(view.codes, view.key)
 
 
+def among_pictured(view: View, rows: np.ndarray) -> np.ndarray:
+    """Those of some rows that have a picture; all where none of them has one, or all have."""
+    kept = pictured_rows(view)
+    found = rows if kept is None else np.intersect1d(rows, kept, assume_unique=True)
+    return found if len(found) else rows
+
+
 def pictured_exemplars(view: View, bit: int, rows: np.ndarray, *, histogram: bool = True, **options: int) -> Exemplars:
     """The exemplars of a bit among some rows, with the histogram of all images."""
     found = exemplars(_at(view.codes, rows, view.key, view.group), bit, group=view.group, **options)

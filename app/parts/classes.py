@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from app.parts.images import images
+from app.pictured import among_pictured
 from app.state import View
 from app.widgets import chart, downloads, show_code, text
 from codelab.core.errors import DataError
@@ -56,6 +57,7 @@ def _cells(view: View, bit: int, found: ClassShares) -> None:
             with column:
                 st.markdown(f"**{text(name)}, bit = {side}**: {len(rows):,} of {int(member.sum()):,} images")
                 if len(rows):
+                    rows = among_pictured(view, rows)
                     draw = np.random.default_rng(bit).permutation(len(rows))[:CELL]
                     images(view, bit, rows[np.sort(draw)], f"cell-{chosen.index(name)}-{side}")
                 else:

@@ -76,9 +76,12 @@ def _questions(found: Alignment, bit: int) -> None:
 
 def _pairs(view: View, bit: int) -> None:
     names = [name for name in attribute_names(view.codes) if name != view.group]
+    label = "Look for pairs that differ in one attribute"
+    every = on_request(view, "attribute pairs", label, _all_pairs, ask=view.large)
+    if every is None or isinstance(every, str):
+        return
     rows, why = [], []
-    for name in names:
-        found = _pairs_of(view, name)
+    for name, found in zip(names, every, strict=True):
         if isinstance(found, str):
             why.append(found)
             continue
@@ -119,12 +122,13 @@ def _pairs(view: View, bit: int) -> None:
                 st.caption(text(line))
 
 
-def _pairs_of(view: View, name: str) -> AttributePairs | str:
-    def make() -> AttributePairs | str:
-        try:
-            return attribute_pairs(view.sample, name, groups=view.group)
-        except CodelabError as error:
-            return str(error)
-
-    with st.spinner(f"Pairs that differ in {text(name)} alone …"):
-        return view.measured("attribute pairs", name, make=make)
+def _all_pairs(view: View) -> list[AttributePairs | str]:
+    """What changes with each attribute, or why that cannot be measured."""
+    found: list[AttributePairs | str] = []
+    for name in attribute_names(view.codes):
+        if name != view.group:
+            try:
+                found.append(attribute_pairs(view.sample, name, groups=view.group))
+            except CodelabError as error:
+                found.append(str(error))
+    return found

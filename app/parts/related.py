@@ -20,7 +20,7 @@ from codelab.semantics.exemplars import Exemplars, exemplars
 NAME, TITLE = "related", "Related bits"
 
 SHOWN = 10
-PICTURES = 4
+PICTURES = 3
 """Images of each side on a hover card."""
 
 

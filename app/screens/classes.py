@@ -11,7 +11,7 @@ import streamlit as st
 
 from app.address import asked, say
 from app.on_request import on_request
-from app.pictured import pictured_rows
+from app.pictured import among_pictured
 from app.state import View
 from app.widgets import (
     bit_links,
@@ -120,10 +120,7 @@ def _one(view: View, found: ClassSignatures, names: list[str], chosen: str) -> N
     chart(_bars(one), f"signature-{place}")
     bit_links(one.bits.tolist())
     st.caption("Bits chosen on one half of the images; log-odds with their 95% interval on the other.")
-    rows = np.flatnonzero(view.codes.labels == view.codes.classes.index(chosen))
-    kept = pictured_rows(view)
-    if kept is not None and np.isin(rows, kept).any():
-        rows = np.intersect1d(rows, kept)
+    rows = among_pictured(view, np.flatnonzero(view.codes.labels == view.codes.classes.index(chosen)))
     shown = [one.medoid, *np.random.default_rng(0).permutation(rows[rows != one.medoid])[: SHOWN - 1].tolist()]
     notes = ["in the middle", *[""] * (len(shown) - 1)]
     clicked = gallery([card(view.codes, int(row), view.pictures) for row in shown], "members", notes=notes, size=70)
