@@ -11,6 +11,7 @@ import streamlit as st
 
 from app.state import View
 from codelab.core.codes import Codes
+from codelab.core.result import Source
 from codelab.semantics.exemplars import Exemplars, exemplars
 
 
@@ -19,15 +20,24 @@ def pictured_rows(view: View) -> np.ndarray | None:
     return _rows(view.codes, view.key)
 
 
-def pictured_exemplars(view: View, bit: int, rows: np.ndarray, **options: int) -> Exemplars:
+def among_pictured(view: View, rows: np.ndarray) -> np.ndarray:
+    """Those of some rows that have a picture; all where none of them has one, or all have."""
+    kept = pictured_rows(view)
+    found = rows if kept is None else np.intersect1d(rows, kept, assume_unique=True)
+    return found if len(found) else rows
+
+
+def pictured_exemplars(view: View, bit: int, rows: np.ndarray, *, histogram: bool = True, **options: int) -> Exemplars:
     """The exemplars of a bit among some rows, with the histogram of all images."""
     found = exemplars(_at(view.codes, rows, view.key, view.group), bit, group=view.group, **options)
-    every = exemplars(view.codes, bit, count=1, classes=0)
     lists = {name: rows[getattr(found, name)] for name in ("one", "zero", "threshold", "quantiles")}
     bins = tuple(dataclasses.replace(part, rows=rows[part.rows]) for part in found.bins)
     contrasts = tuple(dataclasses.replace(c, zero=rows[c.zero], one=rows[c.one]) for c in found.contrasts)
     chosen = f"of the {len(rows):,} images with a picture, {found.chosen}"
     found = dataclasses.replace(found, **lists, bins=bins, contrasts=contrasts, chosen=chosen)
+    if view.codes.logits is None or not histogram:
+        return dataclasses.replace(found, source=Source.of(view.codes))
+    every = exemplars(view.codes, bit, count=1, classes=0)
     return dataclasses.replace(found, counts=every.counts, edges=every.edges, source=every.source)
 
 

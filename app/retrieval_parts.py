@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.address import asked, say
+from app.on_request import on_request
 from app.parts.naming import names_of
-from app.parts.retrieval import on_request
 from app.queries import weights_of, weights_text
 from app.state import View
 from app.widgets import chart, downloads, reason, text
@@ -101,25 +101,16 @@ def show_curves(view: View) -> None:
     downloads(found.to_frame(), name)
 
 
-def _precision_recall(view: View) -> PrecisionRecallCurve | str:
-    try:
-        return precision_recall_curve(_some(view.codes), groups=view.group, exclude_self=view.group is None)
-    except CodelabError as error:
-        return str(error)
+def _precision_recall(view: View) -> PrecisionRecallCurve:
+    return precision_recall_curve(_some(view.codes), groups=view.group, exclude_self=view.group is None)
 
 
-def _budget(view: View) -> BudgetCurve | str:
-    try:
-        return bit_budget_curve(_some(view.codes), groups=view.group)
-    except CodelabError as error:
-        return str(error)
+def _budget(view: View) -> BudgetCurve:
+    return bit_budget_curve(_some(view.codes), groups=view.group)
 
 
-def _oversampling(view: View) -> OversamplingCurve | str:
-    try:
-        return oversampling_curve(view.codes, groups=view.group)
-    except CodelabError as error:
-        return str(error)
+def _oversampling(view: View) -> OversamplingCurve:
+    return oversampling_curve(view.codes, groups=view.group)
 
 
 def _some(codes: Codes) -> Codes:

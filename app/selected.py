@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.pictured import pictured_rows
+from app.pictured import among_pictured
 from app.selection import Selection, select
 from app.state import View
 from app.widgets import downloads, gallery, open_item, reason, text
@@ -41,10 +41,7 @@ def show_selected(view: View, found: Selection) -> None:
 
 
 def _gallery(view: View, found: Selection) -> None:
-    rows = np.flatnonzero(found.rows)
-    kept = pictured_rows(view)
-    if kept is not None and np.isin(rows, kept).any():
-        rows = np.intersect1d(rows, kept)
+    rows = among_pictured(view, np.flatnonzero(found.rows))
     draw = np.random.default_rng(0).permutation(len(rows))
     if view.group is not None:  # near copies would fill the row
         groups = view.codes.items[view.group].take(rows[draw]).to_pandas()
@@ -58,7 +55,7 @@ def _gallery(view: View, found: Selection) -> None:
 
 def _formula(view: View, found: Selection) -> None:
     st.markdown("#### In bits")
-    made = view.kept("description", found.text, make=lambda: _described(view, found))
+    made = view.measured("description", found.text, make=lambda: _described(view, found))
     if isinstance(made, str):
         reason(made)
         return

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.address import keep, kept
+from app.on_request import on_request
 from app.parts.naming import bits_named
 from app.state import View
-from codelab.core.errors import CodelabError, UsageError
+from codelab.core.errors import UsageError
 from codelab.neighbours.lasso import inside_polygon
 
 if TYPE_CHECKING:
@@ -108,25 +109,17 @@ def selected(view: View) -> Selection | None:
     if drawn is None:
         raise UsageError(f"selection {text[:60]!r}: expected 'where QUERY' or 'lasso METHOD SEED +(x,y x,y x,y)'")
     found = projection(view, drawn.method, drawn.seed)
-    if isinstance(found, str):
-        raise UsageError(found)
+    if found is None or isinstance(found, str):
+        raise UsageError(found or "the map of these lassos is not laid out yet")
     count = f"{len(drawn.parts)} lasso{'s' * (len(drawn.parts) != 1)}"
     return Selection(drawn.of(found.coordinates), f"{count} on the map by {drawn.method}", text)
 
 
-def projection(view: View, method: str, seed: int) -> Projection | str:
-    """A map of the codes beside its control, or why there is none."""
-    import streamlit as st
-
+def projection(view: View, method: str, seed: int) -> Projection | str | None:
+    """A map of the codes beside its control, or why there is none; None before a person asks."""
     from codelab.neighbours.projection import project
 
-    def make() -> Projection | str:
-        try:
-            return project(view.codes, method=method, seed=seed, groups=view.group, cache=False)  # type: ignore[arg-type]
-        except CodelabError as error:
-            return str(error)
+    def make(view: View) -> Projection:
+        return project(view.codes, method=method, seed=seed, groups=view.group, cache=False)  # type: ignore[arg-type]
 
-    if view.is_measured("projection", method, seed):
-        return view.measured("projection", method, seed, make=make)
-    with st.spinner("Laying out the map and its control: seconds to minutes; both are kept …"):
-        return view.measured("projection", method, seed, make=make)
+    return on_request(view, "projection", "Lay out the map and its control", make, method, seed, ask=view.large)

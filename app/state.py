@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Callable, Hashable, Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -37,8 +36,10 @@ FILE_LABELS = "the file's own"
 NO_LABELS = "none"
 MOST_CLASSES = 2000
 T = TypeVar("T")
+MANY = 100_000
+"""Images above which the explorer asks before it measures what takes minutes, and measures on a sample."""
 _measured_before: set[Hashable] = set()
-"""What needs no spinner: each spinner is two messages to the browser."""
+"""What was measured since the start."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,16 @@ class View:
 
     def results(self, sections: Iterable[Section]) -> dict[str, Result]:
         """Sections of `analyze`, each measured when a page first asks."""
+        wanted = list(sections)
+        new = [section for section in wanted if not self.is_measured("section", section.name)]
+        bar = st.progress(0.0) if new else None
         found = {}
-        for section in sections:
-            which = (self.key, self.group, section.name)
-            with nullcontext() if which in _measured_before else st.spinner(f"Measuring {section.words} …"):
-                found[section.name] = self.measured("section", section.name, make=partial(self._measure, section))
-            _measured_before.add(which)
+        for section in wanted:
+            if bar is not None and section in new:
+                bar.progress(new.index(section) / len(new), f"Measuring {section.words} …")
+            found[section.name] = self.measured("section", section.name, make=partial(self._measure, section))
+        if bar is not None:
+            bar.empty()
         return found
 
     def _measure(self, section: Section) -> Result:
@@ -93,18 +98,39 @@ class View:
             name, arguments: as JSON takes them.
             make: gives numbers, arrays or results of codelab.
         """
-        return self.kept(name, *arguments, make=lambda: on_disk(self._made_from(name, *arguments), make))
+        found = self.kept(name, *arguments, make=lambda: on_disk(self._made_from(name, *arguments), make))
+        _measured_before.add((self.key, self.group, name, *arguments))
+        return found
 
     def is_measured(self, name: str, *arguments: Hashable) -> bool:
         """Whether `measured` need not measure it."""
-        return is_on_disk(self._made_from(name, *arguments))
+        which = (self.key, self.group, name, *arguments)
+        return which in _measured_before or is_on_disk(self._made_from(name, *arguments))
 
     def _made_from(self, *what: Hashable) -> dict[str, Any]:
         return {"codes": self.content, "labels": self.label, "group": self.group, "what": what}
 
     def unnamed_copies(self) -> str:
         """Why these codes look as if they held near copies that nobody has named; empty where they do not."""
-        return "" if self.group else _unnamed_copies(self.key, self.codes)
+        return "" if self.group else self.measured("copies", make=lambda: unnamed_copies(self.codes))
+
+    @property
+    def large(self) -> bool:
+        """Whether what compares all images with each other or with many questions takes minutes."""
+        return len(self.codes) > MANY
+
+    @property
+    def sample(self) -> Codes:
+        """All codes, or an even sample of `MANY` of them."""
+        if not self.large:
+            return self.codes
+        rows = np.linspace(0, len(self.codes) - 1, MANY).astype(np.int64)
+        return self.kept("sample", make=lambda: without_pictures(self.codes)[rows])
+
+    @property
+    def sampled(self) -> str:
+        """What to say of a result that `sample` gave."""
+        return f"On an even sample of {MANY:,} images." if self.large else ""
 
     def encoder(self) -> Encoder | str:
         """The encoder that made these codes, or why there is none."""
@@ -128,6 +154,12 @@ class View:
         if isinstance(made_by, dict) and made_by.get("sha256", encoder.sha256) != encoder.sha256:
             return f"{path} is not the encoder that made these codes: its SHA-256 is another."
         return encoder
+
+
+def without_pictures(codes: Codes) -> Codes:
+    """The codes without their pictures: a copy of some rows is then quick and small."""
+    names = [name for name in codes.items.column_names if name != "thumbnail"]
+    return replace(codes, items=codes.items.select(names))
 
 
 def codes_in(root: Path, named: str) -> Path | None:
@@ -206,11 +238,6 @@ def _values(column: pa.ChunkedArray) -> int:
 def group_choices(_codes: Codes, key: Hashable) -> list[str]:
     """What the sidebar offers as groups of near copies: none, and the columns that tell some images apart."""
     return [NO_GROUPS, *(name for name in _codes.attributes if _values(_codes.items[name]) > 1)]
-
-
-@st.cache_resource(show_spinner=False, max_entries=16)
-def _unnamed_copies(key: Hashable, _codes: Codes) -> str:
-    return unnamed_copies(_codes)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)

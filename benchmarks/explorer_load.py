@@ -8,8 +8,12 @@ overview, then bits and images by turns, and reads each page to its end before i
 the explorer of another checkout is measured in turn on the same codes, in the same run.
 """
 
+from __future__ import annotations
+
 import argparse
 import asyncio
+import base64
+import json
 import os
 import random
 import socket
@@ -18,14 +22,18 @@ import sys
 import tempfile
 import time
 import urllib.request
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
 import psutil
 import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.Delta_pb2 import Delta
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 HERE = Path(__file__).parents[1]
@@ -59,30 +67,92 @@ def served(checkout: Path, codes: Path):
             server.wait(20)
 
 
+@dataclass
+class Shown:
+    """One run of a page, to its end.
+
+    Args:
+        seconds: from the request to the last message.
+        points: those of all charts.
+        pictures: those of all galleries.
+        announced: the words of spinners and bars.
+        silence: the longest time without a message, seconds.
+    """
+
+    seconds: float = 0.0
+    points: int = 0
+    pictures: int = 0
+    announced: list[str] = field(default_factory=list)
+    silence: float = 0.0
+
+    def add(self, message: bytes, delta: Delta) -> None:
+        element = delta.new_element
+        kind = element.WhichOneof("type")
+        if kind == "exception":
+            raise RuntimeError(element.exception.message)
+        if kind == "progress":
+            self.announced.append(element.progress.text)
+        self.announced += [one.spinner.text for one in delta.new_transient.elements if one.HasField("spinner")]
+        if kind == "plotly_chart":
+            self.points += sum(map(_points, json.loads(element.plotly_chart.spec)["data"]))
+        self.pictures += message.count(b"data:image") if kind == "bidi_component" else 0
+
+
+def _points(trace: dict[str, Any]) -> int:
+    """Points that a trace of a Plotly figure draws; a heat map is one picture."""
+    if not str(trace.get("type", "scatter")).startswith("scatter") or "markers" not in trace.get("mode", "markers"):
+        return 0
+    x = trace.get("x", ())
+    return len(base64.b64decode(x["bdata"])) // np.dtype(x["dtype"]).itemsize if isinstance(x, dict) else len(x)
+
+
+class Browser:
+    """One session, which speaks the protocol of a browser and draws nothing."""
+
+    def __init__(self, connection: websockets.ClientConnection) -> None:
+        self.connection = connection
+        self.hashes: dict[str, str] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def at(cls, port: int) -> AsyncIterator[Browser]:
+        where = f"ws://127.0.0.1:{port}/_stcore/stream"
+        async with websockets.connect(
+            where, subprotocols=["streamlit"], max_size=None, ping_interval=None
+        ) as connection:
+            yield cls(connection)
+
+    async def open(self, page: str, names: dict[str, object]) -> Shown:
+        """Ask for a page by its address, and read it to its end."""
+        ask = BackMsg()
+        ask.rerun_script.query_string = urlencode(names)
+        ask.rerun_script.page_script_hash = self.hashes.get(page, "")
+        shown = Shown()
+        start = last = time.perf_counter()
+        await self.connection.send(ask.SerializeToString())
+        while True:
+            message = await self.connection.recv()
+            now = time.perf_counter()
+            shown.silence, last = max(shown.silence, now - last), now
+            answer = ForwardMsg.FromString(message)
+            kind = answer.WhichOneof("type")
+            if kind == "navigation":
+                self.hashes = {entry.url_pathname: entry.page_script_hash for entry in answer.navigation.app_pages}
+            if kind == "delta":
+                shown.add(message, answer.delta)
+            if kind == "script_finished" and answer.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
+                shown.seconds = now - start
+                return shown
+
+
 async def session(port: int, number: int, pages: int, ids: list[str], bits: int, seconds: list[float]) -> None:
     """One person: the overview, then bits and images by turns."""
     chance = random.Random(number)
-    where = f"ws://127.0.0.1:{port}/_stcore/stream"
-    async with websockets.connect(where, subprotocols=["streamlit"], max_size=None, ping_interval=None) as socket_:
-        hashes: dict[str, str] = {}
+    async with Browser.at(port) as browser:
         for step in range(pages):
             page = "overview" if step == 0 else ("bits", "retrieval")[step % 2]
             names = {"bits": {"bit": chance.randrange(bits)}, "retrieval": {"item": chance.choice(ids)}}.get(page, {})
-            ask = BackMsg()
-            ask.rerun_script.query_string = urlencode(names)
-            ask.rerun_script.page_script_hash = hashes.get(page, "")
-            start = time.perf_counter()
-            await socket_.send(ask.SerializeToString())
-            while True:
-                answer = ForwardMsg.FromString(await socket_.recv())
-                kind = answer.WhichOneof("type")
-                if kind == "navigation":
-                    hashes = {entry.url_pathname: entry.page_script_hash for entry in answer.navigation.app_pages}
-                if kind == "delta" and answer.delta.new_element.WhichOneof("type") == "exception":
-                    raise RuntimeError(answer.delta.new_element.exception.message)
-                if kind == "script_finished" and answer.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
-                    break
-            seconds.append(time.perf_counter() - start)
+            seconds.append((await browser.open(page, names)).seconds)
 
 
 def measure(checkout: Path, codes: Path, sessions: int, pages: int, ids: list[str], bits: int) -> None:

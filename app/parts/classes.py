@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from app.parts.images import images
+from app.pictured import among_pictured
 from app.state import View
 from app.widgets import chart, downloads, show_code, text
 from codelab.core.errors import DataError
@@ -19,7 +20,7 @@ CELL = 6
 
 def show(view: View, bit: int) -> None:
     try:
-        found = view.kept("shares", bit, make=lambda: class_shares(view.codes, bit))
+        found = view.measured("shares", bit, make=lambda: class_shares(view.codes, bit))
     except DataError as error:
         st.info(text(str(error)), icon=":material/info:")
         return
@@ -56,6 +57,7 @@ def _cells(view: View, bit: int, found: ClassShares) -> None:
             with column:
                 st.markdown(f"**{text(name)}, bit = {side}**: {len(rows):,} of {int(member.sum()):,} images")
                 if len(rows):
+                    rows = among_pictured(view, rows)
                     draw = np.random.default_rng(bit).permutation(len(rows))[:CELL]
                     images(view, bit, rows[np.sort(draw)], f"cell-{chosen.index(name)}-{side}")
                 else:

@@ -51,8 +51,8 @@ def shown_exemplars(view: View, bit: int) -> Exemplars:
         key="pictured",
         help="Only a part of these images has a picture kept beside its code.",
     ):
-        return view.kept("pictured", bit, make=lambda: pictured_exemplars(view, bit, rows, **COUNTS))
-    return view.kept("exemplars", bit, make=lambda: exemplars(view.codes, bit, group=view.group, **COUNTS))
+        return view.measured("pictured", bit, make=lambda: pictured_exemplars(view, bit, rows, **COUNTS))
+    return view.measured("exemplars", bit, make=lambda: exemplars(view.codes, bit, group=view.group, **COUNTS))
 
 
 def _sides(view: View, found: Exemplars) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app.on_request import on_request
 from app.state import View
 from app.widgets import downloads, reason, show_code, text
 from codelab.core.attributes import attribute_names
@@ -20,17 +21,13 @@ SHOWN = 12
 """Questions in the table."""
 
 
-def alignment(view: View) -> Alignment | str:
-    """How every bit agrees with every question, or why that cannot be measured."""
+def alignment(view: View) -> Alignment | str | None:
+    """How every bit agrees with every question, or why that cannot be measured; None before a person asks."""
 
-    def make() -> Alignment | str:
-        try:
-            return align_attributes(view.codes, groups=view.group)
-        except CodelabError as error:
-            return str(error)
+    def make(view: View) -> Alignment:
+        return align_attributes(view.sample, groups=view.group)
 
-    with st.spinner("Comparing every bit with every class and attribute …"):
-        return view.measured("alignment", make=make)
+    return on_request(view, "alignment", "Compare every bit with every class and attribute", make, ask=view.large)
 
 
 def show(view: View, bit: int) -> None:
@@ -38,8 +35,10 @@ def show(view: View, bit: int) -> None:
     st.markdown("#### Which question does it answer?")
     if isinstance(found, str):
         reason(found)
-    else:
+    elif found is not None:
         _questions(found, bit)
+        if view.sampled:
+            st.caption(view.sampled)
     st.markdown("#### What changes it, when all else stays equal?")
     _pairs(view, bit)
     show_code(
@@ -77,9 +76,12 @@ def _questions(found: Alignment, bit: int) -> None:
 
 def _pairs(view: View, bit: int) -> None:
     names = [name for name in attribute_names(view.codes) if name != view.group]
+    label = "Look for pairs that differ in one attribute"
+    every = on_request(view, "attribute pairs", label, _all_pairs, ask=view.large)
+    if every is None or isinstance(every, str):
+        return
     rows, why = [], []
-    for name in names:
-        found = _pairs_of(view, name)
+    for name, found in zip(names, every, strict=True):
         if isinstance(found, str):
             why.append(found)
             continue
@@ -120,12 +122,13 @@ def _pairs(view: View, bit: int) -> None:
                 st.caption(text(line))
 
 
-def _pairs_of(view: View, name: str) -> AttributePairs | str:
-    def make() -> AttributePairs | str:
-        try:
-            return attribute_pairs(view.codes, name, groups=view.group)
-        except CodelabError as error:
-            return str(error)
-
-    with st.spinner(f"Pairs that differ in {text(name)} alone …"):
-        return view.measured("attribute pairs", name, make=make)
+def _all_pairs(view: View) -> list[AttributePairs | str]:
+    """What changes with each attribute, or why that cannot be measured."""
+    found: list[AttributePairs | str] = []
+    for name in attribute_names(view.codes):
+        if name != view.group:
+            try:
+                found.append(attribute_pairs(view.sample, name, groups=view.group))
+            except CodelabError as error:
+                found.append(str(error))
+    return found

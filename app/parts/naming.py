@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
+from app.on_request import on_request
 from app.state import View
 from app.widgets import reason, show_code, text
-from codelab.core.errors import CodelabError
+from codelab.core.errors import CodelabError, DataError
+from codelab.core.inside import inside
 from codelab.core.verdict import plain_reason
 from codelab.semantics.names import BitName, BitNames, name_bits, read_ledger, score_name, write_ledger
 from codelab.semantics.targets import targets
@@ -21,21 +24,25 @@ LONGEST = 80
 
 
 def ledger(view: View) -> Path:
-    """The file of names: beside the codes."""
-    return view.path.parent / f"{view.path.stem}.names.json"
+    """The file of names: beside the codes, or in the folder of codes in parts.
+
+    Raises:
+        DataError: it is a link out of the explorer's folder.
+    """
+    folder = view.path if view.path.is_dir() else view.path.parent
+    path = folder / f"{view.path.stem}.names.json"
+    if path.is_symlink() and inside(path, view.root) is None:
+        raise DataError(f"{path.name}: not in the explorer's folder")
+    return path
 
 
-def proposed(view: View) -> BitNames | str:
-    """The best name of every bit, or why there is none."""
+def proposed(view: View) -> BitNames | str | None:
+    """The best name of every bit, or why there is none; None before a person asks."""
 
-    def make() -> BitNames | str:
-        try:
-            return name_bits(view.codes, groups=view.group)
-        except CodelabError as error:
-            return str(error)
+    def make(view: View) -> BitNames:
+        return name_bits(view.sample, groups=view.group)
 
-    with st.spinner("Scoring names of every bit on the other half of the images …"):
-        return view.measured("names", make=make)
+    return on_request(view, "names", "Propose a name of every bit", make, ask=view.large)
 
 
 def names_of(view: View) -> dict[int, str]:
@@ -57,9 +64,11 @@ def show(view: View, bit: int) -> None:
     found = proposed(view)
     if isinstance(found, str):
         reason(found)
-    else:
+    elif found is not None:
         _proposal(found.names[bit])
-    best = "" if isinstance(found, str) else found.names[bit].name
+        if view.sampled:
+            st.caption(view.sampled)
+    best = "" if found is None or isinstance(found, str) else found.names[bit].name
     st.markdown("#### Guesses of people")
     _ledger(view, bit)
     _form(view, bit, best)
@@ -112,7 +121,7 @@ def _ledger(view: View, bit: int) -> None:
 def _form(view: View, bit: int, best: str) -> None:
     """A guess is a question that each image answers, at first the proposed one; its score is shown once kept."""
     try:
-        questions = view.kept("questions", make=lambda: targets(view.codes).names)
+        questions = view.kept("questions", make=lambda: targets(view.sample).names)
     except CodelabError as error:
         st.caption(text(plain_reason(str(error))))
         return
@@ -130,7 +139,9 @@ def _form(view: View, bit: int, best: str) -> None:
         st.warning("Choose which images the bit tells.", icon=":material/edit:")
         return
     try:
-        one = score_name(view.codes, bit, asked, groups=view.group, author=author.strip())
+        with st.spinner("Scoring it on the other half of the images …"):
+            one = score_name(view.sample, bit, asked, groups=view.group, author=author.strip())
+        one = replace(one, codes_sha256=view.codes.sha256)
         write_ledger(ledger(view), [one])
     except (CodelabError, OSError) as error:
         st.error(text(str(error)), icon=":material/error:")

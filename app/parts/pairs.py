@@ -18,7 +18,7 @@ PAIRS = 12
 
 def show(view: View, bit: int) -> None:
     try:
-        found = view.kept(
+        found = view.measured(
             "minimal pairs", bit, make=lambda: minimal_pairs(view.codes, bit, count=PAIRS, groups=view.group)
         )
     except DataError as error:

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app.hover import hover_links
+from app.pictured import pictured_exemplars, pictured_rows
 from app.state import View
 from app.widgets import open_bit, reason, show_code
 from codelab.analysis.sections import SECTIONS
@@ -19,7 +20,7 @@ from codelab.semantics.exemplars import Exemplars, exemplars
 NAME, TITLE = "related", "Related bits"
 
 SHOWN = 10
-PICTURES = 4
+PICTURES = 3
 """Images of each side on a hover card."""
 
 
@@ -32,7 +33,10 @@ def dependence(view: View) -> BitDependence | str:
 
 
 def few(view: View, bit: int) -> Exemplars:
-    """A few images of each side."""
+    """A few images of each side, among those with a picture where only some have one."""
+    rows = pictured_rows(view)
+    if rows is not None:
+        return pictured_exemplars(view, bit, rows, count=PICTURES, classes=1, histogram=False)
     return exemplars(view.codes, bit, count=PICTURES, classes=1, group=view.group)
 
 
@@ -54,7 +58,7 @@ def show(view: View, bit: int) -> None:
     )
     cards = []
     for other in order.tolist():
-        known = view.kept("few", other, make=partial(few, view, other))
+        known = view.measured("few", other, make=partial(few, view, other))
         sides = {
             side: [card(view.codes, int(row), view.pictures) for row in getattr(known, side)]
             for side in ("zero", "one")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app.on_request import on_request
 from app.state import View
 from app.widgets import downloads, reason, show_code, text
-from codelab.core.errors import CodelabError
 from codelab.core.formats import ordinal
 from codelab.images.imageset import ImageSet
 from codelab.measures.channel import ViewChannels, view_channels
@@ -19,7 +16,6 @@ from codelab.semantics.value import BitValue, bit_value
 
 NAME, TITLE = "value", "Value and stability"
 
-T = TypeVar("T")
 IMAGES = 300
 """Images that are changed and coded again."""
 
@@ -53,23 +49,8 @@ def _value(view: View, bit: int) -> None:
     )
 
 
-def value(view: View) -> BitValue | str:
-    try:
-        return bit_value(view.codes, groups=view.group)
-    except CodelabError as error:
-        return str(error)
-
-
-def on_request(view: View, name: str, label: str, measure: Callable[[View], T]) -> T | None:
-    """What takes long is measured when a person asks, once for all bits and sessions; None before."""
-    asked = st.session_state.setdefault("requested", set())
-    which = (view.key, view.group, name)
-    known = which in asked or view.is_measured(name)
-    if not known and not st.button(label, key=f"ask-{name}", icon=":material/hourglass_empty:"):
-        return None
-    asked.add(which)
-    with st.spinner("This can take minutes; the result is kept …"):
-        return view.measured(name, make=lambda: measure(view))
+def value(view: View) -> BitValue:
+    return bit_value(view.codes, groups=view.group)
 
 
 def _flips(view: View, bit: int) -> None:

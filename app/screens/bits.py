@@ -11,10 +11,11 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.address import asked, say
+from app.on_request import on_request
 from app.parts.meaning import alignment
 from app.parts.naming import names_of
 from app.parts.related import dependence
-from app.parts.retrieval import on_request, value
+from app.parts.retrieval import value
 from app.state import View
 from app.widgets import chart, downloads, open_bit, reason, rows_to_open, show_code
 from codelab.analysis.section import Column
@@ -145,6 +146,7 @@ def _meaning(view: View, frame: pd.DataFrame) -> pd.DataFrame:
     found = alignment(view)
     if isinstance(found, str):
         reason(found)
+    if found is None or isinstance(found, str):
         return frame
     bits = frame["bit"].to_numpy()
     return frame.assign(question=found.target[bits], phi=found.phi[bits])

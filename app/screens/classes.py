@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.address import asked, say
-from app.pictured import pictured_rows
+from app.on_request import on_request
+from app.pictured import among_pictured
 from app.state import View
 from app.widgets import (
     bit_links,
@@ -42,6 +43,7 @@ def show(view: View) -> None:
     found = signatures(view)
     if isinstance(found, str):
         reason(found)
+    if found is None or isinstance(found, str):
         return
     names = [one.label for one in found.signatures]
     # the class with most bits of its own is the one to meet first
@@ -66,17 +68,13 @@ codelab.shared_codes(codes).to_frame()
     )
 
 
-def signatures(view: View) -> ClassSignatures | str:
-    """The signature of every class, or why there is none."""
+def signatures(view: View) -> ClassSignatures | str | None:
+    """The signature of every class, or why there is none; None before a person asks."""
 
-    def make() -> ClassSignatures | str:
-        try:
-            return class_signatures(view.codes, groups=view.group)
-        except CodelabError as error:
-            return str(error)
+    def make(view: View) -> ClassSignatures:
+        return class_signatures(view.codes, groups=view.group)
 
-    with st.spinner("Looking for the bits of each class …"):
-        return view.measured("signatures", make=make)
+    return on_request(view, "signatures", "Look for the bits of each class", make, ask=view.large)
 
 
 def _table(found: ClassSignatures, names: list[str]) -> None:
@@ -125,10 +123,7 @@ def _one(view: View, found: ClassSignatures, names: list[str], chosen: str) -> N
     chart(_bars(one), f"signature-{place}")
     bit_links(one.bits.tolist())
     st.caption("Bits chosen on one half of the images; log-odds with their 95% interval on the other.")
-    rows = np.flatnonzero(view.codes.labels == view.codes.classes.index(chosen))
-    kept = pictured_rows(view)
-    if kept is not None and np.isin(rows, kept).any():
-        rows = np.intersect1d(rows, kept)
+    rows = among_pictured(view, np.flatnonzero(view.codes.labels == view.codes.classes.index(chosen)))
     shown = [one.medoid, *np.random.default_rng(0).permutation(rows[rows != one.medoid])[: SHOWN - 1].tolist()]
     notes = ["in the middle", *[""] * (len(shown) - 1)]
     clicked = gallery([card(view.codes, int(row), view.pictures) for row in shown], "members", notes=notes, size=70)
@@ -214,7 +209,7 @@ def _shares(shares: np.ndarray, names: list[str]) -> go.Figure:
 def _confused(view: View) -> None:
     st.markdown("#### Confused by equal codes")
     try:
-        found = view.kept("shared codes", make=lambda: shared_codes(view.codes))
+        found = view.measured("shared codes", make=lambda: shared_codes(view.codes))
     except CodelabError as error:
         reason(str(error))
         return

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from app.address import asked, say
+from app.on_request import on_request
 from app.state import View, codes_in, command_line, content_of, open_codes, relabelled, stamp
 from app.widgets import downloads, gallery, open_item, reason, rows_to_open, show_code, text
 from app.widgets import open_bit as open_bit_page
@@ -42,7 +43,8 @@ def show(view: View) -> None:
     if len(given) > 1:
         with st.container(horizontal=True):
             for path in given:
-                st.button(Path(path).stem, key=f"with-{path}", on_click=say, args=("with", path), help=path)
+                words = {"label": text(Path(path).stem), "help": text(path)}
+                st.button(**words, key=f"with-{path}", on_click=say, args=("with", path))
     if not named:
         st.info(
             "Name other codes of the same images: of another run, another seed, or before training. "
@@ -62,6 +64,7 @@ def show(view: View) -> None:
     found = _compared(view, other, content)
     if isinstance(found, str):
         reason(found)
+    if found is None or isinstance(found, str):
         return
     _figures(found, view.path, Path(named))
     _bits(found)
@@ -84,15 +87,11 @@ def _other(view: View, named: str) -> tuple[Codes, str] | None:
     return relabelled(codes, (key, view.label), view.label), content_of(path, key)
 
 
-def _compared(view: View, other: Codes, content: str) -> CodeComparison | str:
-    def make() -> CodeComparison | str:
-        try:
-            return compare_codes(view.codes, other, groups=view.group)
-        except CodelabError as error:
-            return str(error)
+def _compared(view: View, other: Codes, content: str) -> CodeComparison | str | None:
+    def make(view: View) -> CodeComparison:
+        return compare_codes(view.codes, other, groups=view.group)
 
-    with st.spinner("Measuring both codes, and their paired differences …"):
-        return view.measured("compared", content, make=make)
+    return on_request(view, "compared", "Measure both codes and their differences", make, content, ask=view.large)
 
 
 def _figures(found: CodeComparison, one: Path, two: Path) -> None:

@@ -50,6 +50,7 @@ def show(view: View) -> None:
     found = projection(view, method, int(seed))
     if isinstance(found, str):
         reason(found)
+    if found is None or isinstance(found, str):
         return
     try:
         chosen = selected(view)

@@ -13,7 +13,7 @@ from bitarray import bitarray
 
 from app.address import asked, say
 from app.parts.naming import names_of
-from app.pictured import pictured_rows
+from app.pictured import among_pictured, pictured_rows
 from app.queries import typed_code
 from app.retrieval_parts import bit_weights, show_curves
 from app.state import View
@@ -371,11 +371,10 @@ def _choose(view: View) -> None:
             st.session_state["draw"] = st.session_state.get("draw", 0) + 1
     rows = np.arange(len(codes)) if of == "all" else np.flatnonzero(codes.labels == codes.classes.index(of))
     draw = np.random.default_rng(st.session_state.get("draw", 0))
-    kept = pictured_rows(view)
-    if kept is not None and np.isin(rows, kept).any():
-        rows = np.intersect1d(rows, kept)
-        st.caption(f"Of the {len(rows):,} images with a picture.")
-    rows = np.sort(draw.choice(rows, min(CHOICE, len(rows)), replace=False))
+    kept = among_pictured(view, rows)
+    if len(kept) < len(rows):
+        st.caption(f"Of the {len(kept):,} images with a picture.")
+    rows = np.sort(draw.choice(kept, min(CHOICE, len(kept)), replace=False))
 
     def choose(row: int) -> None:
         say("item", codes.items["id"][row].as_py())

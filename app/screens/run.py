@@ -19,6 +19,8 @@ from codelab.runs.verdict import about, alarm_lines, course
 
 TITLE, ICON = "Run", "show_chart"
 
+FILES = ("metrics.jsonl", "config.json", "evaluation.jsonl", "nonfinite.json")
+"""What is read of a run."""
 _BOX = {"good": st.success, "watch": st.warning, "bad": st.error, "note": st.info}
 
 
@@ -34,7 +36,7 @@ def show(view: View) -> None:
         return
     try:
         run = read_run(folder)
-    except CodelabError as error:
+    except (CodelabError, OSError) as error:
         st.error(text(str(error)), icon=":material/error:")
         return
     st.caption(text(about(run)))
@@ -51,7 +53,7 @@ def show(view: View) -> None:
         chart(curves(replace(panel, lines=lines), [run], best_by=best), f"run-{heading}")
     with st.expander("Its configuration", icon=":material/settings:"):
         st.json(run.config)
-    downloads(pd.DataFrame(_readings(folder)), "readings")
+    downloads(pd.DataFrame({"step": run.readings.step, **run.readings.columns}), "readings")
     show_code(
         f"""
 from codelab.runs.readings import read_run
@@ -62,9 +64,11 @@ run = read_run({str(folder)!r})
 
 
 def run_folder(view: View) -> Path | None:
-    """The run folder that holds the codes; None where there is none in the explorer's folder."""
+    """The run folder that holds the codes; None where there is none, or one of its files lies elsewhere."""
     folder = inside(view.path.resolve().parent, view.root)
-    return folder if folder is not None and is_run(folder) else None
+    if folder is None or not is_run(folder):
+        return None
+    return folder if all(inside(folder / name, view.root) for name in FILES if (folder / name).is_symlink()) else None
 
 
 def _alarms(run: Curves) -> None:
@@ -75,10 +79,3 @@ def _alarms(run: Curves) -> None:
     with st.expander(f"{len(run.alarms)} alarms", icon=":material/warning:", expanded=True):
         for when, words in lines:
             st.markdown(f"**{text(when)}**: {text(words)}")
-
-
-def _readings(folder: Path) -> list[dict[str, object]]:
-    import json
-
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines() if line.strip()]
-    return [{name: value for name, value in row.items() if not isinstance(value, (list, dict))} for row in rows]

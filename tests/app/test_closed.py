@@ -1,8 +1,11 @@
 """The explorer gives nothing away: it serves this machine alone, opens one folder alone, and shows no traceback."""
 
+import errno
 import io
+import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,7 +22,8 @@ from PIL import Image
 from app.screens.retrieval import UPLOAD_MEGABYTES
 from codelab.cli.main import main
 from codelab.core.codes import Codes
-from tests.app.test_pages import MAIN, checked, gallery, opened, said
+from codelab.semantics.names import score_name, write_ledger
+from tests.app.test_pages import MAIN, PAGES, checked, gallery, opened, press, said
 from tests.conftest import ROOT
 from tests.support.pictured import exported, png, shapes
 
@@ -29,7 +33,7 @@ def rooted(tmp_path, monkeypatch):
     """`open/` with codes that the explorer may open, and codes, arrays and folders beside it that it may not."""
     inner = tmp_path / "open"
     inner.mkdir()
-    shapes(30).save(inner / "codes.parquet")
+    shapes(40).save(inner / "codes.parquet")
     shapes(31).save(tmp_path / "private.parquet")
     np.save(tmp_path / "private.npy", np.eye(8))
     (tmp_path / "folder").mkdir()
@@ -47,33 +51,18 @@ def rooted(tmp_path, monkeypatch):
 
 def test_codes_of_the_root_are_opened(rooted):
     for name in ("codes.parquet", "./codes.parquet", rooted / "codes.parquet"):
-        assert "**30 images" in said(opened(name))
+        assert "**40 images" in said(opened(name))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(
-            "{out}/private.parquet",
-            "../private.parquet",
-            "{out}/private.npy",
-            "{out}/folder",
-            "{out}",
-            "/",
-            "/etc/passwd",
-        ),
-        *("{out}/none.parquet", "none.parquet", "~/private.parquet", "~root", "link.parquet", "parts", "run"),
-        *("//host/share/c.parquet", "\\\\host\\share\\c.npy", "http://localhost/c.parquet", "s3://x/c.parquet"),
-        *(
-            "file://{out}/private.parquet",
-            "a\0b",
-            "x" * 9000,
-            "<script>alert(1)</script>",
-            "![x](http://host/x)",
-            "a\nb",
-        ),
-    ],
+OUTSIDE = (
+    *("{out}/private.parquet", "../private.parquet", "{out}/private.npy", "{out}/folder", "{out}", "/", "/etc/passwd"),
+    *("{out}/none.parquet", "none.parquet", "~/private.parquet", "~root", "link.parquet", "parts", "run"),
+    *("//host/share/c.parquet", "\\\\host\\share\\c.npy", "http://localhost/c.parquet", "s3://x/c.parquet"),
+    *("file://{out}/private.parquet", "a\0b", "x" * 9000, "<script>alert(1)</script>", "![x](http://host/x)", "a\nb"),
 )
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
 def test_everything_else_has_one_answer(rooted, name):
     name = name.format(out=rooted.parent)
     app = opened(name)
@@ -146,6 +135,138 @@ ODD = (
 def test_odd_values_in_the_address_have_a_page(rooted, page, names, value):
     app = opened("codes.parquet", page, **dict.fromkeys(names, value))
     assert app.title or app.number_input(key="bit")
+
+
+def test_what_compare_opens_has_one_answer_too(rooted):
+    app = opened("codes.parquet", "compare")
+    for name in (*OUTSIDE, *ODD):
+        named = name.format(out=rooted.parent)
+        app.query_params["with"] = named
+        checked(app.run())
+        assert len(app.error) == 1, name
+        assert re.sub(r"\\([^\w\s])", r"\1", app.error[0].value).endswith(": no codes in the explorer's folder"), name
+        assert len(app.error[0].value) < 700
+        assert "secret-name" not in said(app)
+
+
+ADDRESSES = {
+    "overview": ("codes", "labels", "group"),
+    "bits": ("filter", "more", "dead"),
+    "bit": ("bit", "part"),
+    "classes": ("class", "other"),
+    "retrieval": ("item", "typed", "weights", "curve", "k", "rescore"),
+    "image": ("item",),
+    "map": ("method", "seed", "colour", "bit", "sel"),
+    "query": ("sel",),
+    "run": ("sel", "bit", "item"),
+}
+SELECTIONS = (
+    *("where " + "(" * 3000, "where " + "~" * 3000 + "1", "where 3 & " * 900, "where 999999999999", "where -1"),
+    *("where __import__('os')", "where 3; 4", 'where "', "where \0", "lasso umap 0 +(1,2 3)", "lasso umap 0 +(1 2 3)"),
+    *("lasso umap 0 +(1,2,3 1 2)", "lasso umap 0 +(1e999,0 0,1 1,1)", "lasso umap 999999999 +()", "lasso"),
+    "lasso umap 0 " + "+(0,0 1,0 1,1) " * 2000,
+)
+
+
+@pytest.mark.parametrize("page", ADDRESSES)
+def test_every_value_of_an_address_has_a_page(rooted, page):
+    app = opened("codes.parquet", page)
+    for name in ADDRESSES[page]:
+        for value in (*ODD, *(SELECTIONS if name == "sel" else ())):
+            app.query_params.clear()
+            app.query_params["codes"] = "codes.parquet"
+            app.query_params[name] = value
+            checked(app.run())
+            assert len(app.error) <= 1, (name, value)
+            assert all("\n" not in error.value and len(error.value) < 700 for error in app.error), (name, value)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_words_of_a_file_are_text_on_every_page(rooted, page):
+    """Class names, ids, attributes and their values: nothing that markdown, HTML or Plotly would act on."""
+    codes = shapes(60)
+    items = codes.items.set_column(0, "id", pa.array([f"{WILD} {i}" for i in range(60)]))
+    items = items.append_column(WILD, pa.array([f"{WILD} {i % 2}" for i in range(60)]))
+    names = (f"a {WILD}", f"b {WILD}")
+    wild = Codes.from_logits(codes.logits, labels=codes.labels, classes=names, items=items)
+    wild.save(rooted / "wild.parquet")
+    wild.save(rooted / f"![x](http) <img> {'x' * 20}.parquet")
+    write_ledger(rooted / "wild.names.json", [score_name(wild, 3, f"class = {names[1]}", author=WILD)])
+    (rooted / "metrics.jsonl").write_text(json.dumps({"step": 1, "loss": 1.0, "warning": WILD}) + "\n")
+    address = {
+        "sel": "where 3",
+        "with": next(str(p) for p in rooted.glob("![[]x*")),
+        "colour": WILD,
+        "item": f"{WILD} 3",
+    }
+    parts = ("images", "classes", "meaning", "related", "pairs", "retrieval", "name") if page == "bit" else ("",)
+    app = opened("wild.parquet", page, **address, bit="3", group=WILD)
+    for part in parts:
+        app.query_params["part"] = part
+        checked(app.run())
+        for element in (found for found in app._tree if getattr(found, "proto", None) is not None):
+            words = [getattr(element.proto, name, "") for name in ("body", "label", "help", "title")]
+            if element.type in ("markdown", "caption") or words[1:] != [""] * 3:
+                assert not any(re.search(r"(?<!\\)(!\[|<img|:red\[)", word) for word in words if isinstance(word, str))
+            if element.type == "plotly_chart":
+                assert "<img" not in element.proto.spec
+
+
+def test_names_are_not_written_outside(rooted):
+    """Through a link beside the codes, or beside the folder itself where that is what was opened."""
+    (rooted / "codes.names.json").symlink_to(rooted.parent / "outside.json")
+    app = opened("codes.parquet", "bit", bit="3", part="name")
+    _guess(app)
+    assert "codes.names.json: not in the explorer's folder" in said(app)
+    assert not (rooted.parent / "outside.json").exists()
+    (rooted.parent / "outside.json").write_text('{"names": "secret-name"}')
+    app = opened("codes.parquet", "bit", bit="3", part="name")
+    assert "not in the explorer's folder" in said(app).lower()
+    for name in ("run", "parts", "link.parquet"):
+        shutil.rmtree(rooted / name) if (rooted / name).is_dir() else (rooted / name).unlink()
+    app = opened(".", "bit", bit="3", part="name")
+    _guess(app)
+    assert "Kept in" in said(app)
+    assert not list(rooted.parent.glob("*.names.json"))
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(rooted, monkeypatch):
+    app = opened("codes.parquet", "bit", bit="3", part="name")
+
+    def refused(**_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(rooted))
+
+    monkeypatch.setattr("codelab.core.io.tempfile.mkstemp", refused)
+    _guess(app)
+    assert len(app.error) == 1
+    assert "Permission denied" in said(app)
+    assert "\n" not in app.error[0].value
+
+
+def _guess(app):
+    app.selectbox(key="question3").set_value("class = disc")
+    app.text_input(key="author").set_value("Ada")
+    press(app, "Score and keep it")
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "config.json", "evaluation.jsonl"])
+def test_a_run_reads_no_file_outside(rooted, name):
+    (rooted / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
+    assert "No training run" not in said(opened("codes.parquet", "run"))
+    outside = rooted.parent / name
+    outside.write_text('{"step": 1, "warning": "secret-name"}\n')
+    (rooted / name).unlink(missing_ok=True)
+    (rooted / name).symlink_to(outside)
+    words = said(opened("codes.parquet", "run"))
+    assert "No training run" in words
+    assert "secret-name" not in words
+
+
+def test_a_run_that_is_being_written_has_a_page(rooted):
+    (rooted / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n{"step": 2, "lo')
+    assert not opened("codes.parquet", "run").error
+    (rooted / "config.json").mkdir()
+    assert len(opened("codes.parquet", "run").error) == 1
 
 
 class TestUploads:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 import app.state
 from app.screens.bits import q_floor, q_text
@@ -23,7 +24,16 @@ from codelab.semantics.exemplars import exemplars
 from tests.support.pictured import exported, shapes
 
 MAIN = str(Path(__file__).parents[2] / "app" / "main.py")
-PAGES = ("overview", "bits", "bit", "retrieval")
+PAGES = ("overview", "bits", "bit", "classes", "retrieval", "image", "map", "query", "compare", "run")
+NEW = {
+    "classes": "Every class and bit",
+    "image": "What is this image's code?",
+    "map": "Trustworthiness",
+    "query": "images",
+    "compare": "Name other codes",
+    "run": "No training run lies beside these codes",
+}
+"""Words of the pages that show the same for most codes."""
 
 
 def opened(path, page="overview", **query):
@@ -31,13 +41,13 @@ def opened(path, page="overview", **query):
     app = AppTest.from_file(MAIN, default_timeout=100)
     for name, value in {"codes": str(path), **query}.items():
         app.query_params[name] = value
-    app.run()
-    return turn_to(app, page)
+    app._page_hash = calc_hash(page)  # as a link to the page has it: AppTest can only switch to pages that are files
+    return checked(app.run())
 
 
 def turn_to(app, page):
     """Another page of the running app, as a click in its navigation opens it."""
-    app._page_hash = app.session_state["pages"][page]._script_hash  # AppTest can only switch to pages that are files
+    app._page_hash = app.session_state["pages"][page]._script_hash
     return checked(app.run())
 
 
@@ -521,7 +531,8 @@ class TestOddCodes:
         codes = shapes()
         Codes(codes.packed, codes.bits, items=codes.items.select(["id", "thumbnail"])).save(tmp_path / "c.parquet")
         words = said(opened(tmp_path / "c.parquet", page))
-        needed = {
+        needed = NEW | {
+            "classes": "Needs labels",
             "overview": "Not measured. Needs labels",
             "bits": "12 of 12 bits",
             "bit": "No logits were kept",
@@ -542,18 +553,22 @@ class TestOddCodes:
     def test_one_image(self, tmp_path, page):
         shapes(1).save(tmp_path / "c.parquet")
         words = said(opened(tmp_path / "c.parquet", page))
-        needed = {"overview": "1 images", "bit": "No image on this side", "retrieval": "no other image"}
+        needed = NEW | {"overview": "1 images", "bit": "No image on this side", "retrieval": "no other image"}
+        needed |= {"classes": "None of 1 classes has 2 images", "map": "expected at least 31"}
         needed["bits"] = "No bit matches"  # none of them changes
         assert needed[page] in words
 
     def test_no_images(self, tmp_path, page):
         Codes(np.empty((0, 1), np.uint8), 8).save(tmp_path / "c.parquet")
-        assert "there are no codes in this set" in said(opened(tmp_path / "c.parquet", page))
+        words = said(opened(tmp_path / "c.parquet", page))
+        needed = {"classes": "Needs labels", "compare": NEW["compare"], "run": NEW["run"], "query": "Type a formula"}
+        assert needed.get(page, "no codes in this set") in words
 
     def test_all_bits_dead(self, tmp_path, page):
         Codes.from_bits(np.zeros((30, 9)), labels=["a", "b", "c"] * 10).save(tmp_path / "c.parquet")
         words = said(opened(tmp_path / "c.parquet", page))
-        needed = {"overview": "9 bits never change", "bit": "dead", "retrieval": "The 24 nearest of 29"}
+        needed = NEW | {"overview": "9 bits never change", "bit": "dead", "retrieval": "The 24 nearest of 29"}
+        needed |= {"map": "expected at least 31"}
         needed["bits"] = "No bit matches"
         assert needed[page] in words
 
