@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
@@ -17,7 +19,7 @@ SHOWN = 8
 """Images in each list; with three contrasts of 4 + 4, and two images of six bins, the page shows 60."""
 BINS, EACH = 5, 2
 """Quantile bins, one of which the threshold divides, and images of each."""
-COUNTS = {"count": SHOWN, "classes": 3, "bins": BINS}
+COUNTS: dict[str, Any] = {"count": SHOWN, "classes": 3, "bins": BINS}
 
 
 def show(view: View, bit: int) -> None:

@@ -43,8 +43,8 @@ def show(view: View) -> None:
     if len(given) > 1:
         with st.container(horizontal=True):
             for path in given:
-                words = {"label": text(Path(path).stem), "help": text(path)}
-                st.button(**words, key=f"with-{path}", on_click=say, args=("with", path))
+                label = text(Path(path).stem)
+                st.button(label, key=f"with-{path}", on_click=say, args=("with", path), help=text(path))
     if not named:
         st.info(
             "Name other codes of the same images: of another run, another seed, or before training. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -82,7 +83,7 @@ def read_out(measure: str, x: np.ndarray, y: np.ndarray) -> ReadOut:
         return value, slope.ravel()
 
     start = np.zeros(len(lower) * free)
-    options = {"maxiter": PASSES, "maxfun": 2 * PASSES, "gtol": TOLERANCE, "ftol": 0.0}
+    options: Any = {"maxiter": PASSES, "maxfun": 2 * PASSES, "gtol": TOLERANCE, "ftol": 0.0}
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
     if not found.success:
         raise DataError(f"{measure}: the read-out of {x.shape[1]} bits has not converged")
