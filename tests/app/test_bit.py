@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -186,10 +187,11 @@ class TestNames:
         assert read_ledger(tmp_path / "codes.names.json")[0].state == "rejected"
         assert "Bit 5: class" not in said(opened(path, "bit", bit="5"))
 
-    def test_nothing_is_kept_without_a_question_and_a_name(self, tmp_path, codes):
+    def test_nothing_is_kept_without_a_question(self, tmp_path, codes):
         path = tmp_path / "codes.parquet"
         codes.save(path)
         app = opened(path, "bit", bit="5", part="name")
+        app.selectbox(key="question5").set_value(None)
         press(app, "Score and keep it")
         assert "Choose which images the bit tells" in said(app)
         assert not (tmp_path / "codes.names.json").exists()
@@ -207,7 +209,7 @@ def test_search_finds_bits_and_images(codes):
         pass
 
     view = Some()
-    view.codes = codes
+    view.codes, view.path = codes, Path("nowhere.parquet")
     assert find(view, "3") == find(view, "Bit 3") == ("bit", {"bit": "3"})
     assert find(view, "item-3") == ("retrieval", {"item": "item-3"})
     for words in ("12", "bit 12", "999999999999", "item-200", "?"):
