@@ -127,6 +127,7 @@ class Projection(Result):
                 trace.update(hoverinfo="skip", showlegend=place == 0 and labels is not None)
                 figure.add_trace(trace, 1, place + 1)
         figure.update_layout(template=template(), height=460)
+        figure.update_layout(legend={"y": -0.02, "yanchor": "top"})  # above it are the titles of both maps
         figure.update_xaxes(showticklabels=False, ticks="").update_yaxes(showticklabels=False, showgrid=False)
         return figure
 

@@ -122,12 +122,14 @@ def _names(named: BitNames) -> list[Table]:
     ):
         if len(part):
             shown = part.sort_values(order, ascending=False, kind="stable").head(LISTED).drop(columns="state")
+            shown = shown.rename(columns={"name": "it says"})
             tables.append(Table.of(title, shown, note if part is held or not len(held) else ""))
     return tables
 
 
 def _aligned(found: Alignment) -> Table:
     frame = found.to_frame().sort_values("phi", ascending=False, kind="stable").head(2 * LISTED)
+    frame = frame.rename(columns={"information": "information / entropy"})  # a ratio, not bits
     sure = int((found.p_value < ALPHA).sum())
     note = f"{sure} of {len(found.p_value)} bits agree with a question at p < {ALPHA} over all bits; AUC is no score."
     return Table.of("The question that each bit answers", frame, note)
