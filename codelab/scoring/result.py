@@ -93,9 +93,7 @@ class Scorecard(Result):
                 if columns := self.better(one.name, other.name):
                     lines.append(f"{one.name} is better than {other.name} in {self._list(columns, one, other)}.")
                 elif one.given and not self._compared(self.row(one.name), self.row(other.name)):
-                    lines.append(
-                        f"{one.name} and {other.name}: not compared, no valid column has an interval of both."
-                    )
+                    lines.append(f"{one.name} and {other.name}: not compared: no valid column has both intervals.")
                 elif one.given and not self.better(other.name, one.name):
                     lines.append(f"{one.name} and {other.name}: no reliable difference in any valid column.")
         return lines

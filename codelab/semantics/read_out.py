@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -83,8 +82,13 @@ def read_out(measure: str, x: np.ndarray, y: np.ndarray) -> ReadOut:
         return value, slope.ravel()
 
     start = np.zeros(len(lower) * free)
-    options: Any = {"maxiter": PASSES, "maxfun": 2 * PASSES, "gtol": TOLERANCE, "ftol": 0.0}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    found = minimize(
+        loss,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": PASSES, "maxfun": 2 * PASSES, "gtol": TOLERANCE, "ftol": 0.0},
+    )
     if not found.success:
         raise DataError(f"{measure}: the read-out of {x.shape[1]} bits has not converged")
     made = np.zeros((len(lower), len(classes)))
