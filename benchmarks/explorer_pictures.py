@@ -29,7 +29,7 @@ PAGES = {
 }
 """Pages and what their addresses name."""
 SIZE = {"width": 1300, "height": 1000}
-COLOURS = 128
+COLOURS = 256
 SECONDS = 150
 
 
