@@ -28,7 +28,8 @@ _STYLE = """<style>
 [data-testid="stSidebarHeader"] { height: 1.5rem; }
 h1 { font-size: 2rem !important; } h3 { font-size: 1.5rem !important; } h4 { font-size: 1.15rem !important; }
 .st-key-history, .st-key-punctuation { display: none; }
-[data-testid="stCaptionContainer"] { opacity: .8 !important; }
+[data-testid="stCaptionContainer"], button kbd { opacity: .8 !important; }
+button kbd { color: inherit !important; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { color: inherit !important; }
 .js-plotly-plot .main-svg text { fill: currentColor !important; }
 .js-plotly-plot .hoverlayer text { fill: #1F2933 !important; }

@@ -29,7 +29,7 @@ PAGES = {
 }
 """Pages and what their addresses name."""
 SIZE = {"width": 1300, "height": 1000}
-COLOURS = 128
+COLOURS = 256
 SECONDS = 150
 
 
@@ -38,6 +38,7 @@ def picture(page: Page, url: str, path: Path) -> None:
     page.goto(url)
     expect(page.locator("[data-testid=stMain] h1")).to_be_visible()
     ready(page)
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)  # tables and figures are loaded last
     page.wait_for_timeout(1500)  # figures fade in
     with Image.open(io.BytesIO(page.screenshot())) as image:
         image.convert("RGB").quantize(COLOURS).save(path, optimize=True)

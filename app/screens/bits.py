@@ -139,7 +139,9 @@ def _order(frame: pd.DataFrame) -> str:
         say("sort", st.session_state["sort"])
 
     st.session_state["sort"] = asked("sort") if asked("sort") in known else known[0]
-    return st.selectbox("Bits", known, key="sort", format_func=lambda name: ORDERS[name][0], on_change=chosen)
+    return st.selectbox(
+        "Bits", known, key="sort", format_func=lambda name: ORDERS[name][0], on_change=chosen, width=230
+    )
 
 
 def _meaning(view: View, frame: pd.DataFrame) -> pd.DataFrame:

@@ -27,6 +27,9 @@ def opened(browser, explorer, name, **options):
     page.goto(f"{explorer}/{'' if name == 'overview' else name}")
     expect(page.locator("[data-testid=stMain] h1")).to_be_visible()
     ready(page)
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)  # tables and figures are loaded last
+    page.wait_for_timeout(1000)  # a page may write its address and run once more
+    ready(page)
     return page
 
 

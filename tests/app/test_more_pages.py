@@ -222,10 +222,11 @@ def test_each_tile_leads_to_what_is_behind_it(path, codes):
 
 
 def test_the_bits_stand_in_the_order_of_the_address(path, codes):
-    entropy = bit_usage(codes).entropy
     app = opened(path, "bits", sort="entropy")
     shown = next(frame.value for frame in app.dataframe if "entropy" in frame.value)
-    assert shown["bit"].tolist() == np.argsort(entropy, kind="stable").tolist()
+    entropy = bit_usage(codes).entropy[shown["bit"].to_numpy()]
+    assert len(shown) == 12
+    assert (np.diff(entropy) > -1e-9).all()
     assert checked(app.selectbox(key="sort").set_value("bit").run()).query_params["sort"] == ["bit"]
 
 
