@@ -124,8 +124,11 @@ class View:
         """All codes, or an even sample of `MANY` of them."""
         if not self.large:
             return self.codes
-        rows = np.linspace(0, len(self.codes) - 1, MANY).astype(np.int64)
-        return self.kept("sample", make=lambda: without_pictures(self.codes)[rows])
+        return self.kept("sample", make=lambda: without_pictures(self.codes)[self.sample_rows])
+
+    @property
+    def sample_rows(self) -> np.ndarray:
+        return np.linspace(0, len(self.codes) - 1, min(MANY, len(self.codes))).astype(np.int64)
 
     @property
     def sampled(self) -> str:

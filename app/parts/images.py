@@ -48,9 +48,10 @@ def shown_exemplars(view: View, bit: int) -> Exemplars:
         help="Only a part of these images has a picture kept beside its code.",
     ):
         return view.measured("pictured", bit, make=lambda: pictured_exemplars(view, bit, rows, count=SHOWN, classes=3))
-    return view.measured(
-        "exemplars", bit, make=lambda: exemplars(view.codes, bit, count=SHOWN, classes=3, group=view.group)
-    )
+    with st.spinner("Looking for images …"):
+        return view.measured(
+            "exemplars", bit, make=lambda: exemplars(view.codes, bit, count=SHOWN, classes=3, group=view.group)
+        )
 
 
 def _sides(view: View, found: Exemplars) -> None:

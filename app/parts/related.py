@@ -33,8 +33,10 @@ def dependence(view: View) -> BitDependence | str:
 
 
 def few(view: View, bit: int) -> Exemplars:
-    """A few images of each side, among those with a picture where only some have one."""
+    """A few images of each side, among those with a picture where only some have one, or in a sample of many."""
     rows = pictured_rows(view)
+    if rows is None and view.large:
+        rows = view.sample_rows
     if rows is not None:
         return pictured_exemplars(view, bit, rows, count=PICTURES, classes=1, histogram=False)
     return exemplars(view.codes, bit, count=PICTURES, classes=1, group=view.group)
