@@ -11,7 +11,7 @@ from app.pictured import among_pictured
 from app.selection import Selection, select
 from app.state import View
 from app.widgets import downloads, gallery, open_item, reason, text
-from codelab.core.attributes import attribute_names, labelling
+from codelab.core.attributes import labelling
 from codelab.core.formats import p_phrase
 from codelab.images.cards import card
 from codelab.semantics.formulas import Description, describe
@@ -81,7 +81,7 @@ def _mix(view: View, found: Selection) -> None:
     """How often each value of the class or an attribute is among the selected, and among all."""
     st.markdown("#### Who is in it")
     codes = view.codes
-    choices = [*(["class"] if codes.labelled and not codes.multilabel else []), *attribute_names(codes)]
+    choices = [*(["class"] if codes.labelled and not codes.multilabel else []), *view.attributes]
     if not choices:
         st.caption("These codes have neither classes nor attributes.")
         return

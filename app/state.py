@@ -19,7 +19,7 @@ from codelab.analysis.analyze import measured
 from codelab.analysis.given import Given
 from codelab.analysis.near_copies import unnamed_copies
 from codelab.analysis.section import Section
-from codelab.core.attributes import NO_GROUPS
+from codelab.core.attributes import NO_GROUPS, attribute_names
 from codelab.core.codes import Codes
 from codelab.core.disk_cache import is_on_disk, on_disk
 from codelab.core.errors import CodelabError
@@ -113,6 +113,11 @@ class View:
     def unnamed_copies(self) -> str:
         """Why these codes look as if they held near copies that nobody has named; empty where they do not."""
         return "" if self.group else self.measured("copies", make=lambda: unnamed_copies(self.codes))
+
+    @property
+    def attributes(self) -> list[str]:
+        """As `attribute_names` finds them, which reads every item column."""
+        return self.kept("attributes", make=lambda: attribute_names(self.codes))
 
     @property
     def large(self) -> bool:

@@ -60,7 +60,7 @@ def show(view: View, bit: int) -> None:
     )
     cards = []
     for other in order.tolist():
-        known = view.measured("few", other, make=partial(few, view, other))
+        known = view.measured("few", other, PICTURES, make=partial(few, view, other))
         sides = {
             side: [card(view.codes, int(row), view.pictures) for row in getattr(known, side)]
             for side in ("zero", "one")
