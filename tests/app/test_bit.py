@@ -121,7 +121,7 @@ def test_related_bits_by_their_correlation(path, codes):
     order = [b for b in np.argsort(-np.abs(phi), kind="stable") if b != 3 and phi[b]]
     assert [link["bit"] for link in links] == order[:10]
     assert links[0]["label"] == f"bit 7  {phi[7]:+.2f}"
-    assert {len(links[0]["sides"][side]) for side in ("zero", "one")} == {4}
+    assert {len(links[0]["sides"][side]) for side in ("zero", "one")} == {3}
 
 
 def test_the_value_is_measured_when_asked_for_and_then_kept(tmp_path, codes):
