@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app.on_request import on_request
 from app.pictured import among_pictured
 from app.selection import Selection, select
 from app.state import View
 from app.widgets import downloads, gallery, open_item, reason, text
-from codelab.core.attributes import attribute_names, labelling
-from codelab.core.errors import CodelabError
+from codelab.core.attributes import labelling
 from codelab.core.formats import p_phrase
 from codelab.images.cards import card
 from codelab.semantics.formulas import Description, describe
@@ -55,9 +55,16 @@ def _gallery(view: View, found: Selection) -> None:
 
 def _formula(view: View, found: Selection) -> None:
     st.markdown("#### In bits")
-    made = view.measured("description", found.text, make=lambda: _described(view, found))
+
+    def describes(view: View) -> Description:
+        chosen = found.rows[view.sample_rows] if view.large else found.rows
+        return describe(view.sample, chosen, groups=view.group)
+
+    label = "Look for the formula that describes the selection"
+    made = on_request(view, "description", label, describes, found.text, ask=view.large)
     if isinstance(made, str):
         reason(made)
+    if made is None or isinstance(made, str):
         return
     st.code(made.formula, language=None)
     st.markdown(
@@ -67,22 +74,14 @@ def _formula(view: View, found: Selection) -> None:
     )
     if found.text != f"where {made.formula}":
         st.button("Select by this formula", on_click=select, args=(f"where {made.formula}",), key="by-formula")
-    st.caption(f"The best of {made.tried:,} formulas of up to four bits.")
-
-
-def _described(view: View, found: Selection) -> Description | str:
-    with st.spinner("Looking for the formula that describes the selection …"):
-        try:
-            return describe(view.codes, found.rows, groups=view.group)
-        except CodelabError as error:
-            return str(error)
+    st.caption(f"The best of {made.tried:,} formulas of up to four bits. {view.sampled}")
 
 
 def _mix(view: View, found: Selection) -> None:
     """How often each value of the class or an attribute is among the selected, and among all."""
     st.markdown("#### Who is in it")
     codes = view.codes
-    choices = [*(["class"] if codes.labelled and not codes.multilabel else []), *attribute_names(codes)]
+    choices = [*(["class"] if codes.labelled and not codes.multilabel else []), *view.attributes]
     if not choices:
         st.caption("These codes have neither classes nor attributes.")
         return

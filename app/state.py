@@ -19,7 +19,7 @@ from codelab.analysis.analyze import measured
 from codelab.analysis.given import Given
 from codelab.analysis.near_copies import unnamed_copies
 from codelab.analysis.section import Section
-from codelab.core.attributes import NO_GROUPS
+from codelab.core.attributes import NO_GROUPS, attribute_names
 from codelab.core.codes import Codes
 from codelab.core.disk_cache import is_on_disk, on_disk
 from codelab.core.errors import CodelabError
@@ -115,6 +115,11 @@ class View:
         return "" if self.group else self.measured("copies", make=lambda: unnamed_copies(self.codes))
 
     @property
+    def attributes(self) -> list[str]:
+        """As `attribute_names` finds them, which reads every item column."""
+        return self.kept("attributes", make=lambda: attribute_names(self.codes))
+
+    @property
     def large(self) -> bool:
         """Whether what compares all images with each other or with many questions takes minutes."""
         return len(self.codes) > MANY
@@ -124,8 +129,11 @@ class View:
         """All codes, or an even sample of `MANY` of them."""
         if not self.large:
             return self.codes
-        rows = np.linspace(0, len(self.codes) - 1, MANY).astype(np.int64)
-        return self.kept("sample", make=lambda: without_pictures(self.codes)[rows])
+        return self.kept("sample", make=lambda: without_pictures(self.codes)[self.sample_rows])
+
+    @property
+    def sample_rows(self) -> np.ndarray:
+        return np.linspace(0, len(self.codes) - 1, min(MANY, len(self.codes))).astype(np.int64)
 
     @property
     def sampled(self) -> str:

@@ -54,7 +54,8 @@ def shown_exemplars(view: View, bit: int) -> Exemplars:
         help="Only a part of these images has a picture kept beside its code.",
     ):
         return view.measured("pictured", bit, make=lambda: pictured_exemplars(view, bit, rows, **COUNTS))
-    return view.measured("exemplars", bit, make=lambda: exemplars(view.codes, bit, group=view.group, **COUNTS))
+    with st.spinner("Looking for images …"):
+        return view.measured("exemplars", bit, make=lambda: exemplars(view.codes, bit, group=view.group, **COUNTS))
 
 
 def _sides(view: View, found: Exemplars) -> None:
@@ -95,11 +96,11 @@ def _bins(view: View, found: Exemplars) -> None:
 
 def images(view: View, bit: int, rows: np.ndarray, key: str, *, notes: list[str] | None = None) -> None:
     """A gallery in the colours of the bit's sides, with its logit under each image where there are no other notes."""
-    column, logits = view.codes.column(bit), view.codes.logits
+    logits = view.codes.logits
     if notes is None:
         notes = [signed(float(logits[row, bit])) for row in rows] if logits is not None else []
     cards = [card(view.codes, int(row), view.pictures) for row in rows]
-    marks = ["one" if column[int(row)] else "zero" for row in rows]
+    marks = ["one" if view.codes.code(int(row))[bit] else "zero" for row in rows]
     clicked = gallery(cards, f"{key}-{bit}", notes=notes, marks=marks, size=60)
     if clicked is not None:
         open_item(view.codes.items["id"][clicked].as_py())

@@ -9,7 +9,6 @@ import streamlit as st
 from app.on_request import on_request
 from app.state import View
 from app.widgets import downloads, reason, show_code, text
-from codelab.core.attributes import attribute_names
 from codelab.core.errors import CodelabError
 from codelab.core.formats import p_phrase
 from codelab.semantics.alignment import Alignment, align_attributes
@@ -75,7 +74,7 @@ def _questions(found: Alignment, bit: int) -> None:
 
 
 def _pairs(view: View, bit: int) -> None:
-    names = [name for name in attribute_names(view.codes) if name != view.group]
+    names = [name for name in view.attributes if name != view.group]
     label = "Look for pairs that differ in one attribute"
     every = on_request(view, "attribute pairs", label, _all_pairs, ask=view.large)
     if every is None or isinstance(every, str):
@@ -125,7 +124,7 @@ def _pairs(view: View, bit: int) -> None:
 def _all_pairs(view: View) -> list[AttributePairs | str]:
     """What changes with each attribute, or why that cannot be measured."""
     found: list[AttributePairs | str] = []
-    for name in attribute_names(view.codes):
+    for name in view.attributes:
         if name != view.group:
             try:
                 found.append(attribute_pairs(view.sample, name, groups=view.group))

@@ -18,9 +18,10 @@ PAIRS = 12
 
 def show(view: View, bit: int) -> None:
     try:
-        found = view.measured(
-            "minimal pairs", bit, make=lambda: minimal_pairs(view.codes, bit, count=PAIRS, groups=view.group)
-        )
+        with st.spinner("Looking for pairs …"):
+            found = view.measured(
+                "minimal pairs", bit, make=lambda: minimal_pairs(view.codes, bit, count=PAIRS, groups=view.group)
+            )
     except DataError as error:
         reason(str(error))
         return

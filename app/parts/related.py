@@ -33,8 +33,10 @@ def dependence(view: View) -> BitDependence | str:
 
 
 def few(view: View, bit: int) -> Exemplars:
-    """A few images of each side, among those with a picture where only some have one."""
+    """A few images of each side, among those with a picture where only some have one, or in a sample of many."""
     rows = pictured_rows(view)
+    if rows is None and view.large:
+        rows = view.sample_rows
     if rows is not None:
         return pictured_exemplars(view, bit, rows, count=PICTURES, classes=1, histogram=False)
     return exemplars(view.codes, bit, count=PICTURES, classes=1, group=view.group)
@@ -58,7 +60,7 @@ def show(view: View, bit: int) -> None:
     )
     cards = []
     for other in order.tolist():
-        known = view.measured("few", other, make=partial(few, view, other))
+        known = view.measured("few", other, PICTURES, make=partial(few, view, other))
         sides = {
             side: [card(view.codes, int(row), view.pictures) for row in getattr(known, side)]
             for side in ("zero", "one")

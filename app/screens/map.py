@@ -12,7 +12,7 @@ from app.selected import show_selected
 from app.selection import METHODS, Lassos, Selection, lassos, projection, select, selected, selected_text
 from app.state import View
 from app.widgets import chart, reason, show_code, text
-from codelab.core.attributes import attribute_names, labelling
+from codelab.core.attributes import labelling
 from codelab.core.drawing import BLUE, GREEN, GREY, ONE, ORANGE, PURPLE, SKY, VERMILLION, ZERO, blank, plain_name
 from codelab.core.errors import CodelabError
 from codelab.neighbours.lasso import simplified
@@ -75,7 +75,7 @@ found.coordinates, found.trustworthiness, found.control_trustworthiness
 
 def _choices(view: View) -> list[str]:
     own = ["class"] if view.codes.labelled and not view.codes.multilabel else []
-    return [*own, *attribute_names(view.codes), "a bit", "nothing"]
+    return [*own, *view.attributes, "a bit", "nothing"]
 
 
 def _labels(view: View, colour: str, bit: int) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError, DataError
 from codelab.images.cards import Card, card, label_text, picture_uri
 from codelab.images.imageset import decode
-from codelab.neighbours.search import SearchResult, search
+from codelab.neighbours.search import search
 from codelab.retrieval.measures import retrieval_map
 
 TITLE, ICON = "Retrieval", "image_search"
@@ -31,6 +32,8 @@ TITLE, ICON = "Retrieval", "image_search"
 OVERSAMPLE = 4
 """How many times as many codes are fetched before rescoring."""
 COPIES = "The image whose nearest other is nearest of all; again, the next one."
+MOST_LEFT_OUT = 10_000
+"""Images left out of a search up to which it looks through all."""
 CHOICE = 24
 """Images to choose a query from."""
 MOST_COPIES = 20_000
@@ -201,7 +204,7 @@ def _uploaded(view: View) -> Query | None:
 
 def _neighbours(view: View, query: Query, k: int, group: str | None, rescore: str | None) -> None:
     keep = _database(view.codes, query.row, group)
-    rows = np.flatnonzero(keep)
+    others = int(keep.sum())
     weights = bit_weights(view)
     left, right = st.columns([2, 7], gap="medium")
     with left:
@@ -209,19 +212,16 @@ def _neighbours(view: View, query: Query, k: int, group: str | None, rescore: st
         gallery([query.card], "query", size=120)
         if query.card.label:
             st.caption(text(f"class: {query.card.label}"))
-        database = _bare(view.codes, rows, rescore)
-        if query.row is not None and len(rows):
-            _average_precision(query, database)
+        if query.row is not None and others:
+            _average_precision(query, view.codes, keep)
     with right:
-        if not len(rows):
+        if not others:
             st.info("There is no other image to compare with.", icon=":material/info:")
             return
-        found = _found(database, query, min(k, len(rows)), weights, rescore)
-        near, distances = rows[found.indices[0]], found.distances[0]
-        second = None if found.rescored is None else found.rescored[0]
+        near, distances, second = _nearest(view.codes, query, keep, min(k, others), weights, rescore)
         by = "by Hamming distance" if weights is None else "by the weights of their bits"
         again = "" if second is None else f", then by {rescore}"
-        st.markdown(f"**The {len(near)} nearest of {len(rows):,}** {by}{again}")
+        st.markdown(f"**The {len(near)} nearest of {others:,}** {by}{again}")
         same = [_same_class(view.codes, query.row, int(row)) for row in near]
         signs = {True: "✓", False: "✗", None: ""}
         words = {True: "same", False: "different", None: ""}
@@ -272,21 +272,29 @@ def _database(codes: Codes, row: int | None, group: str | None) -> np.ndarray:
     return keep
 
 
-def _bare(codes: Codes, rows: np.ndarray, rescore: str | None = None) -> Codes:
-    """Codes and labels alone: copying pictures and logits of 100,000 items would take longer than the search."""
-    kept = {} if rescore is None else {rescore: getattr(codes, rescore)[rows]}
-    return Codes(codes.packed[rows], codes.bits, labels=codes.labels[rows], classes=codes.classes, **kept)
+def _nearest(
+    codes: Codes, query: Query, keep: np.ndarray, k: int, weights: np.ndarray | None, rescore: str | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The rows among `keep` nearest by what counts (fixed bits, weighted bits), their distances, and rescored ones.
 
-
-def _found(database: Codes, query: Query, k: int, weights: np.ndarray | None, rescore: str | None) -> SearchResult:
-    """The nearest by what counts: fixed bits alone, weighted bits, or rescored."""
+    All codes are searched, whose layout for the search is made once; those left out are dropped from what is found.
+    """
+    rows, out = np.arange(len(codes)), int((~keep).sum())
+    if out > MOST_LEFT_OUT:
+        rows, out = np.flatnonzero(keep), 0
+        vectors = {} if rescore is None else {rescore: getattr(codes, rescore)[rows]}
+        codes = Codes(codes.packed[rows], codes.bits, **vectors)
+    options: dict[str, Any] = {"k": k + out, "weights": weights}
     if query.fixed is not None:
-        weights = query.fixed.astype(float) * (1 if weights is None else weights)
-        if set(np.unique(weights)) <= {0.0, 1.0}:
-            return search(database, query.code, k=k, mask=weights > 0)
-    able = rescore is not None and getattr(query.code, rescore) is not None
-    again = {"rescore": rescore, "oversample": OVERSAMPLE} if able else {}
-    return search(database, query.code, k=k, weights=weights, **again)  # type: ignore[arg-type]
+        options["weights"] = query.fixed.astype(float) * (1 if weights is None else weights)
+        if set(np.unique(options["weights"])) <= {0.0, 1.0}:
+            options = {"k": k + out, "mask": options["weights"] > 0}
+    elif rescore is not None and getattr(query.code, rescore) is not None:
+        options |= {"rescore": rescore, "oversample": (OVERSAMPLE * k + out) / (k + out)}
+    found = search(codes, query.code, **options)
+    stay = np.flatnonzero(keep[rows[found.indices[0]]])[:k]
+    second = None if found.rescored is None else found.rescored[0][stay]
+    return rows[found.indices[0][stay]], found.distances[0][stay], second
 
 
 def _same_class(codes: Codes, query: int | None, row: int) -> bool | None:
@@ -298,12 +306,13 @@ def _same_class(codes: Codes, query: int | None, row: int) -> bool | None:
     return bool(codes.labels[query] == codes.labels[row])
 
 
-def _average_precision(query: Query, database: Codes) -> None:
+def _average_precision(query: Query, codes: Codes, keep: np.ndarray) -> None:
     if not query.card.label:
         return
+    left_out = np.ones(1, np.int64), (~keep).astype(np.int64)  # those left out are the query's own group
     try:
         values = [
-            retrieval_map(query.code, database, ties=ties, bootstrap=1).value
+            retrieval_map(query.code, codes, ties=ties, bootstrap=1, exclude_self=False, groups=left_out).value
             for ties in ("expected", "pessimistic", "optimistic")
         ]
     except CodelabError as error:
