@@ -227,7 +227,7 @@ def test_the_bits_stand_in_the_order_of_the_address(path, codes):
     entropy = bit_usage(codes).entropy[shown["bit"].to_numpy()]
     assert len(shown) == 12
     assert (np.diff(entropy) > -1e-9).all()
-    assert checked(app.selectbox(key="sort").set_value("bit").run()).query_params["sort"] == ["bit"]
+    assert checked(app.selectbox(key="sort").set_value("bit").run()).query_params["sort"] == "bit"
 
 
 def test_near_copies_lead_to_the_nearest_pair(tmp_path):
