@@ -17,7 +17,7 @@ from codelab.core.formats import ordinal
 
 TITLE, ICON = "One bit", "lightbulb"
 
-PARTS = ("images", "classes", "meaning", "related", "pairs", "retrieval", "where", "naming")
+PARTS = ("images", "classes", "meaning", "related", "pairs", "value", "where", "naming")
 """Files of `app/parts`, in order; the first is shown first."""
 
 

@@ -15,7 +15,7 @@ from app.on_request import on_request
 from app.parts.meaning import alignment
 from app.parts.naming import names_of
 from app.parts.related import dependence
-from app.parts.retrieval import value
+from app.parts.value import value
 from app.state import View
 from app.widgets import chart, downloads, open_bit, reason, rows_to_open, show_code
 from codelab.analysis.section import Column

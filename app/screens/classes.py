@@ -55,7 +55,7 @@ def show(view: View) -> None:
         _table(found, names)
     with right:
         _one(view, found, names, chosen)
-    _two(found, names, chosen)
+    _two(view, found, names, chosen)
     _heat(view, found)
     _confused(view)
     show_code(
@@ -148,7 +148,7 @@ def _bars(one: Signature) -> go.Figure:
     return figure
 
 
-def _two(found: ClassSignatures, names: list[str], chosen: str) -> None:
+def _two(view: View, found: ClassSignatures, names: list[str], chosen: str) -> None:
     st.markdown("#### Two classes")
     others = [name for name in names if name != chosen]
     nearest = next(one.nearest for one in found.signatures if one.label == chosen)
@@ -159,12 +159,16 @@ def _two(found: ClassSignatures, names: list[str], chosen: str) -> None:
 
     st.session_state["other"] = wanted
     other = st.selectbox(f"{text(chosen)} and", others, key="other", on_change=picked)
-    frame = found.between(chosen, other)
+    frame = view.kept(
+        "between", chosen, other, make=lambda: found.between(chosen, other, view.codes, groups=view.group)
+    ).drop(columns=["low", "high"])
     left, right = st.columns(2)
     config = {
         name: st.column_config.NumberColumn(name, format="percent", help="Share of ones") for name in (chosen, other)
     }
     config["difference"] = st.column_config.NumberColumn(format="percent")
+    config["log_odds"] = st.column_config.NumberColumn("log-odds", format="%+.2f", help=f"Of {chosen} against {other}")
+    config["q_value"] = st.column_config.NumberColumn("q", format="%.3f", help="Over all bits")
     for column, title, part in (
         (left, "Bits that differ most", frame.head(SHOWN)),
         (right, "Bits that do not tell them apart", frame.tail(SHOWN)[::-1]),

@@ -80,11 +80,18 @@ def question(codes: Codes, target: str) -> tuple[str, np.ndarray]:
     """One question in words, and its answers bool `[N]`.
 
     Args:
-        target: `COLUMN = VALUE`, as `targets` names it.
+        target: `COLUMN = VALUE`, or of a number `COLUMN above CUT`, as `targets` names it.
 
     Raises:
         UsageError: no such column or value.
     """
+    number, above, _ = target.rpartition(" above ")
+    if above and "=" not in target:
+        names = [name for name in (number, STATISTIC + number) if name in codes.items.column_names]
+        for words, has in (one for name in names for one in _questions(codes, name)):
+            if words == target:
+                return words, has
+        raise UsageError(f"target {target!r}: no number column {number!r} with such a quartile")
     name, _, value = (part.strip() for part in target.partition("="))
     for words, has in _questions(codes, name):
         if words == f"{name} = {value}":

@@ -76,7 +76,7 @@ class TestTable:
 
 @pytest.mark.parametrize("part", [*PARTS, "no such part"])
 def test_every_part_stands_on_every_kind_of_codes(path, tmp_path, part):
-    name = {"naming": "name", "retrieval": "value"}.get(part, part)
+    name = {"naming": "name"}.get(part, part)
     opened(path, "bit", part=name, bit="3")
     opened(path, "bit", part=name, bit="9")
     Codes.from_bits(np.random.default_rng(0).integers(0, 2, (40, 6))).save(tmp_path / "bare.parquet")

@@ -10,6 +10,7 @@ from sklearn.metrics import jaccard_score, precision_score, recall_score
 
 from codelab import Codes, DataError, UsageError, describe
 from codelab.semantics.formulas import Formula, Literal, _grown, _joined
+from codelab.semantics.targets import targets
 from codelab.statistics.splits import held_out_part
 
 
@@ -117,3 +118,14 @@ def test_what_cannot_is_one_line():
         describe(codes, [3, 50])
     with pytest.raises(UsageError, match="tone has no value 'c'"):
         describe(codes, "tone = c")
+
+
+def test_a_number_is_asked_by_the_quartile_that_alignment_names():
+    draw = np.random.default_rng(0)
+    size = draw.normal(size=300)
+    codes = Codes.from_bits(np.column_stack([size > np.median(size), draw.integers(0, 2, 300)]), items={"size": size})
+    name = f"size above {np.median(size):.3g}"
+    assert name in targets(codes).names
+    assert describe(codes, name).formula == "0"
+    with pytest.raises(UsageError, match="no number column 'width' with such a quartile"):
+        describe(codes, "width above 3")
