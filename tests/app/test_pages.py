@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 import app.state
+from app.parts.images import SHOWN
 from app.screens.bits import q_floor, q_text
 from codelab.analysis import SECTIONS
 from codelab.core.codes import Codes
@@ -72,6 +73,17 @@ def gallery(app, key):
     return json.loads(element.proto.json)["cards"]
 
 
+def every_card(app):
+    """The cards of all galleries on the page."""
+    data = [json.loads(e.proto.json) for e in app.get("bidi_component") if e.proto.json]
+    return [card for one in data for card in one.get("cards", [])]
+
+
+def table_with(app, column):
+    """The first table on the page that has this column."""
+    return next(frame.value for frame in app.dataframe if column in frame.value)
+
+
 def rows(app, key):
     return [card["row"] for card in gallery(app, key)]
 
@@ -109,6 +121,7 @@ class TestOverview:
     def test_shows_figures_and_the_provenance(self, path, codes):
         app = opened(path)
         charts = {section.name for section in SECTIONS if section.chart and "block" not in section.name}
+        charts -= {"oversampling"}  # it needs features
         assert charts >= {"bit_usage", "class_information", "pair_distances"}
         assert {e.key for e in app.get("plotly_chart")} == charts
         assert "80 codes cannot fill the 256 cells" in said(app)  # in place of the fourth
@@ -179,7 +192,7 @@ class TestOneBit:
 
     def test_shows_at_most_60_images(self, path):
         app = opened(path, "bit", bit="5")
-        assert 24 <= sum(len(json.loads(e.proto.json)["cards"]) for e in app.get("bidi_component")) <= 60
+        assert 24 <= len(every_card(app)) <= 60
 
     def test_q_values_have_three_decimals_and_are_never_nothing(self, path):
         app = opened(path, "bit", bit="3")  # two classes: its exact q-value is about 1e-15
@@ -208,11 +221,11 @@ class TestPictures:
 
     def test_galleries_of_a_bit_show_images_with_one(self, some, codes):
         app = opened(some, "bit", bit="3", group="twin")
-        shown = [card for e in app.get("bidi_component") for card in json.loads(e.proto.json)["cards"]]
+        shown = every_card(app)
         assert shown
         assert all(card["picture"] for card in shown)
         rank = np.argsort(codes.logits[::5, 3], kind="stable") * 5
-        assert rows(app, "zero-3") == [r for r in rank if codes.logits[r, 3] <= 0][:9]
+        assert rows(app, "zero-3") == [r for r in rank if codes.logits[r, 3] <= 0][:SHOWN]
         assert "Images of the 16 images with a picture, ranked by logit" in said(app)
         histogram = json.loads(next(e for e in app.get("plotly_chart") if e.key == "margins3").proto.spec)
         assert sum(int(trace["name"].split("(")[1].split()[0]) for trace in histogram["data"]) == 80
@@ -220,7 +233,7 @@ class TestPictures:
     def test_all_images_on_request(self, some, codes):
         app = opened(some, "bit", bit="3")
         checked(app.toggle(key="pictured").set_value(False).run())
-        assert rows(app, "zero-3") == exemplars(codes, 3, count=9, classes=3).zero.tolist()
+        assert rows(app, "zero-3") == exemplars(codes, 3, count=SHOWN, classes=3).zero.tolist()
         assert "with a picture, ranked" not in said(app)
 
     def test_no_switch_where_all_or_none_have_one(self, path):
@@ -335,7 +348,7 @@ class TestRetrieval:
 
     def test_lists_the_bits_that_differ(self, path, codes):
         app = opened(path, "retrieval", item="item-4")
-        table = app.dataframe[0].value
+        table = table_with(app, "differing bits")
         bits = codes.to_bits()
         for place, row in enumerate(rows(app, "near")):
             differing = " ".join(map(str, np.flatnonzero(bits[4] != bits[row]))) or "none"
@@ -345,7 +358,8 @@ class TestRetrieval:
     def test_the_code_stands_in_lines_of_16(self, tmp_path):
         codes = Codes.from_bits(np.random.default_rng(0).integers(0, 2, (30, 40)))
         codes.save(tmp_path / "codes.parquet")
-        bits, hexadecimal = (block.value.split("\n") for block in opened(tmp_path / "codes.parquet", "retrieval").code)
+        app = opened(tmp_path / "codes.parquet", "retrieval")
+        bits, hexadecimal = (block.value.split("\n") for block in app.code[:2])
         assert [len(line) for line in bits] == [16, 16, 8]
         assert "".join(bits) == codes.code(0).to01()
         assert "".join(hexadecimal) == codes.packed[0].tobytes().hex()
@@ -392,14 +406,14 @@ class TestUpload:
         found = search(codes, codes[[row]], k=24)
         assert rows(app, "near") == found.indices[0].tolist()
         assert [card["note"].strip() for card in gallery(app, "near")] == [str(d) for d in found.distances[0]]
-        assert app.dataframe[0].value["differing bits"][0] == "none"
+        assert table_with(app, "differing bits")["differing bits"][0] == "none"
 
     def test_shows_the_code_of_the_image(self, made):
         picture = made.parent / "pictures" / "disc" / "7.png"
         app = self.upload(made, "mine.png", picture.read_bytes())
         codes = load(made)
         own = codes[[codes.items["id"].to_pylist().index("disc/7.png")]]
-        bits, hexadecimal = (block.value for block in app.code)
+        bits, hexadecimal = (block.value for block in app.code[:2])
         assert bits == "".join(map(str, own.to_bits()[0].astype(int)))  # 16 bits: one line
         assert hexadecimal == own.packed.tobytes().hex()
 
