@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,10 +95,8 @@ def over_picture(values: np.ndarray, picture: Image.Image) -> object:
     side = len(values)
     most = float(np.abs(values).max()) or 1.0
     figure = blank("", "", height=SIDE + 60)
-    out = io.BytesIO()
-    picture.convert("L").resize((SIDE, SIDE)).save(out, "PNG")
     figure.add_layout_image(
-        source=Image.open(out),
+        source=picture.convert("L").resize((SIDE, SIDE)),
         x=-0.5,
         y=-0.5,
         sizex=side,
