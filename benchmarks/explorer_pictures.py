@@ -6,13 +6,12 @@ python benchmarks/explorer_pictures.py http://127.0.0.1:8501 docs/explorer
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 
-from PIL import Image
 from playwright.sync_api import Page, expect
 
+from codelab.images.picture import open_picture
 from tests.support.browser import chromium, ready
 
 PAGES = {
@@ -40,7 +39,7 @@ def picture(page: Page, url: str, path: Path) -> None:
     ready(page)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)  # tables and figures are loaded last
     page.wait_for_timeout(1500)  # figures fade in
-    with Image.open(io.BytesIO(page.screenshot())) as image:
+    with open_picture(page.screenshot()) as image:
         image.convert("RGB").quantize(COLOURS).save(path, optimize=True)
 
 
