@@ -46,7 +46,8 @@ def opened(browser):
 
     yield open_file
     for page, path in pages:
-        assert page.said == []
+        # what Chromium's own driver says of a map's points, drawn without a GPU, is not of the page
+        assert [line for line in page.said if "GL Driver Message" not in line] == []
         assert {url for url in page.asked if not url.startswith(("data:", "blob:"))} == {path.as_uri()}
         page.close()
 
