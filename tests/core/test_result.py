@@ -84,6 +84,9 @@ def results():
         "match_bits": codelab.match_bits(codes, codes, permutations=4),
         "decodable_bits": codelab.decodable_bits(codes, codes, permutations=4),
         "compare_codes": codelab.compare_codes(codes, codes.select_bits(range(16))),
+        "neighbour_changes": codelab.neighbour_changes(codes, codes),
+        "shared_codes": codelab.shared_codes(Codes.from_bits(np.zeros((300, 32)), labels)),
+        "scorecard": codelab.scorecard(codes.select_bits(range(6)), attributes=["tone"], cache=False, progress=False),
     }
     return found
 
@@ -199,7 +202,7 @@ def test_an_analysis_shows_its_headlines_and_stays_a_dictionary(results, capsys)
     codes = shapes(300, 32)
     found = codelab.analyze(codes, permutations=5)
     lines = repr(found).splitlines()
-    assert lines[0] == f"Analysis of N=300, B=32, {len(found)} sections, 2 of them skipped"
+    assert lines[0] == f"Analysis of N=300, B=32, {len(found)} sections, 3 of them skipped"
     assert [line.split()[0] for line in lines[2:]] == list(found)
     assert max(map(len, lines)) <= 204
     assert found["degrees_of_freedom"].headline() in repr(found)
