@@ -86,7 +86,7 @@ def results():
         "compare_codes": codelab.compare_codes(codes, codes.select_bits(range(16))),
         "neighbour_changes": codelab.neighbour_changes(codes, codes),
         "shared_codes": codelab.shared_codes(Codes.from_bits(np.zeros((300, 32)), labels)),
-        "scorecard": codelab.scorecard(codes.select_bits(range(6)), attributes=["tone"], cache=False, progress=False),
+        "scorecard": codelab.scorecard(codes, attributes=["tone"], cache=False, progress=False),
     }
     return found
 
