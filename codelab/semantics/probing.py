@@ -198,7 +198,7 @@ def right_answers(
     Example:
         >>> tone = np.arange(40) % 2
         >>> codes = Codes.from_bits(np.stack([tone, 0 * tone], 1), items={"tone": tone.astype(str)})
-        >>> right_answers(codes, "tone", [1], groups=None, draws=1, seed=0)[1].mean()
+        >>> right_answers(codes, "tone", [1], groups=None, draws=1, seed=0)[1].mean().item()
         1.0
     """
     _, names, rows, y, unit, train, test = _halves(codes, target, groups, seed)
