@@ -280,6 +280,7 @@ class TestMeasuring:
             return measure(section, given)
 
         monkeypatch.setattr(app.state, "measured", listened)
+        monkeypatch.setenv("CODELAB_CACHE", str(tmp_path / "cache"))  # nothing was measured before
         path = tmp_path / "codes.parquet"
         running = opened(path)  # a page can be named once the app has run: while there is no file yet
         shapes().save(path)
@@ -307,6 +308,7 @@ class TestGroups:
             return measure(section, given)
 
         monkeypatch.setattr(app.state, "measured", listened)
+        monkeypatch.setenv("CODELAB_CACHE", str(tmp_path / "cache"))  # nothing was measured before
         path = tmp_path / "codes.parquet"
         shapes(bits=11).save(path)
         running = opened(path, page)
