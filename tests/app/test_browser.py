@@ -124,7 +124,13 @@ def test_a_click_on_a_chart_opens_the_bit(page, address, folder):
 def click_cell(page, row, x=150):
     """Click into a row of the bit table, by default at its second column: the table is a canvas."""
     ready(page)
-    box = page.get_by_test_id("stDataFrame").first.bounding_box()
+    table = page.get_by_test_id("stDataFrame").first
+    expect(table.locator("canvas").first).to_be_visible()
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+    box, before = table.bounding_box(), None
+    while box != before:  # what stands above it may still grow
+        page.wait_for_timeout(300)
+        box, before = table.bounding_box(), box
     page.mouse.click(box["x"] + x, box["y"] + 36 + 35 * row + 17)
 
 
