@@ -19,10 +19,9 @@ button:focus-visible { outline: 2px solid var(--st-primary-color); }
   margin-top: 4px; border: 1px solid var(--st-border-color); border-radius: 8px; font-size: 12px; line-height: 1.4;
   color: var(--st-text-color); background: var(--st-background-color); box-shadow: 0 4px 16px rgba(0, 0, 0, .18); }
 .link:hover .card, .link:focus-within .card { display: block; }
-.side { display: grid; grid-template-columns: 3.2em repeat(4, 1fr); gap: 4px; align-items: center; margin-top: 6px; }
+.side { display: grid; grid-template-columns: 3.2em repeat(3, 1fr); gap: 4px; align-items: center; margin-top: 6px; }
 img { width: 100%; aspect-ratio: 1; object-fit: contain; background: #fff; border-radius: 4px; }
 .zero img { border-bottom: 3px solid #E69F00; } .one img { border-bottom: 3px solid #0072B2; }
-.links:not(:hover) { min-height: 0; }
 """
 
 _JS = """

@@ -16,6 +16,7 @@ from app.parts.naming import names_of
 from app.queries import weights_of, weights_text
 from app.state import View
 from app.widgets import chart, downloads, reason, text
+from codelab.core.arrays import even_rows
 from codelab.core.codes import Codes
 from codelab.core.drawing import BLUE, GREY, blank
 from codelab.core.errors import CodelabError
@@ -115,9 +116,7 @@ def _oversampling(view: View) -> OversamplingCurve:
 
 def _some(codes: Codes) -> Codes:
     """All codes, or an even sample: each image ranks all others."""
-    if len(codes) <= MOST:
-        return codes
-    return codes[np.linspace(0, len(codes) - 1, MOST).astype(np.int64)]
+    return codes if len(codes) <= MOST else codes[even_rows(len(codes), MOST)]
 
 
 def _draw_precision_recall(found: PrecisionRecallCurve) -> go.Figure:

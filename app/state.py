@@ -19,6 +19,7 @@ from codelab.analysis.analyze import measured
 from codelab.analysis.given import Given
 from codelab.analysis.near_copies import unnamed_copies
 from codelab.analysis.section import Section
+from codelab.core.arrays import even_rows
 from codelab.core.attributes import NO_GROUPS, attribute_names
 from codelab.core.codes import Codes
 from codelab.core.disk_cache import is_on_disk, on_disk
@@ -133,7 +134,7 @@ class View:
 
     @property
     def sample_rows(self) -> np.ndarray:
-        return np.linspace(0, len(self.codes) - 1, min(MANY, len(self.codes))).astype(np.int64)
+        return even_rows(len(self.codes), MANY)
 
     @property
     def sampled(self) -> str:

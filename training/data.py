@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from codelab.core.arrays import even_rows
 from codelab.core.errors import DataError, UsageError
 from codelab.core.progress import counter
 from codelab.images.imageset import ImageSet
@@ -168,7 +169,7 @@ class Data:
 def fingerprint(images: ImageSet) -> str:
     """How many images there are, and a hash of their ids in order and of the bytes of a few, wherever they lie."""
     found = hashlib.sha256("\n".join(map(str, images.items["id"].to_pylist())).encode())
-    for i in np.linspace(0, len(images) - 1, min(len(images), _LOOKED_AT), dtype=int).tolist():
+    for i in even_rows(len(images), _LOOKED_AT).tolist():
         with suppress(OSError):  # an image that cannot be read may have been left out
             found.update(images.read(i))
     return f"{len(images)} images {found.hexdigest()[:12]}"
@@ -267,7 +268,7 @@ def _fits(images: ImageSet, config: TrainConfig) -> bool:
     if len(images) * 3 * size * size / 1e9 <= config.memory_gb:
         return True
     taken = []
-    for i in np.linspace(0, len(images) - 1, min(_LOOKED_AT, len(images))).astype(int):
+    for i in even_rows(len(images), _LOOKED_AT):
         with suppress(DataError):  # one that cannot be read is reported when all are read
             taken.append(read_pixels(images, size, int(i)).nbytes)
     need = len(images) * float(np.mean(taken)) / 1e9 if taken else 0.0

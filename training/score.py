@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from codelab.core.arrays import even_rows
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
 from codelab.features.geometry import geometry
@@ -63,7 +64,7 @@ def read_held(images: ImageSet, config: TrainConfig) -> HeldOut:
     Raises:
         DataError: an image cannot be read and `skip_bad` is not set, or none can.
     """
-    images = images.subset(np.linspace(0, len(images) - 1, min(config.evaluate_images, len(images))).astype(np.int64))
+    images = images.subset(even_rows(len(images), config.evaluate_images))
     group = config.evaluate_group
 
     def read(i: int) -> tuple[np.ndarray, np.ndarray] | str:

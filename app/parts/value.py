@@ -9,6 +9,7 @@ import streamlit as st
 from app.on_request import on_request
 from app.state import View
 from app.widgets import downloads, reason, show_code, text
+from codelab.core.arrays import even_rows
 from codelab.core.formats import ordinal
 from codelab.images.imageset import ImageSet
 from codelab.measures.channel import ViewChannels, view_channels
@@ -89,7 +90,7 @@ def flips(view: View) -> ViewChannels | str:
     encoder = view.encoder()
     if isinstance(encoder, str):
         return encoder
-    rows = np.linspace(0, len(view.codes) - 1, min(IMAGES, len(view.codes))).astype(np.int64)
+    rows = even_rows(len(view.codes), IMAGES)
     images = _images(view, rows)
     if isinstance(images, str):
         return images

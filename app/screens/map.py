@@ -12,6 +12,7 @@ from app.selected import show_selected
 from app.selection import METHODS, Lassos, Selection, lassos, projection, select, selected, selected_text
 from app.state import View
 from app.widgets import chart, reason, show_code, text
+from codelab.core.arrays import even_rows
 from codelab.core.attributes import labelling
 from codelab.core.drawing import BLUE, GREEN, GREY, ONE, ORANGE, PURPLE, SKY, VERMILLION, ZERO, blank, plain_name
 from codelab.core.errors import CodelabError
@@ -115,7 +116,7 @@ def _drawn(labels: np.ndarray) -> np.ndarray:
         return np.arange(n)
     order = np.random.default_rng(0).permutation(n)
     order = order[np.argsort(labels[order], kind="stable")]
-    return np.sort(order[np.linspace(0, n - 1, MOST).astype(np.int64)])
+    return np.sort(order[even_rows(n, MOST)])
 
 
 def _figure(

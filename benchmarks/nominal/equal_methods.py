@@ -71,22 +71,22 @@ def main() -> None:
     options = parser.parse_args()
     for kind in options.kinds:
         start = time.process_time()
-        said, black, told = 0, Counter[str](), Counter[str]()
+        better, reliable, measured = 0, Counter[str](), Counter[str]()
         for seed in range(options.pairs):
             found = card(kind, seed, options.attributes, options.images)
-            said += bool(found.better("A", "B") or found.better("B", "A"))
+            better += bool(found.better("A", "B") or found.better("B", "A"))
             apart = found.reliable()[0, 1]
-            black.update(c.name for c, one in zip(found.columns, apart, strict=True) if one)
+            reliable.update(c.name for c, one in zip(found.columns, apart, strict=True) if one)
             known = ~np.isnan(found.least[0, 1])
-            told.update(c.name for c, one in zip(found.columns, known, strict=True) if one)
-            print(f"\r{kind}: {seed + 1} of {options.pairs}, {said} said", end="", file=sys.stderr)
-        low, high = binomtest(said, options.pairs).proportion_ci(method="wilson")
+            measured.update(c.name for c, one in zip(found.columns, known, strict=True) if one)
+            print(f"\r{kind}: {seed + 1} of {options.pairs}, {better} better", end="", file=sys.stderr)
+        low, high = binomtest(better, options.pairs).proportion_ci(method="wilson")
         print(
-            f"\n{kind}: {said} of {options.pairs} pairs ({said / options.pairs:.1%}, 95 % interval {low:.1%} to "
+            f"\n{kind}: {better} of {options.pairs} pairs ({better / options.pairs:.1%}, 95 % interval {low:.1%} to "
             f"{high:.1%}) with a sentence 'is better than'; {time.process_time() - start:.0f} CPU seconds"
         )
-        for name, pairs in told.items():
-            print(f"  {black[name] / pairs:6.1%} of {pairs} black: {name}")
+        for name, pairs in measured.items():
+            print(f"  {reliable[name] / pairs:6.1%} of {pairs} reliable: {name}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from codelab.cli.options import (
     add_encoder,
     add_most_pixels,
     add_packing,
+    images_of,
     open_codes,
     open_each,
     own_encoder,
@@ -119,17 +120,9 @@ def _views(options: argparse.Namespace, codes: Codes) -> tuple[list[Codes], dict
     """Codes of K views of the images with all augmentations, and of one view for each augmentation alone."""
     from codelab.images.augment import CHANGES, view_of
     from codelab.images.export import encode_images
-    from codelab.images.sources import open_images
 
     encoder = own_encoder(options, codes)
-    # ids say which are needed
-    images = open_images(options.data, labels_csv=options.labels, skip_bad=True, most_pixels=options.most_pixels)
-    row_of = {name: row for row, name in enumerate(images.items["id"].to_pylist())}
-    ids = codes.items["id"].to_pylist()
-    missing = next((name for name in ids if name not in row_of), None)
-    if missing is not None:
-        raise UsageError(f"{options.data}: has no image {missing!r}, which {options.codes} was made from")
-    images = images.subset([row_of[name] for name in ids])
+    images = images_of(options, codes, options.codes)
     views = []
     for k in range(options.views):
         view, label = view_of(images, seed=options.seed + k), f"view {k + 1} of {options.views}"

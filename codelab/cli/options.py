@@ -15,6 +15,7 @@ from codelab.images.picture import MOST_PIXELS
 if TYPE_CHECKING:
     from codelab.core.codes import Codes
     from codelab.images.encoder import Encoder
+    from codelab.images.imageset import ImageSet
 
 LARGEST_PORT = 65535
 COUNTED_ONCE = "p-values and intervals count them as one"
@@ -98,6 +99,27 @@ def named_encoder(options: argparse.Namespace, checkpoint: str) -> Encoder:
     from codelab.images.encoder import open_encoder
 
     return open_encoder(checkpoint, bits=options.bits, random_weights=options.random_weights)
+
+
+def images_of(options: argparse.Namespace, codes: Codes, named: str) -> ImageSet:
+    """The images of `--data` from which codes were made, row by row.
+
+    Args:
+        named: the codes, as the message names them.
+
+    Raises:
+        UsageError: an image of the codes is not there.
+    """
+    from codelab.images.sources import open_images
+
+    # ids say which are needed, so that others may be bad
+    images = open_images(options.data, labels_csv=options.labels, skip_bad=True, most_pixels=options.most_pixels)
+    row_of = {name: row for row, name in enumerate(images.items["id"].to_pylist())}
+    ids = codes.items["id"].to_pylist()
+    missing = next((name for name in ids if name not in row_of), None)
+    if missing is not None:
+        raise UsageError(f"{options.data}: has no image {missing!r}, which {named} was made from")
+    return images.subset([row_of[name] for name in ids])
 
 
 def own_encoder(options: argparse.Namespace, codes: Codes) -> Encoder:

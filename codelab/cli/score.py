@@ -10,7 +10,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codelab.cli.options import COUNTED_ONCE, add_most_pixels, add_packing, named_encoder, open_beside, open_each
+from codelab.cli.options import (
+    COUNTED_ONCE,
+    add_most_pixels,
+    add_packing,
+    images_of,
+    named_encoder,
+    open_beside,
+    open_each,
+)
 from codelab.core.command import AddCommand, group_option, overwrite_option, timm_options, whole_number
 from codelab.core.errors import UsageError, printable
 
@@ -141,16 +149,9 @@ def _untrained(options: argparse.Namespace, first: str, codes: Codes) -> tuple[C
     if not options.data:
         raise UsageError(f"score: --untrained {options.untrained} is a checkpoint, which needs the images as --data")
     from codelab.images.export import encode_images
-    from codelab.images.sources import open_images
 
-    images = open_images(options.data, labels_csv=options.labels, skip_bad=True, most_pixels=options.most_pixels)
-    row_of = {name: row for row, name in enumerate(images.items["id"].to_pylist())}
-    ids = codes.items["id"].to_pylist()
-    lacking = next((name for name in ids if name not in row_of), None)
-    if lacking is not None:
-        raise UsageError(f"{options.data}: has no image {lacking!r}, which {first} was made from")
-    encoder = named_encoder(options, options.untrained)
-    encoded = encode_images(encoder, images.subset([row_of[name] for name in ids]), label="untrained encoder")
+    images = images_of(options, codes, first)
+    encoded = encode_images(named_encoder(options, options.untrained), images, label="untrained encoder")
     made = dataclasses.replace(
         codes, packed=encoded.packed, bits=encoded.bits, logits=None, features=None, meta=encoded.meta
     )
@@ -165,9 +166,6 @@ def _hashes(path: str) -> list[dict[str, Any]]:
     parts = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
     found = []
     for part in parts:
-        digest = hashlib.sha256()
         with part.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        found.append({"file": str(part), "sha256": digest.hexdigest()})
+            found.append({"file": str(part), "sha256": hashlib.file_digest(file, "sha256").hexdigest()})
     return found

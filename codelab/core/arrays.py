@@ -33,6 +33,16 @@ def as_array(name: str, values: Any) -> np.ndarray:
         raise DataError(f"{name}: found {type(values).__name__} that is no array ({first_line(error)})") from None
 
 
+def even_rows(n: int, most: int) -> np.ndarray:
+    """An even sample of at most `most` of n rows, int64, ends included.
+
+    Example:
+        >>> even_rows(10, 4).tolist(), even_rows(3, 4).tolist()
+        ([0, 3, 6, 9], [0, 1, 2])
+    """
+    return np.linspace(0, n - 1, min(most, n)).astype(np.int64)
+
+
 def read_only(made: np.ndarray) -> np.ndarray:
     """An array that the calling code has just made, closed to writing; `owned` takes it without a copy."""
     made.flags.writeable = False

@@ -162,8 +162,8 @@ def mean_reuse(codes: Codes, attribute: str, *, groups: Groups, seed: int) -> fl
     """
     effects, _ = _effects(codes, attribute, groups, BINS, np.random.default_rng(seed))
     reuse = effects.reuse(np.ones((1, len(effects.used))))[0][0]
-    told = (effects.own_z() >= TOLD) & ~np.isnan(reuse)
-    return float(np.clip(reuse[told], -1, 1).mean()) if told.any() else float("nan")
+    clear = (effects.own_z() >= TOLD) & ~np.isnan(reuse)
+    return float(np.clip(reuse[clear], -1, 1).mean()) if clear.any() else float("nan")
 
 
 def _effects(

@@ -11,6 +11,7 @@ from codelab.core.codes import Codes
 from codelab.core.errors import DataError
 from codelab.core.formats import number
 from codelab.core.result import Result, Source
+from codelab.neighbours.others import without_self
 from codelab.neighbours.search import search
 
 
@@ -86,7 +87,4 @@ def _shared(one: np.ndarray, two: np.ndarray) -> np.ndarray:
 
 def _others(codes: Codes, rows: np.ndarray, k: int) -> np.ndarray:
     """The k nearest rows of each row but itself, `[K, k]`."""
-    found = search(codes, codes.packed[rows], k=k + 1).indices
-    own = found == rows[:, None]
-    own[~own.any(axis=1), -1] = True  # behind k equal codes of lower rows: the last is left out
-    return found[~own].reshape(len(rows), k)
+    return without_self(search(codes, codes.packed[rows], k=k + 1).indices, rows)

@@ -10,6 +10,7 @@ from codelab.core.bits import differing
 from codelab.core.codes import Codes
 from codelab.kernels.counting import for_loops
 from codelab.neighbours.hamming import Scan
+from codelab.neighbours.others import without_self
 
 CHECKED = 1000
 """Codes whose approximate neighbours are compared with the exact ones."""
@@ -78,7 +79,4 @@ def _approximate(codes: Codes, k: int, seed: int) -> np.ndarray:
         n_jobs=1,
         compressed=False,
     )
-    found = index.neighbor_graph[0]
-    own = found == np.arange(len(found))[:, None]
-    own[~own.any(axis=1), -1] = True  # without the code itself among them, the last is one too many
-    return found[~own].reshape(len(found), k).astype(np.int32)
+    return without_self(index.neighbor_graph[0], np.arange(len(codes))).astype(np.int32)

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -48,9 +48,6 @@ LEAST_RECALL = 0.9
 """Below, a warning says how many of the nearest codes the approximate search found."""
 
 PACKAGES = {"umap": ("umap-learn", "pynndescent"), "tsne": ("openTSNE", "pynndescent")}
-RECIPE = 1
-"""Raise it when the same call gives another map: what is on disk is then not read."""
-
 _ARRAYS = ("coordinates", "control", "neighbours", "distances", "figures")
 
 
@@ -192,7 +189,7 @@ def project(
     if len(codes) < 2 * k + 1:
         raise DataError(f"project: found {len(codes)} codes, expected at least {2 * k + 1} (2 k + 1, k={k})")
     make = partial(_both, codes, method, dims, k, unit, int(seed), exact)
-    key = {"map": RECIPE, "packages": _versions(method), "codes": codes.sha256}
+    key: dict[str, Any] = {"what": "map", "packages": _versions(method), "codes": codes.sha256}
     key |= {"method": method, "dims": dims, "k": k, "seed": int(seed), "exact": exact}
     key |= {"groups": None if unit is None else hashlib.sha256(unit.tobytes()).hexdigest()}
     found = on_disk(key, make) if cache else make()

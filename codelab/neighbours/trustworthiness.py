@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 from codelab.core.bits import differing
 from codelab.core.codes import Codes
 from codelab.neighbours.hamming import Scan
+from codelab.neighbours.others import without_self
 
 BLOCK = 256
 """Codes whose distances to all others are counted at a time."""
@@ -62,7 +63,4 @@ def _beyond(nearer: np.ndarray, equal: np.ndarray, k: int) -> np.ndarray:
 
 def _others(coordinates: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
     """The k nearest other points of `rows` on the map, `[Q, k]`."""
-    found = np.asarray(cKDTree(coordinates).query(coordinates[rows], k + 1)[1])
-    own = found == rows[:, None]
-    own[~own.any(axis=1), -1] = True  # more than k others at the same place
-    return found[~own].reshape(len(rows), k)
+    return without_self(np.asarray(cKDTree(coordinates).query(coordinates[rows], k + 1)[1]), rows)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pandas as pd
 
-from codelab.core.attributes import CLASS, attribute_names, labelling
+from codelab.core.arrays import even_rows
+from codelab.core.attributes import CLASS, NO_GROUPS, attribute_names, labelling
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
 from codelab.core.verdict import ALPHA, plain_reason
@@ -61,7 +62,7 @@ def meaning(codes: Codes, groups: str | None, *, seed: int = 0) -> Meaning:
     """
     found = Meaning()
     if len(codes) > MOST:
-        codes = codes[np.linspace(0, len(codes) - 1, MOST).astype(np.int64)]
+        codes = codes[even_rows(len(codes), MOST)]
         found.sampled = MOST
     named = _made(found, "names", partial(name_bits, codes, groups=groups, seed=seed))
     if named is not None:
@@ -79,7 +80,7 @@ def meaning(codes: Codes, groups: str | None, *, seed: int = 0) -> Meaning:
     if signed is not None:
         found.tables.append(_signatures(signed))
     _formulas(found, codes, groups, seed)
-    mapped = _made(found, "map", partial(project, codes, groups=groups, seed=seed))
+    mapped = _made(found, "map", partial(project, codes, groups=groups or NO_GROUPS, seed=seed))
     if mapped is not None:
         labels = codes.labels if codes.labelled and not codes.multilabel else None
         words = (

@@ -21,11 +21,8 @@ from codelab.scoring.cells import Cell, Seeds, difference, empty, interval, mean
 from codelab.scoring.columns import Column, Measure, measures
 from codelab.scoring.provenance import provenance
 from codelab.scoring.result import Entry, Scorecard
-from codelab.scoring.rows import ORACLE, PERMUTED, RANDOM, Row, rows_of
+from codelab.scoring.rows import CONTROLS, MATCHED, ORACLE, PERMUTED, RANDOM, UNTRAINED, Row, rows_of
 from codelab.scoring.setting import IMAGES, Setting
-
-RECIPE = 2
-"""Raise it when a number of a cell changes: an old one on disk is then not read."""
 
 
 def scorecard(
@@ -101,13 +98,10 @@ def _methods(codes: Sequence[Codes], names: Sequence[str] | None) -> dict[str, l
     methods: dict[str, list[Codes]] = {}
     for name, one in zip(names, codes, strict=True):
         methods.setdefault(str(name), []).append(one)
-    taken = next((name for name in methods if name in _CONTROLS), None)
+    taken = next((name for name in methods if name in CONTROLS), None)
     if taken is not None:
         raise UsageError(f"names: {taken!r} is the name of a control, expected another one")
     return methods
-
-
-_CONTROLS = (RANDOM, PERMUTED, ORACLE, "PCA + rotation", "ITQ", "density-matched random bits", "untrained encoder")
 
 
 def _check_alike(name: str, first: Codes, other: Codes, groups: Groups) -> None:
@@ -151,7 +145,7 @@ def _measured(
             numbers = (number,) if measure.two is None else (number, number + 1)
             names = [row.keys[n] if n < len(row.keys) else f"{row.keys[0]} seed {n}" for n in numbers]
             make = partial(_one, setting, row, measure, numbers)
-            key = {"scorecard": RECIPE, "setting": setting.key, "measure": measure.name, "codes": names}
+            key = {"what": "cell of a scorecard", "setting": setting.key, "measure": measure.name, "codes": names}
             cells = on_disk(key, make) if cache else make()
             for column, cell in zip(measure.columns, cells, strict=True):
                 found.setdefault((row.name, column.name), []).append(cell)
@@ -163,7 +157,7 @@ def _codes_of(row: Row, measure: Measure) -> Sequence[int]:
     """The numbers of the codes that are measured; of a measure of two, the first of each pair."""
     if measure.two is None:
         return range(len(row.keys))
-    if row.given or row.name == "untrained encoder":
+    if row.given or row.name == UNTRAINED:
         return [a for a, _ in pairwise(range(len(row.keys)))] or [0]
     return [0]
 
@@ -255,7 +249,7 @@ def _invalid(card: Scorecard, c: int) -> str:
         if not above[oracle, permuted]:
             return "permuted rows do not lose to the oracle"
         for i, row in enumerate(card.rows):
-            if above[permuted, i] and row.name != "density-matched random bits":
+            if above[permuted, i] and row.name != MATCHED:
                 return f"permuted rows are above {row.name}"
     return ""
 

@@ -9,6 +9,7 @@ from functools import partial
 from codelab.core.attributes import CLASS
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
+from codelab.retrieval.sampled import K
 from codelab.scoring import meaning, whole
 from codelab.scoring.cells import Cell, empty
 from codelab.scoring.setting import Setting
@@ -145,7 +146,7 @@ def _retrieval(setting: Setting) -> Iterator[Column]:
         RETRIEVAL,
         f"exact expectation over the order of ties, divided by all relevant; {how}",
     )
-    yield Column("knn_accuracy", f"{whole.K}-NN accuracy (class)", RETRIEVAL, f"vote of the {whole.K} nearest; {how}")
+    yield Column("knn_accuracy", f"{K}-NN accuracy (class)", RETRIEVAL, f"vote of the {K} nearest; {how}")
 
 
 def _of_target(target: str, some: str) -> Iterator[Measure]:

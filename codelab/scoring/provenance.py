@@ -9,6 +9,7 @@ from typing import Any
 
 from codelab import __version__
 from codelab.core.codes import Codes
+from codelab.scoring.rows import UNTRAINED
 from codelab.scoring.setting import Setting
 
 
@@ -16,7 +17,7 @@ def provenance(setting: Setting, methods: Mapping[str, Sequence[Codes]], untrain
     """What is needed to make the same numbers again, as plain values."""
     codes = [(name, one) for name, several in methods.items() for one in several]
     if untrained is not None:
-        codes.append(("untrained encoder", untrained))
+        codes.append((UNTRAINED, untrained))
     return {
         "version": __version__,
         "commit": commit(),

@@ -20,7 +20,9 @@ from codelab.statistics.exchange import shuffled_rows
 DRAWS = 5
 """Codes of random directions: their spread stands in for that of a method with one file."""
 
-RANDOM, PERMUTED, ORACLE = "random directions", "permuted rows", "oracle"
+UNTRAINED, RANDOM, PCA, ITQ = "untrained encoder", "random directions", "PCA + rotation", "ITQ"
+MATCHED, PERMUTED, ORACLE = "density-matched random bits", "permuted rows", "oracle"
+CONTROLS = (UNTRAINED, RANDOM, PCA, ITQ, MATCHED, PERMUTED, ORACLE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ def rows_of(setting: Setting, methods: Mapping[str, Sequence[Codes]], untrained:
     """All rows: the methods given, the untrained encoder where there are its codes, and the controls."""
     found = [_from_codes(setting, name, codes, given=True) for name, codes in methods.items()]
     if untrained is not None:
-        found.append(_from_codes(setting, "untrained encoder", [untrained], given=False))
+        found.append(_from_codes(setting, UNTRAINED, [untrained], given=False))
     return [*found, *_of_features(setting), *_by_chance(setting), _oracle(setting)]
 
 
@@ -73,12 +75,12 @@ def _of_features(setting: Setting) -> list[Row]:
     kinds = (
         (RANDOM, "lsh", DRAWS, f"signs of {bits} random directions of the features, centred; mean of {DRAWS} codes"),
         (
-            "PCA + rotation",
+            PCA,
             "pca-rotation",
             1,
             "leading principal components of the features, rotated at random; signs",
         ),
-        ("ITQ", "itq", 1, "the same, rotated so that the signs lose least (Gong & Lazebnik 2011)"),
+        (ITQ, "itq", 1, "the same, rotated so that the signs lose least (Gong & Lazebnik 2011)"),
     )
     same = "fitted without labels on the images it is scored on"
     return [
@@ -120,7 +122,7 @@ def _by_chance(setting: Setting) -> list[Row]:
     matched = "independent random bits, each 1 as often as in the first codes"
     whole = "the first codes, dealt to other images" + ("" if setting.unit is None else ", whole groups at once")
     return [
-        _control(setting, "density-matched random bits", matched, 1, random, learnt=False),
+        _control(setting, MATCHED, matched, 1, random, learnt=False),
         _control(setting, PERMUTED, whole, 1, permuted, learnt=False),
     ]
 

@@ -15,14 +15,12 @@ from codelab.measures.bit_usage import bit_usage
 from codelab.measures.code_length import code_length
 from codelab.measures.degrees_of_freedom import degrees_of_freedom
 from codelab.retrieval.measures import knn_accuracy, retrieval_map
-from codelab.retrieval.sampled import QUERIES, K, k_of
+from codelab.retrieval.sampled import QUERIES, k_of
 from codelab.retrieval.summary import RetrievalResult
 from codelab.scoring.cells import Cell, empty, from_parts
 from codelab.scoring.setting import Setting
 from codelab.statistics.counts import BitCounts, PairCounts
 from codelab.statistics.estimators import binary_entropy
-
-__all__ = ["K", "bits_alone", "queries_of", "retrieval"]
 
 
 def bits_alone(setting: Setting, codes: Codes) -> list[Cell]:
