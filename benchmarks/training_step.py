@@ -12,12 +12,15 @@ best of those given. CPU seconds are of all threads and workers, and hardly depe
 import argparse
 import io
 import itertools
+import json
 import statistics
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import plain_dino
@@ -152,6 +155,33 @@ def waits(step: Callable[[], object]) -> list[str]:
     return [f"{Path(w.filename).name}:{w.lineno}" for w in found if "synchronizing" in str(w.message)]
 
 
+def copies_beside_kernels(step: Callable[[], object], steps: int = 5) -> str:
+    """How long copies to the GPU take in some steps, and which share of that a kernel runs as well."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        for _ in range(steps):
+            step()
+        torch.cuda.synchronize()
+    with tempfile.TemporaryDirectory() as folder:
+        profile.export_chrome_trace(f"{folder}/trace.json")
+        events = json.loads(Path(folder, "trace.json").read_text())["traceEvents"]
+    spans = {kind: _spans(events, kind) for kind in ("gpu_memcpy", "kernel")}
+    copies = [(a, b) for a, b, name in spans["gpu_memcpy"] if "HtoD" in name]
+    ends: list[list[float]] = []  # times at which some kernel runs, without overlaps
+    for start, end, _ in sorted(spans["kernel"]):
+        if ends and start <= ends[-1][1]:
+            ends[-1][1] = max(ends[-1][1], end)
+        else:
+            ends.append([start, end])
+    shared = sum(max(0.0, min(b, d) - max(a, c)) for a, b in copies for c, d in ends)
+    total = sum(b - a for a, b in copies)
+    return f"{total / steps / 1e3:.2f} ms of copies to the GPU a step, {shared / max(total, 1e-9):.0%} beside kernels"
+
+
+def _spans(events: list[dict[str, Any]], kind: str) -> list[tuple[float, float, str]]:
+    """Start, end (microseconds) and name of a trace's events of one kind."""
+    return [(e["ts"], e["ts"] + e["dur"], e["name"]) for e in events if e.get("cat") == kind]
+
+
 def same_objective(config: TrainConfig) -> None:
     """Both sides compute one loss."""
     generator = torch.Generator().manual_seed(0)
@@ -253,6 +283,7 @@ def main() -> None:
     if cuda:
         for side in (ours, plain):
             places = waits(side.step)
+            print(f"{side.name}: {copies_beside_kernels(side.step)}")
             print(f"{side.name} waits for the GPU in a step {len(places)} times: {', '.join(sorted(set(places)))}")
     goal = 2 if cuda else 1.5
     clock = [b / a for a, b in zip(ours.clock, plain.clock, strict=True)]

@@ -40,7 +40,7 @@ class Pictures:
     @classmethod
     def of_one_shape(cls, pixels: Tensor) -> Pictures:
         """From a tensor `[n, 3, height, width]`."""
-        size = torch.tensor(pixels.shape[2:]).expand(len(pixels), 2)
+        size = torch.tensor(pixels.shape[2:]).repeat(len(pixels), 1)
         return cls.laid_out(pixels.permute(0, 2, 3, 1).flatten(), size)
 
     @classmethod

@@ -3,6 +3,9 @@
 With bits as -1 and 1 the product of two codes is B - 2 d. Its values and partial sums are whole numbers of at most B,
 which float16 holds exactly to 2,048: codes of up to 1,024 bits are multiplied in float16 on a GPU, longer ones in
 float32. Costs of weighted and asymmetric search are whole numbers that float64 adds up exactly.
+
+The k nearest of a block are its k smallest keys, int32: the product times a power of two, plus the row. A block of
+2^27 pairs keeps a GPU busy; its products and keys take 1.3 GB.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from codelab.neighbours.weighted import BitCosts, flat, in_order
 
 HALF_BITS = 1024
 PAIRS = 1 << 24
-"""Distances, and bits of items as numbers, held at a time."""
+"""Distances, and bits of items as numbers, held at a time; a GPU holds `MORE` times as many."""
+MORE = 8
 
 QUERIES = 1024
 
@@ -39,9 +43,11 @@ def on_device(
     half = place.type == "cuda" and bits <= HALF_BITS
     kind = torch.float64 if costs is not None else torch.float16 if half else torch.float32
     exact = torch.float32 if costs is None else torch.float64
+    pairs = PAIRS * MORE if place.type == "cuda" and costs is None else PAIRS
     database = torch.from_numpy(np.array(codes.packed)).to(place)  # a copy: torch takes no read-only memory
 
-    def blocks(rows: slice) -> Iterator[tuple[int, torch.Tensor]]:
+    def blocks(rows: slice) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+        """First item, `base [Q, 1]` and `product [Q, items]` of each block: a distance is (base + product) / 2."""
         if costs is None:
             mine = np.unpackbits(packed[rows], axis=1, count=bits).view(bool)
             ones, zeros = (np.where(one & keep, 1.0, 0.0) for one in (~mine, mine))
@@ -50,10 +56,9 @@ def on_device(
         # with signs s = 2 x - 1:  sum_b ones x + zeros (1 - x)  =  (1/2) sum_b ones + zeros + s (ones - zeros)
         factor = torch.from_numpy(ones - zeros).to(place, kind)
         base = torch.from_numpy((ones + zeros).sum(axis=1)).to(place, exact)[:, None]
-        step = max(1, PAIRS // max(1, len(ones), bits))
+        step = min(max(1, pairs // max(1, len(ones), bits)), 1 << _row_bits(bits))
         for start in range(0, n, step):
-            signs = _signs(database[start : start + step], bits, kind)
-            yield start, (base + (factor @ signs.T).to(exact)) / 2
+            yield start, base, factor @ _signs(database[start : start + step], bits, kind).T
 
     def nearest(k: int) -> tuple[np.ndarray, np.ndarray]:
         parts = []
@@ -61,12 +66,13 @@ def on_device(
             size = rows.stop - rows.start
             best = torch.empty((size, 0), dtype=exact, device=place)
             index = torch.empty((size, 0), dtype=torch.int64, device=place)
-            for start, far in blocks(rows):
-                items = torch.arange(start, start + far.shape[1], device=place).expand_as(far)
-                if costs is None and k < far.shape[1]:
-                    far, items = _first(far, items, k)
-                best, order = torch.sort(torch.cat([best, far], dim=1), dim=1, stable=True)
-                index = torch.cat([index, items], dim=1).gather(1, order[:, :k])
+            for start, base, product in blocks(rows):
+                if costs is None:
+                    product, row = _smallest(product, min(k, product.shape[1]), _row_bits(bits))
+                else:
+                    row = torch.arange(product.shape[1], device=place).expand_as(product)
+                best, order = torch.sort(torch.cat([best, (base + product) / 2], dim=1), dim=1, stable=True)
+                index = torch.cat([index, row + start], dim=1).gather(1, order[:, :k])
                 best = best[:, :k]
             parts.append((best.double().cpu().numpy(), index.cpu().numpy()))
         if not parts:
@@ -78,11 +84,12 @@ def on_device(
         for rows in _counted(q, n):
             most = torch.from_numpy(np.asarray(limit[rows], dtype=np.float64)).to(place)[:, None]
             found = [[(np.zeros(0), np.zeros(0, np.int64))] for _ in range(rows.stop - rows.start)]
-            for start, far in blocks(rows):
-                hit = far.double() <= most
+            for start, base, product in blocks(rows):
+                far = (base + product).double() / 2
+                hit = far <= most
                 ends = np.cumsum(hit.sum(dim=1).cpu().numpy())[:-1]
                 items = hit.nonzero()[:, 1].cpu().numpy() + start
-                lengths = far[hit].double().cpu().numpy()
+                lengths = far[hit].cpu().numpy()
                 for mine, *part in zip(found, np.split(lengths, ends), np.split(items, ends), strict=True):
                     mine.append((part[0], part[1]))
             lists += [in_order(parts) for parts in found]
@@ -119,7 +126,14 @@ def _signs(packed: torch.Tensor, bits: int, kind: torch.dtype) -> torch.Tensor:
     return ones.flatten(1)[:, :bits].to(kind).mul_(2).sub_(1)
 
 
-def _first(far: torch.Tensor, items: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The k nearest by (distance, row), as the smallest whole numbers: Hamming distances stand before the row."""
-    keys = torch.topk(far.long() << 32 | items, k, dim=1, largest=False, sorted=True).values
-    return (keys >> 32).to(far.dtype), keys & 0xFFFFFFFF
+def _row_bits(bits: int) -> int:
+    """Low bits of a key, which hold a row: the others hold a product of -B to B."""
+    return 31 - bits.bit_length()
+
+
+def _smallest(product: torch.Tensor, k: int, row_bits: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The k smallest products `[Q, k]` of each query and their rows; of equal ones the first rows."""
+    row = torch.arange(product.shape[1], dtype=torch.int32, device=product.device)
+    keys = torch.add(row, product.int(), alpha=1 << row_bits)
+    keys = torch.topk(keys, k, dim=1, largest=False, sorted=True).values
+    return keys >> row_bits, keys & ((1 << row_bits) - 1)

@@ -80,6 +80,13 @@ class FakeGpu(FakeTensorMode):
             return torch.zeros(made.shape, dtype=made.dtype)
 
 
+def _own_memory(tensor):
+    """Refuses what PyTorch cannot pin: a tensor whose elements share memory, as those of `expand`."""
+    if any(step == 0 and length > 1 for step, length in zip(tensor.stride(), tensor.shape, strict=True)):
+        raise RuntimeError("unsupported operation: more than one element refers to a single memory location")
+    return tensor
+
+
 class OnGpu(Tensor):
     """A tensor that says it is on the GPU."""
 
@@ -225,7 +232,7 @@ def dry_gpu(mode):
     places += [(torch.cuda, "Stream", Stream), (torch.cuda, "stream", Stream.within)]
     places += [(torch.cuda, "current_stream", lambda *_: Stream.now or main)]
     places += [(Tensor, "record_stream", lambda tensor, stream: mode.recorded.append(stream))]
-    places += [(Tensor, "pin_memory", lambda tensor: mode.pin(tensor))]  # in every thread; a mode has but its own
+    places += [(Tensor, "pin_memory", lambda tensor: mode.pin(_own_memory(tensor)))]  # in every thread; a mode has one
     if claimed:  # autocast is that of the CPU, where the numbers are computed
         autocast, enabled, dtype = torch.autocast, torch.is_autocast_enabled, torch.get_autocast_dtype
         places += [(torch, "autocast", lambda kind, *a, **k: autocast("cpu", *a, **k))]

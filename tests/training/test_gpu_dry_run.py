@@ -111,6 +111,13 @@ class TestStep:
             run.monitor.read()
             assert gpu.waits
 
+    @pytest.mark.parametrize("name", CONFIGS)
+    def test_the_pass_that_is_made_for_the_compiler(self, name):
+        with dry_gpu(ClaimedGpu()):
+            run = run_on_gpu(CONFIGS[name])
+            run._probe()
+            assert all(parameter.grad is None for parameter in run.student.parameters())
+
     def test_a_transformer_adds_up_in_bf16(self):
         """By the rules of CUDA's own autocast."""
         with dry_gpu(FakeGpu(backward=False)):
