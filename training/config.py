@@ -95,7 +95,7 @@ class TrainConfig:
     memory_gb: float = 8.0
     """Most memory that the images of a process may take, in GB."""
     workers: int = 0
-    """Threads that decode and resize images; 0: one on each core."""
+    """Threads (beside a GPU: processes) that decode and resize images; 0: one on each core."""
     threads: int = 0
     """Threads that compute, on a CPU; 0: one for a small network, else one on each core, or OMP_NUM_THREADS."""
     skip_bad: bool = False

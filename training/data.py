@@ -1,4 +1,4 @@
-"""Training images, whole: decoded and reduced once into memory, or in each epoch by threads that run ahead."""
+"""Training images, whole: decoded and reduced once into memory, or in each epoch ahead of their use."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -20,12 +20,11 @@ from codelab.core.arrays import even_rows
 from codelab.core.errors import DataError, UsageError
 from codelab.core.progress import counter
 from codelab.images.imageset import ImageSet
-from training import distributed
+from training import distributed, stream
 from training.config import TrainConfig
 from training.pictures import Pictures, reduced, to_device
+from training.stream import Decoded, One
 
-_AHEAD = 3
-"""Batches a stream decodes ahead."""
 _LOOKED_AT = 32
 """Images decoded to estimate how much memory all of them take, and images whose bytes are part of a fingerprint: rows
 of a Parquet file have no names that tell them apart."""
@@ -89,7 +88,7 @@ class Data:
             return self.pixels[rows]
         with ThreadPoolExecutor(threads(self.config)) as pool:
             read = list(pool.map(self._read, rows.tolist()))
-        return Pictures.of([pixels for _, pixels in read]).to(self.device)
+        return Pictures.of([one.pixels for one in read]).to(self.device)
 
     def steps(self, first: int, last: int) -> Iterator[Batch]:
         """The batches of the steps `first` to `last`, the share of this process in each."""
@@ -98,33 +97,36 @@ class Data:
                 index = self.numbers(step)
                 yield Batch(to_device(index, self.device), self.pixels[index])
             return
-        pool, stacker = ThreadPoolExecutor(threads(self.config)), ThreadPoolExecutor(1)
-        ahead: deque[Future[tuple[Tensor, Pictures]]] = deque()
-        coming = iter(range(first, last))
+        decoded, stacker = self._decoded(first, last), ThreadPoolExecutor(1)
+        ahead = deque([stacker.submit(self._next, decoded)])
         try:
             while True:
-                for step in coming:
-                    read = [pool.submit(self._read, i) for i in self.numbers(step).tolist()]
-                    ahead.append(stacker.submit(self._stacked, read))
-                    if len(ahead) > _AHEAD:
-                        break
-                if not ahead:
-                    return
+                ahead.append(stacker.submit(self._next, decoded))
                 start = time.perf_counter()
-                stacked = ahead.popleft().result()
+                batch = ahead.popleft().result()
                 self.waited += time.perf_counter() - start
-                yield self._on_device(*stacked)
+                if batch is None:
+                    return
+                yield self._on_device(*batch)
         finally:
-            pool.shutdown(cancel_futures=True)
             stacker.shutdown(cancel_futures=True)
 
-    def _stacked(self, read: list[Future[tuple[int, np.ndarray]]]) -> tuple[Tensor, Pictures]:
-        """A batch on the CPU, in pinned memory where a GPU will copy it; it is made ahead, in its own thread."""
-        numbers, arrays = zip(*[future.result() for future in read], strict=True)
-        index, pixels = torch.tensor(numbers), Pictures.of(arrays)
+    def _decoded(self, first: int, last: int) -> Iterator[Decoded]:
+        numbers = (self.numbers(step).tolist() for step in range(first, last))
+        workers = threads(self.config)
+        if self.device.type == "cuda" and stream.can_fork():
+            return stream.by_processes(self._read, numbers, len(self.numbers(first)), workers)
+        return stream.by_threads(self._read, numbers, workers)
+
+    def _next(self, decoded: Iterator[Decoded]) -> tuple[Tensor, Pictures] | None:
+        """The next batch on the CPU, in pinned memory where a GPU will copy it."""
+        batch = next(decoded, None)
+        if batch is None:
+            return None
+        self.unreadable |= batch.unreadable
         if self.device.type != "cuda":
-            return index, pixels
-        return index.pin_memory(), replace(pixels, values=pixels.values.pin_memory())
+            return batch.numbers, batch.pixels
+        return batch.numbers.pin_memory(), replace(batch.pixels, values=batch.pixels.values.pin_memory())
 
     def _on_device(self, index: Tensor, pixels: Pictures) -> Batch:
         """The batch where it is used; a GPU copies it beside the work it still has, and not after it."""
@@ -149,20 +151,18 @@ class Data:
     def batch_of(self, step: int) -> Tensor:
         """The numbers of all images of a step, a pure function of the seed and the step."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        if getattr(self, "_order_of", None) != epoch:
-            self._order = batches(len(self), self.config.batch, self.config.seed, epoch)
-            self._order_of = epoch
-        return self._order[place]
+        return batches(len(self), self.config.batch, self.config.seed, epoch)[place]
 
-    def _read(self, i: int) -> tuple[int, np.ndarray]:
+    def _read(self, i: int) -> One:
         """The image, or where it cannot be read and may be left out, the next one that can."""
+        unreadable: dict[str, str] = {}
         for j in [(i + k) % len(self) for k in range(len(self))]:
             try:
-                return j, read_pixels(self.images, self.config.store_size, j)
+                return One(j, read_pixels(self.images, self.config.store_size, j), unreadable)
             except DataError as error:
                 if not self.config.skip_bad:
                     raise DataError(f"{error}; --skip-bad (skip_bad) leaves such images out") from None
-                self.unreadable[str(self.images.items["path"][j].as_py())] = str(error)
+                unreadable[str(self.images.items["path"][j].as_py())] = str(error)
         raise DataError(f"{self.images.name}: none of its {len(self)} images can be read")
 
 
@@ -246,6 +246,7 @@ def read_pixels(images: ImageSet, size: int, i: int) -> np.ndarray:
         return reduced(image, size)
 
 
+@lru_cache(maxsize=2)
 def batches(n: int, batch: int, seed: int, epoch: int) -> Tensor:
     """The image numbers of each step of an epoch, int64 `[steps, batch]`: a new order each epoch, the rest left out.
 

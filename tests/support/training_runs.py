@@ -53,6 +53,11 @@ def image_set(n):
     return ImageSet("drawings", items, np.full(n, -1, np.int32), (), drawing)
 
 
+def broken(n, *bad):
+    """n drawings, of which some cannot be read."""
+    return dataclasses.replace(image_set(n), read=lambda i: b"" if i in bad else drawing(i))
+
+
 def rows(run):
     """The readings of a run."""
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

@@ -12,15 +12,11 @@ from PIL import Image, ImageDraw
 from codelab import DataError
 from codelab.cli.main import main
 from codelab.images.encoder import Encoder
-from tests.support.training_runs import TINY, drawing, image_set, rows, same_tensors
+from tests.support.training_runs import TINY, broken, drawing, image_set, rows, same_tensors
 from training.data import Data
 from training.loop import fit
 
 CPU = torch.device("cpu")
-
-
-def broken(n, *bad):
-    return dataclasses.replace(image_set(n), read=lambda i: b"" if i in bad else drawing(i))
 
 
 def framed(i):
