@@ -3,14 +3,19 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from codelab.core.errors import DataError
+from tests.conftest import ROOT
 from tests.support.training_runs import TINY, broken, image_set
 from training.data import Data
 from training.stream import CHUNK, by_processes, by_threads
@@ -80,6 +85,35 @@ def test_a_process_that_was_killed_is_one_line():
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
     with pytest.raises(DataError, match=r"^a process that decodes images has ended; [^\n]* lower workers$"):
         list(batches)
+
+
+ENDLESS = """
+import multiprocessing, sys, time
+from tests.training.test_stream import BATCHES, image_set, reader
+from training.stream import by_processes
+batches = by_processes(reader(image_set(40)), iter(lambda: BATCHES[0], None), size=40, processes=2)
+next(batches)
+print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+for _ in batches: time.sleep(0.1)
+"""
+
+
+def test_processes_do_not_outlive_a_loop_that_was_killed():
+    with subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, text=True, cwd=ROOT) as loop:
+        children = [int(pid) for pid in loop.stdout.readline().split()]
+        loop.kill()
+    end = time.monotonic() + 60
+    while any(map(running, children)):
+        assert time.monotonic() < end, "a process that decodes goes on without its loop"
+        time.sleep(0.2)
+    assert len(children) == 2
+
+
+def running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_a_picture_of_another_shape_keeps_it():
