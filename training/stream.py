@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from codelab.core.errors import DataError
+from codelab.core.errors import DataError, first_line
 from training.pictures import Pictures
 
 AHEAD = 3
@@ -104,7 +104,10 @@ def by_processes(read: Read, batches: Iterable[list[int]], size: int, processes:
         multiprocessing_context="fork",  # what reads images need not be picklable
         worker_init_fn=_let_the_loop_end_it,
     )
-    return _batches(iter(loader), parts)  # the processes start here, before the caller has threads at work
+    # Started in the main thread, a loader takes over SIGCHLD, and a process that ends raises anywhere in the loop.
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(iter, loader).result()
+    return _batches(coming, parts)
 
 
 def can_fork() -> bool:
@@ -123,27 +126,26 @@ def _let_the_loop_end_it(_: int) -> None:
 
 def _batches(coming: Iterator[Decoded | DataError], parts: int) -> Iterator[Decoded]:
     """Chunks joined to batches of so many parts."""
-    chunks = _whole(coming)
-    while batch := list(islice(chunks, parts)):
-        values, size = (torch.cat(t) for t in zip(*((d.pixels.values, d.pixels.size) for d in batch), strict=True))
-        unreadable = {path: reason for decoded in batch for path, reason in decoded.unreadable.items()}
-        yield Decoded(torch.cat([d.numbers for d in batch]), Pictures.laid_out(values, size), unreadable)
+    try:
+        while batch := [chunk for _ in range(parts) if (chunk := _chunk(coming)) is not None]:
+            values, size = (torch.cat(t) for t in zip(*((d.pixels.values, d.pixels.size) for d in batch), strict=True))
+            unreadable = {path: reason for decoded in batch for path, reason in decoded.unreadable.items()}
+            yield Decoded(torch.cat([d.numbers for d in batch]), Pictures.laid_out(values, size), unreadable)
+    finally:
+        del coming  # its processes end now: an error's traceback would keep it, and them
 
 
-def _whole(coming: Iterator[Decoded | DataError]) -> Iterator[Decoded]:
-    """Chunks; an error among them is raised."""
-    while True:
-        try:
-            chunk = next(coming)
-        except StopIteration:
-            return
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise DataError(
-                "a process that decodes images has ended; it may have had too little memory, or /dev/shm (in Docker: "
-                "--shm-size) too little room: lower workers"
-            ) from error
-        if isinstance(chunk, DataError):
-            raise chunk
-        yield chunk
+def _chunk(coming: Iterator[Decoded | DataError]) -> Decoded | None:
+    """The next chunk, None at the end."""
+    try:
+        chunk = next(coming, None)
+    except (RuntimeError, OSError, EOFError) as error:  # what PyTorch raises when a process is gone
+        raise DataError(
+            "a process that decodes images has ended; it may have had too little memory, or /dev/shm (in Docker: "
+            f"--shm-size) too little room: lower workers ({first_line(error)})"
+        ) from None
+    finally:
+        del coming
+    if isinstance(chunk, DataError):
+        raise chunk
+    return chunk

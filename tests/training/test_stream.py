@@ -83,7 +83,7 @@ def test_a_process_that_was_killed_is_one_line():
     batches = by_processes(reader(image_set(40)), BATCHES * 50, size=40, processes=2)
     next(batches)
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-    with pytest.raises(DataError, match=r"^a process that decodes images has ended; [^\n]* lower workers$"):
+    with pytest.raises(DataError, match=r"^a process that decodes images has ended; [^\n]* lower workers \([^\n]+\)$"):
         list(batches)
 
 
