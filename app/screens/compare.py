@@ -20,8 +20,6 @@ from codelab.core.errors import CodelabError
 from codelab.images.cards import card
 from codelab.neighbours.changes import neighbour_changes
 
-TITLE, ICON = "Compare", "compare_arrows"
-
 SHOWN = 12
 NEAREST = 10
 

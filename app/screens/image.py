@@ -21,8 +21,6 @@ from codelab.core.errors import DataError
 from codelab.images.cards import card
 from codelab.neighbours.search import search
 
-TITLE, ICON = "One image", "image"
-
 NEAR = 12
 SURE = 8
 

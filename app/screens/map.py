@@ -20,8 +20,6 @@ from codelab.neighbours.lasso import simplified
 from codelab.neighbours.projection import Projection
 from codelab.semantics.signatures import bit_values
 
-TITLE, ICON = "Map", "scatter_plot"
-
 MOST = 50_000
 """Points that the browser gets, at most."""
 BESIDE = 3000

@@ -15,8 +15,6 @@ from codelab.core.verdict import Verdict
 from codelab.reporting.charts import Drawing, drawings
 from codelab.reporting.verdict import overall, verdicts
 
-TITLE, ICON = "Overview", "monitor_heart"
-
 _ICONS = {"good": "check_circle", "watch": "visibility", "bad": "error", "note": "info"}
 _COLOURS = {"good": "green", "watch": "orange", "bad": "red", "note": "gray"}
 

@@ -27,8 +27,6 @@ from codelab.images.imageset import decode
 from codelab.neighbours.search import search
 from codelab.retrieval.measures import retrieval_map
 
-TITLE, ICON = "Retrieval", "image_search"
-
 OVERSAMPLE = 4
 """How many times as many codes are fetched before rescoring."""
 COPIES = "The image whose nearest other is nearest of all; again, the next one."
