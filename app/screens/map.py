@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
+from app.held import held, listen
 from app.selected import show_selected
 from app.selection import METHODS, Lassos, Selection, lassos, projection, select, selected, selected_text
 from app.state import View
@@ -22,12 +23,19 @@ from codelab.semantics.signatures import bit_values
 
 MOST = 50_000
 """Points that the browser gets, at most."""
+RASTER = 200
+"""Cells on a side of the raster of all points, where there are more."""
 BESIDE = 3000
 """Points of the control."""
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
 CONTEXT = "rgba(138, 145, 156, 0.3)"
 """What is not selected."""
+SHAPES = {"Lasso": "lasso", "Box": "select"}
+"""Plotly's name of what one draws."""
 HOW = {"New": "replaces the selection", "Add": "adds to it", "Subtract": "takes from it"}
+KEYS = {"shift": "Add", "alt": "Subtract"}
+"""What a key that is held while one draws does; without, the switch says it."""
+HELD = "held"
 
 
 def show(view: View) -> None:
@@ -45,7 +53,8 @@ def show(view: View) -> None:
         bit = 0
         if colour == "a bit":
             bit = int(st.number_input("Bit", 0, view.codes.bits - 1, 0, key="bit", bind="query-params", width=120))
-        how = st.segmented_control("A lasso", list(HOW), default="New", required=True, key="how")
+        shape = st.segmented_control("Draw", list(SHAPES), default="Lasso", required=True, key="shape")
+        how = st.segmented_control(f"A {shape.lower()}", list(HOW), default="New", required=True, key="how")
     found = projection(view, method, int(seed))
     if isinstance(found, str):
         reason(found)
@@ -59,7 +68,7 @@ def show(view: View) -> None:
     labels, names = _labels(view, colour, bit)
     left, right = st.columns([7, 3], gap="medium")
     with left:
-        _map(found, labels, names, chosen, how)
+        _map(found, labels, names, chosen, shape, how)
     with right:
         _control(found)
     if chosen is not None:
@@ -87,23 +96,31 @@ def _labels(view: View, colour: str, bit: int) -> tuple[np.ndarray, tuple[str, .
     return found.labels, tuple(found.names)
 
 
-def _map(found: Projection, labels: np.ndarray, names: tuple[str, ...], chosen: Selection | None, how: str) -> None:
+def _map(
+    found: Projection, labels: np.ndarray, names: tuple[str, ...], chosen: Selection | None, shape: str, how: str
+) -> None:
     rows = _drawn(labels)
     key = f"map-{found.method}-{found.seed}"
 
     def drawn() -> None:
-        polygons = _polygons(st.session_state[key].selection)
+        polygons = _new(_polygons(st.session_state[key].selection), f"{key}-drawn")
         if polygons:
-            select(_with(polygons, found, how).text())
+            select(_with(polygons, found, KEYS.get(held(HELD), how)).text())
 
     figure = _figure(found.coordinates, rows, labels, names, None if chosen is None else chosen.rows)
+    figure.update_layout(dragmode=SHAPES[shape])
     with st.container(key="lasso"):
         chart(figure, key, on_select=drawn, selection_mode=("lasso", "box"))
-    few = "" if len(rows) == len(labels) else f"{len(rows):,} of {len(labels):,} points are drawn; a lasso takes all. "
+    listen("lasso", HELD)
+    if len(rows) < len(labels):
+        st.caption(
+            f"{len(rows):,} of {len(labels):,} points are drawn; grey shows where all of them lie, and a selection "
+            "takes all."
+        )
     st.caption(
-        f"Trustworthiness {found.trustworthiness:.3f}, of the control {found.control_trustworthiness:.3f}. {few}"
-        f"Draw around points: a lasso {HOW[how]}. Sizes of clusters and distances between them say nothing; what "
-        "another seed does not show may be chance."
+        f"Trustworthiness {found.trustworthiness:.3f}, of the control {found.control_trustworthiness:.3f}. "
+        f"Draw around points: a {shape.lower()} {HOW[how]}; with Shift held it adds, with Alt it subtracts. Sizes of clusters and "
+        "distances between them say nothing; what another seed does not show may be chance."
     )
 
 
@@ -120,8 +137,10 @@ def _drawn(labels: np.ndarray) -> np.ndarray:
 def _figure(
     points: np.ndarray, rows: np.ndarray, labels: np.ndarray, names: tuple[str, ...], chosen: np.ndarray | None
 ) -> go.Figure:
-    """One trace a colour; what is not selected is grey context below."""
+    """One trace a colour; below them in grey what is not selected, and the density where points are left out."""
     figure = blank("", "", height=600)
+    if len(rows) < len(points):
+        _add_density(figure, points)
     total = np.bincount(labels[labels >= 0], minlength=len(names))
     inside = total if chosen is None else np.bincount(labels[(labels >= 0) & chosen], minlength=len(names))
     order = np.argsort(-inside, kind="stable")[: len(COLOURS)]
@@ -133,11 +152,25 @@ def _figure(
         colour = COLOURS[place] if not (len(names) == 2 and names[0].startswith("bit ")) else (ZERO, ONE)[label]
         count = f"{total[label]:,}" if chosen is None else f"{inside[label]:,} of {total[label]:,}"
         _add(figure, points[rows[kept & (labels[rows] == label)]], colour, f"{plain_name(names[label])} ({count})")
-    figure.update_layout(dragmode="lasso", margin={"l": 4, "r": 4, "t": 60, "b": 4})
+    figure.update_layout(margin={"l": 4, "r": 4, "t": 60, "b": 4})
     figure.update_layout(legend={"itemsizing": "constant"})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
     return figure
+
+
+def _add_density(figure: go.Figure, points: np.ndarray) -> None:
+    """How many of all points lie in each cell of a raster, as the logarithm in 256 steps: a picture, not points."""
+    counts, x, y = np.histogram2d(points[:, 0], points[:, 1], bins=RASTER)
+    shade = np.log1p(counts.T)
+    figure.add_heatmap(
+        x=(x[:-1] + x[1:]) / 2,
+        y=(y[:-1] + y[1:]) / 2,
+        z=(255 * shade / shade.max()).astype(np.uint8),
+        colorscale=[[0, "rgba(138, 145, 156, 0)"], [1, "rgba(138, 145, 156, 0.8)"]],
+        showscale=False,
+        hoverinfo="skip",
+    )
 
 
 def _add(figure: go.Figure, points: np.ndarray, colour: str, name: str) -> None:
@@ -181,6 +214,13 @@ def _polygons(selection: Any) -> list[np.ndarray]:
         (x0, x1), (y0, y1) = one["x"], one["y"]
         found.append(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
     return [simplified(polygon) for polygon in found]
+
+
+def _new(polygons: list[np.ndarray], key: str) -> list[np.ndarray]:
+    """Those that were not there at the last call: while Shift or Alt is held the browser keeps the earlier ones."""
+    before = st.session_state.get(key, [])
+    st.session_state[key] = now = [polygon.tolist() for polygon in polygons]
+    return [polygon for polygon, corners in zip(polygons, now, strict=True) if corners not in before]
 
 
 def _with(polygons: list[np.ndarray], found: Projection, how: str) -> Lassos:

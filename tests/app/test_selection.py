@@ -1,5 +1,8 @@
 """Queries, lassos and the map: one selection for all pages, held by the address."""
 
+import json
+from base64 import b64decode
+
 import numpy as np
 import pytest
 
@@ -124,6 +127,19 @@ class TestMap:
             in said(app)
         )
         assert {e.key for e in app.get("plotly_chart")} == {"map-umap-0", "control-umap-0"}
+
+    def test_where_points_are_left_out_a_raster_counts_all(self, path, codes, monkeypatch):
+        monkeypatch.setattr("app.screens.map.MOST", 50)
+        app = opened(path, "map")
+        assert "50 of 120 points are drawn; grey shows where all of them lie" in said(app)
+        figure = json.loads(next(e for e in app.get("plotly_chart") if e.key == "map-umap-0").proto.spec)
+        raster, *points = figure["data"]
+        assert sum(len(b64decode(trace["x"]["bdata"])) // 4 for trace in points) == 50
+        lit = np.frombuffer(b64decode(raster["z"]["bdata"]), np.uint8).reshape(200, 200) > 0
+        xy = project(codes, seed=0).coordinates
+        cell = (199.999 * (xy - xy.min(0)) / np.ptp(xy, axis=0)).astype(int)
+        assert abs(lit.sum() - len(np.unique(cell, axis=0))) <= 2  # a point at a border may round to either side
+        assert lit[cell[:, 1], cell[:, 0]].mean() > 0.95
 
     def test_a_lasso_of_the_address_selects_on_every_page(self, path, codes):
         found = project(codes, seed=0)
