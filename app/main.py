@@ -89,7 +89,7 @@ def main() -> None:
             partial(_page, name, view),
             title=title,
             icon=f":material/{icon}:",
-            url_path=name,
+            url_path=name if name != FIRST else "start",  # Streamlit gives the default page the address of the root
             default=name == FIRST,
         )
         for name, (title, icon) in SCREENS.items()
@@ -97,10 +97,16 @@ def main() -> None:
     st.session_state[PAGES] = pages
     keys()
     copy_link()
-    page = st.navigation(list(pages.values()))
+    by_name = st.Page(_to_first, title=SCREENS[FIRST][0], url_path=FIRST, visibility="hidden")
+    page = st.navigation([*pages.values(), by_name])
     if isinstance(view, View):
         go_to_found(view)
     page.run()
+
+
+def _to_first() -> None:
+    """From the address `/overview` to that of the root, where the overview is."""
+    st.switch_page(st.session_state[PAGES][FIRST], query_params=st.query_params.to_dict())
 
 
 def _icon() -> Image.Image:

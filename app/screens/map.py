@@ -119,8 +119,8 @@ def _map(
         )
     st.caption(
         f"Trustworthiness {found.trustworthiness:.3f}, of the control {found.control_trustworthiness:.3f}. "
-        f"Draw around points: a {shape.lower()} {HOW[how]}; with Shift held it adds, with Alt it subtracts. Sizes of clusters and "
-        "distances between them say nothing; what another seed does not show may be chance."
+        f"Draw around points: a {shape.lower()} {HOW[how]}; with Shift held it adds, with Alt it subtracts. "
+        "Sizes of clusters and distances between them say nothing; what another seed does not show may be chance."
     )
 
 
