@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.held import held, listen
+from app.drawn import HELD, HOW, select_drawn
+from app.held import listen
 from app.selected import show_selected
-from app.selection import METHODS, Lassos, Selection, lassos, projection, select, selected, selected_text
+from app.selection import METHODS, Selection, projection, selected
 from app.state import View
 from app.widgets import chart, reason, show_code, text
 from codelab.core.arrays import even_rows
 from codelab.core.attributes import labelling
 from codelab.core.drawing import BLUE, GREEN, GREY, ONE, ORANGE, PURPLE, SKY, VERMILLION, ZERO, blank, plain_name
 from codelab.core.errors import CodelabError
-from codelab.neighbours.lasso import simplified
 from codelab.neighbours.projection import Projection
 from codelab.semantics.signatures import bit_values
 
@@ -32,10 +32,6 @@ CONTEXT = "rgba(138, 145, 156, 0.3)"
 """What is not selected."""
 SHAPES = {"Lasso": "lasso", "Box": "select"}
 """Plotly's name of what one draws."""
-HOW = {"New": "replaces the selection", "Add": "adds to it", "Subtract": "takes from it"}
-KEYS = {"shift": "Add", "alt": "Subtract"}
-"""What a key that is held while one draws does; without, the switch says it."""
-HELD = "held"
 
 
 def show(view: View) -> None:
@@ -102,15 +98,10 @@ def _map(
     rows = _drawn(labels)
     key = f"map-{found.method}-{found.seed}"
 
-    def drawn() -> None:
-        polygons = _new(_polygons(st.session_state[key].selection), f"{key}-drawn")
-        if polygons:
-            select(_with(polygons, found, KEYS.get(held(HELD), how)).text())
-
     figure = _figure(found.coordinates, rows, labels, names, None if chosen is None else chosen.rows)
     figure.update_layout(dragmode=SHAPES[shape])
     with st.container(key="lasso"):
-        chart(figure, key, on_select=drawn, selection_mode=("lasso", "box"))
+        chart(figure, key, on_select=partial(select_drawn, key, found, how), selection_mode=("lasso", "box"))
     listen("lasso", HELD)
     if len(rows) < len(labels):
         st.caption(
@@ -205,32 +196,3 @@ def _control(found: Projection) -> None:
     figure.update_yaxes(visible=False, scaleanchor="x")
     chart(figure, f"control-{found.method}-{found.seed}")
     st.caption("Each bit permuted over the images on its own. Shapes in here are the method's, not the code's.")
-
-
-def _polygons(selection: Any) -> list[np.ndarray]:
-    """What was drawn, as polygons of few corners."""
-    found = [np.column_stack([one["x"], one["y"]]) for one in selection.get("lasso", []) if len(one["x"]) > 2]
-    for one in selection.get("box", []):
-        (x0, x1), (y0, y1) = one["x"], one["y"]
-        found.append(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
-    return [simplified(polygon) for polygon in found]
-
-
-def _new(polygons: list[np.ndarray], key: str) -> list[np.ndarray]:
-    """Those that were not there at the last call: while Shift or Alt is held the browser keeps the earlier ones."""
-    before = st.session_state.get(key, [])
-    st.session_state[key] = now = [polygon.tolist() for polygon in polygons]
-    return [polygon for polygon, corners in zip(polygons, now, strict=True) if corners not in before]
-
-
-def _with(polygons: list[np.ndarray], found: Projection, how: str) -> Lassos:
-    """The lassos of this map with what was drawn now."""
-    before = None
-    if how != "New":
-        try:
-            before = lassos(selected_text())
-        except CodelabError:
-            before = None
-    own = before.parts if before and (before.method, before.seed) == (found.method, found.seed) else ()
-    sign = -1 if how == "Subtract" else 1
-    return Lassos(found.method, int(found.seed or 0), (*own, *((sign, polygon) for polygon in polygons)))

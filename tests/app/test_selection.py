@@ -6,7 +6,7 @@ from base64 import b64decode
 import numpy as np
 import pytest
 
-from app.screens.map import _polygons, _with
+from app.drawn import polygons_of, with_drawn
 from app.selection import Lassos, lassos
 from codelab import describe, project
 from codelab.core.codes import Codes
@@ -68,10 +68,10 @@ class TestLassos:
     def test_what_a_person_draws(self, codes):
         found = project(codes, seed=0)
         drawn = {"lasso": [{"x": [0, 1, 1], "y": [0, 0, 1]}], "box": [{"x": [0, 2], "y": [5, 6]}]}
-        polygons = _polygons(drawn)
+        polygons = polygons_of(drawn)
         assert [len(polygon) for polygon in polygons] == [3, 4]
-        assert _with(polygons, found, "New").text().startswith("lasso umap 0 +(0,0 1,0 1,1) +(0,5 2,5 2,6 0,6)")
-        assert _with(polygons[:1], found, "Subtract").parts[0][0] == -1
+        assert with_drawn(polygons, found, "New").text().startswith("lasso umap 0 +(0,0 1,0 1,1) +(0,5 2,5 2,6 0,6)")
+        assert with_drawn(polygons[:1], found, "Subtract").parts[0][0] == -1
 
 
 class TestQuery:
