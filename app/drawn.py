@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.held import held
 from app.selection import Lassos, lassos, select, selected_text
+from codelab.core.drawing import GREY
 from codelab.core.errors import CodelabError
 from codelab.neighbours.lasso import simplified
 from codelab.neighbours.projection import Projection
@@ -17,6 +18,8 @@ HOW = {"New": "replaces the selection", "Add": "adds to it", "Subtract": "takes 
 KEYS = {"shift": "Add", "alt": "Subtract"}
 """What a key that is held while one draws does; without, the switch says it."""
 HELD = "held"
+OUTLINE = {"line": {"color": GREY, "width": 2, "dash": "dot"}}
+"""The line that one draws: Plotly's own is nearly black, also on a dark page."""
 
 
 def select_drawn(key: str, found: Projection, how: str) -> None:

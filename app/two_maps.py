@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from app.drawn import HELD, select_drawn
+from app.drawn import HELD, OUTLINE, select_drawn
 from app.held import listen
 from app.selection import METHODS, lassos, projection, select, selected, selected_text
 from app.state import View
@@ -83,7 +83,7 @@ def _map(found: Projection, lit: np.ndarray | None, name: str) -> None:
     if name == "b":
         chart(figure, key)
         return
-    figure.update_layout(dragmode="lasso")
+    figure.update_layout(dragmode="lasso", newselection=OUTLINE)
     chart(figure, key, on_select=partial(select_drawn, key, found, "New"), selection_mode=("lasso", "box"))
 
 

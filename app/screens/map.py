@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.drawn import HELD, HOW, select_drawn
+from app.drawn import HELD, HOW, OUTLINE, select_drawn
 from app.held import listen
 from app.selected import show_selected
 from app.selection import METHODS, Selection, projection, selected
@@ -139,15 +139,23 @@ def _figure(
     kept = np.isin(labels[rows], order) & lit
     _add(figure, points[rows[~lit]], CONTEXT, "not selected")
     _add(figure, points[rows[lit & ~kept]], GREY, "others")
-    for place, label in enumerate(order.tolist()):
-        colour = COLOURS[place] if not (len(names) == 2 and names[0].startswith("bit ")) else (ZERO, ONE)[label]
+    colours = _colours(order, np.argsort(-total, kind="stable")[: len(COLOURS)])
+    for label in order.tolist():
+        colour = colours[label] if not (len(names) == 2 and names[0].startswith("bit ")) else (ZERO, ONE)[label]
         count = f"{total[label]:,}" if chosen is None else f"{inside[label]:,} of {total[label]:,}"
         _add(figure, points[rows[kept & (labels[rows] == label)]], colour, f"{plain_name(names[label])} ({count})")
     figure.update_layout(margin={"l": 4, "r": 4, "t": 60, "b": 4})
-    figure.update_layout(legend={"itemsizing": "constant"})
+    figure.update_layout(legend={"itemsizing": "constant"}, newselection=OUTLINE)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
     return figure
+
+
+def _colours(shown: np.ndarray, largest: np.ndarray) -> dict[int, str]:
+    """The colour of each label that is shown: a selection changes none of the largest, others take what is free."""
+    own = dict(zip(largest.tolist(), COLOURS, strict=False))
+    free = [colour for label, colour in own.items() if label not in shown] + list(COLOURS[len(own) :])
+    return {label: own[label] if label in own else free.pop(0) for label in shown.tolist()}
 
 
 def _add_density(figure: go.Figure, points: np.ndarray) -> None:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from app.drawn import polygons_of, with_drawn
+from app.screens.map import COLOURS, _colours
 from app.selection import Lassos, lassos
 from codelab import describe, project
 from codelab.core.codes import Codes
+from codelab.core.drawing import GREY
 from codelab.core.errors import UsageError
 from codelab.neighbours.lasso import inside_polygon
 from tests.app.test_pages import checked, opened, press, rows, said, turn_to
@@ -127,6 +129,15 @@ class TestMap:
             in said(app)
         )
         assert {e.key for e in app.get("plotly_chart")} == {"map-umap-0", "control-umap-0"}
+
+    def test_a_selection_changes_no_colour_of_the_largest(self):
+        assert _colours(np.array([3, 9, 0]), np.arange(6)) == {3: COLOURS[3], 9: COLOURS[1], 0: COLOURS[0]}
+        assert _colours(np.array([1, 0]), np.array([0, 1])) == {1: COLOURS[1], 0: COLOURS[0]}
+
+    def test_the_line_that_one_draws_shows_on_a_dark_page(self, path):
+        app = opened(path, "map")
+        figure = json.loads(next(e for e in app.get("plotly_chart") if e.key == "map-umap-0").proto.spec)
+        assert figure["layout"]["newselection"]["line"]["color"] == GREY
 
     def test_where_points_are_left_out_a_raster_counts_all(self, path, codes, monkeypatch):
         monkeypatch.setattr("app.screens.map.MOST", 50)
