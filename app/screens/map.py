@@ -61,10 +61,9 @@ def show(view: View) -> None:
     except CodelabError as error:
         st.error(text(str(error)), icon=":material/error:")
         chosen = None
-    labels, names = _labels(view, colour, bit)
     left, right = st.columns([7, 3], gap="medium")
     with left:
-        _map(found, labels, names, chosen, shape, how)
+        _map(view, found, colour, bit, chosen, shape, how)
     with right:
         _control(found)
     if chosen is not None:
@@ -92,26 +91,25 @@ def _labels(view: View, colour: str, bit: int) -> tuple[np.ndarray, tuple[str, .
     return found.labels, tuple(found.names)
 
 
-def _map(
-    found: Projection, labels: np.ndarray, names: tuple[str, ...], chosen: Selection | None, shape: str, how: str
-) -> None:
-    rows = _drawn(labels)
-    key = f"map-{found.method}-{found.seed}"
-
+def _map(view: View, found: Projection, colour: str, bit: int, chosen: Selection | None, shape: str, how: str) -> None:
+    labels, names = _labels(view, colour, bit)
+    rows = view.kept("drawn", colour, bit, MOST, make=lambda: _drawn(labels))
     figure = _figure(found.coordinates, rows, labels, names, None if chosen is None else chosen.rows)
     figure.update_layout(dragmode=SHAPES[shape])
+    some = len(rows) < len(labels)
+    if some:
+        raster = view.kept("raster", found.method, found.seed, make=lambda: _raster(found.coordinates))
+        figure.add_trace(raster)
+    key = f"map-{found.method}-{found.seed}"
     with st.container(key="lasso"):
         chart(figure, key, on_select=partial(select_drawn, key, found, how), selection_mode=("lasso", "box"))
     listen("lasso", HELD)
-    if len(rows) < len(labels):
-        st.caption(
-            f"{len(rows):,} of {len(labels):,} points are drawn; grey shows where all of them lie, and a selection "
-            "takes all."
-        )
+    few = f"{len(rows):,} of {len(labels):,} points are drawn; grey shows where all lie, and a selection takes all. "
     st.caption(
         f"Trustworthiness {found.trustworthiness:.3f}, of the control {found.control_trustworthiness:.3f}. "
-        f"Draw around points: a {shape.lower()} {HOW[how]}; with Shift held it adds, with Alt it subtracts. "
-        "Sizes of clusters and distances between them say nothing; what another seed does not show may be chance."
+        f"{few if some else ''}Draw around points: a {shape.lower()} {HOW[how]}; with Shift held it adds, with Alt it "
+        "subtracts. Sizes of clusters and distances between them say nothing; what another seed does not show may be "
+        "chance."
     )
 
 
@@ -128,10 +126,8 @@ def _drawn(labels: np.ndarray) -> np.ndarray:
 def _figure(
     points: np.ndarray, rows: np.ndarray, labels: np.ndarray, names: tuple[str, ...], chosen: np.ndarray | None
 ) -> go.Figure:
-    """One trace a colour; below them in grey what is not selected, and the density where points are left out."""
+    """One trace a colour; what is not selected is grey context below."""
     figure = blank("", "", height=600)
-    if len(rows) < len(points):
-        _add_density(figure, points)
     total = np.bincount(labels[labels >= 0], minlength=len(names))
     inside = total if chosen is None else np.bincount(labels[(labels >= 0) & chosen], minlength=len(names))
     order = np.argsort(-inside, kind="stable")[: len(COLOURS)]
@@ -158,11 +154,14 @@ def _colours(shown: np.ndarray, largest: np.ndarray) -> dict[int, str]:
     return {label: own[label] if label in own else free.pop(0) for label in shown.tolist()}
 
 
-def _add_density(figure: go.Figure, points: np.ndarray) -> None:
-    """How many of all points lie in each cell of a raster, as the logarithm in 256 steps: a picture, not points."""
+def _raster(points: np.ndarray) -> go.Heatmap:
+    """How many of all points lie in each cell of a raster, as the logarithm in 256 steps: a picture, not points.
+
+    It lies below the points, which WebGL draws.
+    """
     counts, x, y = np.histogram2d(points[:, 0], points[:, 1], bins=RASTER)
     shade = np.log1p(counts.T)
-    figure.add_heatmap(
+    return go.Heatmap(
         x=(x[:-1] + x[1:]) / 2,
         y=(y[:-1] + y[1:]) / 2,
         z=(255 * shade / shade.max()).astype(np.uint8),

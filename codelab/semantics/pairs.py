@@ -25,7 +25,7 @@ from codelab.statistics.nulls import false_discovery, mid_p_value
 if TYPE_CHECKING:
     import pandas as pd
 
-SIDE = 20_000
+SIDE = 12_000
 """Images of each side among which minimal pairs are looked for, at most."""
 
 NEAREST = 8

@@ -142,9 +142,9 @@ class TestMap:
     def test_where_points_are_left_out_a_raster_counts_all(self, path, codes, monkeypatch):
         monkeypatch.setattr("app.screens.map.MOST", 50)
         app = opened(path, "map")
-        assert "50 of 120 points are drawn; grey shows where all of them lie" in said(app)
+        assert "50 of 120 points are drawn; grey shows where all lie" in said(app)
         figure = json.loads(next(e for e in app.get("plotly_chart") if e.key == "map-umap-0").proto.spec)
-        raster, *points = figure["data"]
+        *points, raster = figure["data"]
         assert sum(len(b64decode(trace["x"]["bdata"])) // 4 for trace in points) == 50
         lit = np.frombuffer(b64decode(raster["z"]["bdata"]), np.uint8).reshape(200, 200) > 0
         xy = project(codes, seed=0).coordinates
