@@ -52,10 +52,14 @@ def across(x):
     return [(x[0], 0.01), (x[1], 0.99)]
 
 
-@pytest.mark.parametrize(("shape", "drawn"), [("Lasso", around), ("Box", across)])
-def test_shift_adds_and_alt_subtracts(page, shape, drawn):
+MODE = """mode => document.querySelector(".st-key-lasso .js-plotly-plot")._fullLayout.dragmode === mode"""
+
+
+@pytest.mark.parametrize(("shape", "mode", "drawn"), [("Lasso", "lasso", around), ("Box", "select", across)])
+def test_shift_adds_and_alt_subtracts(page, shape, mode, drawn):
     count = page.get_by_text(re.compile(r"^\d+ of 80 images"))
     page.locator(".st-key-shape").get_by_text(shape).click()
+    page.wait_for_function(MODE, arg=mode)
     drag(page, drawn(WHOLE))
     expect(count).to_have_text(re.compile("^80 of 80 images"))
     assert signs(page) == ["+"]
@@ -69,6 +73,7 @@ def test_shift_adds_and_alt_subtracts(page, shape, drawn):
     expect(count).not_to_have_text(re.compile("^80 of 80 images"))
     assert signs(page) == ["+"]
     page.locator(".st-key-how").get_by_text("Add").click()
+    expect(page.get_by_text(f"a {shape.lower()} adds to it")).to_be_visible()
     drag(page, drawn((0.02, 0.98)))
     expect(count).to_have_text(re.compile("^80 of 80 images"))
     assert signs(page) == ["+", "+"]
