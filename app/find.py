@@ -8,7 +8,6 @@ import pyarrow.compute as pc
 import streamlit as st
 
 from app.keys import SEARCH
-from app.parts.naming import bits_named
 from app.state import View
 from app.widgets import PAGES, text
 
@@ -44,6 +43,8 @@ def go_to_found(view: View) -> None:
 
 def find(view: View, words: str) -> tuple[str, dict[str, str]] | None:
     """The page of what has this name, and what its address says; None where nothing has."""
+    from app.parts.naming import bits_named
+
     named = bits_named(view)
     if words in named:
         return "bit", {"bit": str(named[words])}

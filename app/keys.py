@@ -10,6 +10,7 @@ SHEET = """
 | `/` | search: a bit's number or name, a class, an image's id |
 | `←` `→` | the bit, class or image before and after, where a page shows one |
 | `Esc` | clear the selection |
+| `Shift` or `Alt` while drawing on the map | add to the selection, or take from it |
 | `?` | this sheet |
 | the browser's back and forward | undo and redo what you chose |
 """

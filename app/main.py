@@ -10,7 +10,6 @@ import sys
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import streamlit as st
@@ -21,6 +20,7 @@ if sys.path[0] != str(Path(__file__).parents[1]):
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from app.address import keep, keep_history, kept
+from app.ahead import import_ahead
 from app.find import go_to_found, search_field
 from app.keys import keys
 from app.link import copy_link
@@ -43,8 +43,20 @@ from codelab.images.cards import attribution
 
 DEFAULT = "runs/demo/codes.parquet"
 MOST_SHOWN = 200  # characters of a name that was typed, in the answer to it
-# in the order of the navigation; the first one opens; no string below, which Streamlit would show
-SCREENS = ("overview", "bits", "bit", "classes", "retrieval", "image", "map", "query", "compare", "run")
+# files of `app/screens` in the order of the navigation, with a title and an icon; the first one opens
+SCREENS = {
+    "overview": ("Overview", "monitor_heart"),
+    "bits": ("Bits", "grid_view"),
+    "bit": ("One bit", "lightbulb"),
+    "classes": ("Classes", "category"),
+    "retrieval": ("Retrieval", "image_search"),
+    "image": ("One image", "image"),
+    "map": ("Map", "scatter_plot"),
+    "query": ("Query", "filter_alt"),
+    "compare": ("Compare", "compare_arrows"),
+    "run": ("Run", "show_chart"),
+}
+FIRST = next(iter(SCREENS))
 
 HOW_TO = """
 ### There are no codes here yet
@@ -70,29 +82,31 @@ def main() -> None:
     st.set_page_config(page_title="codelab explorer", page_icon=_icon(), layout="wide")
     style()
     keep_history()
+    import_ahead(f"app.screens.{FIRST}")
     view = _sidebar()
     pages = {
         name: st.Page(
-            partial(_page, screen.show, view),
-            title=screen.TITLE,
-            icon=f":material/{screen.ICON}:",
-            url_path=name,
-            default=name == SCREENS[0],
+            partial(_page, name, view),
+            title=title,
+            icon=f":material/{icon}:",
+            url_path=name if name != FIRST else "start",  # Streamlit gives the default page the address of the root
+            default=name == FIRST,
         )
-        for name, screen in _screens().items()
+        for name, (title, icon) in SCREENS.items()
     }
     st.session_state[PAGES] = pages
     keys()
     copy_link()
-    page = st.navigation(list(pages.values()))
+    by_name = st.Page(_to_first, title=SCREENS[FIRST][0], url_path=FIRST, visibility="hidden")
+    page = st.navigation([*pages.values(), by_name])
     if isinstance(view, View):
         go_to_found(view)
     page.run()
 
 
-def _screens() -> dict[str, ModuleType]:
-    """The files of `app/screens` in the order of `SCREENS`: each has a TITLE, an ICON and `show(view)`."""
-    return {name: import_module(f"app.screens.{name}") for name in SCREENS}
+def _to_first() -> None:
+    """From the address `/overview` to that of the root, where the overview is."""
+    st.switch_page(st.session_state[PAGES][FIRST], query_params=st.query_params.to_dict())
 
 
 def _icon() -> Image.Image:
@@ -102,11 +116,11 @@ def _icon() -> Image.Image:
     return Image.fromarray(colours[bits]).resize((32, 32), Image.Resampling.NEAREST)
 
 
-def _page(show, view: View | str | None) -> None:  # type: ignore[no-untyped-def]
-    """A page over the opened codes; where there are none, why, and how to make some."""
+def _page(name: str, view: View | str | None) -> None:
+    """A page over the opened codes, imported when first opened; where there are none, why, and how to make some."""
     if isinstance(view, View):
         try:
-            show(view)
+            import_module(f"app.screens.{name}").show(view)
         except CodelabError as error:
             st.error(text(str(error)), icon=":material/error:")
         return

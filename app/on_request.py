@@ -31,7 +31,7 @@ def on_request(
     asked = st.session_state.setdefault("requested", set())
     which = (view.key, view.group, name, *arguments)
     known = not ask or which in asked or view.is_measured(name, *arguments)
-    if not known and not st.button(label, key=f"ask-{name}", icon=":material/hourglass_empty:"):
+    if not known and not st.button(label, key=f"ask-{name}-{view.content[:12]}", icon=":material/hourglass_empty:"):
         st.caption(f"With {len(view.codes):,} images this can take minutes; the result is kept.")
         return None
     asked.add(which)

@@ -115,11 +115,15 @@ def selected(view: View) -> Selection | None:
     return Selection(drawn.of(found.coordinates), f"{count} on the map by {drawn.method}", text)
 
 
-def projection(view: View, method: str, seed: int) -> Projection | str | None:
-    """A map of the codes beside its control, or why there is none; None before a person asks."""
+def projection(view: View, method: str, seed: int, *, ask: bool = False) -> Projection | str | None:
+    """A map of the codes beside its control, or why there is none; None before a person asks.
+
+    Args:
+        ask: also where there are few codes.
+    """
     from codelab.neighbours.projection import project
 
     def make(view: View) -> Projection:
         return project(view.codes, method=method, seed=seed, groups=view.group, cache=False)  # type: ignore[arg-type]
 
-    return on_request(view, "projection", "Lay out the map and its control", make, method, seed, ask=view.large)
+    return on_request(view, "projection", "Lay out the map and its control", make, method, seed, ask=ask or view.large)

@@ -15,10 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import streamlit as st
 
-from codelab.analysis.analyze import measured
-from codelab.analysis.given import Given
-from codelab.analysis.near_copies import unnamed_copies
-from codelab.analysis.section import Section
 from codelab.core.arrays import even_rows
 from codelab.core.attributes import NO_GROUPS, attribute_names
 from codelab.core.codes import Codes
@@ -30,7 +26,9 @@ from codelab.core.result import Result
 from codelab.core.run_folder import codes_file
 from codelab.core.seal import file_sha256
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what measures is imported beside the reading of the codes: see `app/ahead.py`
+    from codelab.analysis.given import Given
+    from codelab.analysis.section import Section
     from codelab.images.encoder import Encoder
 
 FILE_LABELS = "the file's own"
@@ -82,6 +80,8 @@ class View:
         return found
 
     def _measure(self, section: Section) -> Result:
+        from codelab.analysis.analyze import measured
+
         return measured(section, _given(self.key, self.group, self.codes))
 
     def kept(self, name: str, *arguments: Hashable, make: Callable[[], T]) -> T:
@@ -113,6 +113,8 @@ class View:
 
     def unnamed_copies(self) -> str:
         """Why these codes look as if they held near copies that nobody has named; empty where they do not."""
+        from codelab.analysis.near_copies import unnamed_copies
+
         return "" if self.group else self.measured("copies", make=lambda: unnamed_copies(self.codes))
 
     @property
@@ -252,6 +254,8 @@ def group_choices(_codes: Codes, key: Hashable) -> list[str]:
 @st.cache_resource(show_spinner=False, max_entries=4)
 def _given(key: Hashable, group: str | None, _codes: Codes) -> Given:
     """What is counted for one section serves the others."""
+    from codelab.analysis.given import Given
+
     return Given.of(_codes, groups=group)
 
 

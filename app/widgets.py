@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
 import streamlit as st
 
 from codelab.core.verdict import plain_reason
@@ -15,6 +14,7 @@ from codelab.images.cards import Card
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 PAGES = "pages"
 """Where the session keeps its pages, by name, so that one page can open another."""

@@ -38,8 +38,8 @@ def few(view: View, bit: int) -> Exemplars:
     if rows is None and view.large:
         rows = view.sample_rows
     if rows is not None:
-        return pictured_exemplars(view, bit, rows, count=PICTURES, classes=1, histogram=False)
-    return exemplars(view.codes, bit, count=PICTURES, classes=1, group=view.group)
+        return pictured_exemplars(view, bit, rows, count=PICTURES, classes=1, bins=1, histogram=False)
+    return exemplars(view.codes, bit, count=PICTURES, classes=1, bins=1, group=view.group)
 
 
 def show(view: View, bit: int) -> None:

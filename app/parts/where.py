@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from app.address import asked, say
 from app.parts.images import images, shown_exemplars
 from app.state import View
 from app.widgets import chart, show_code, text
@@ -18,15 +19,17 @@ from codelab.images.imageset import decode
 
 if TYPE_CHECKING:
     from codelab.images.encoder import Encoder
-    from codelab.images.heatmap import Method
+    from codelab.images.heatmap import Heatmap, Method
 
 NAME, TITLE = "where", "Where it looks"
 
-_HOW = {
-    "occlusion": "how much nearer the logit comes to the other side when the patch is hidden. ",
-    "gradient": "gradient times input, an approximation. ",
-    "attention": "the logits of the patches times the attention they get, an approximation. ",
+BLUE_AND_ORANGE = "Blue patches speak for the value that the bit has in this image, orange ones against it, in logits."
+HOW = {
+    "occlusion": "Occlusion: how much nearer the logit comes to the other side when the patch is hidden.",
+    "gradient": "Gradient times input, an approximation.",
+    "attention": "Attention: the logits of the patches times the attention they get, an approximation.",
 }
+"""Methods of a heat map, in words."""
 SIDE = 320
 """Pixels of the picture under the map."""
 
@@ -41,27 +44,19 @@ def show(view: View, bit: int) -> None:
     if not rows:
         st.info("There is no image to look at.", icon=":material/info:")
         return
-    ids = view.codes.items["id"]
-    row = st.selectbox("Image", rows, format_func=lambda row: str(ids[row].as_py()), key=f"where{bit}")
-    methods: list[Method] = ["occlusion", "gradient", *_attention(encoder)]
-    method = st.segmented_control("By", methods, default=methods[0], required=True, key="heatmap")
+    row, method = _image(view, rows), method_of(encoder)
     picture = picture_of(view, row)
     if isinstance(picture, str):
         st.info(text(picture), icon=":material/info:")
         return
-    with st.spinner("Hiding each patch in turn …"):
-        made = view.kept("heatmap", bit, row, method, make=lambda: encoder.heatmap(picture, bit, method=method))
+    made = heatmap_of(view, encoder, picture, bit, row, method)
     left, right = st.columns(2)
     with left:
         chart(over_picture(made.values, picture), f"where-{bit}-{row}-{method}")
     with right:
         images(view, bit, np.array([row]), "where-image")
         st.markdown(text(made.headline()))
-        st.caption(
-            "Blue patches speak for the value that the bit has in this image, orange ones against it, in logits: "
-            + _HOW[method]
-            + "The picture is the one kept with the codes."
-        )
+        st.caption(f"{BLUE_AND_ORANGE} {HOW[method]} The picture is the one kept with the codes.")
     show_code(
         f"""
 encoder = codelab.Encoder.load("encoder.safetensors")
@@ -71,11 +66,36 @@ found.values  # logits, one for each patch
     )
 
 
-def _attention(encoder: Encoder) -> list[Method]:
-    """The method that vision transformers alone have."""
+def _image(view: View, rows: list[int]) -> int:
+    """The row of the image to look at, as the address names it; the first of `rows` where it names none of them."""
+    ids = {str(view.codes.items["id"][row].as_py()): row for row in rows}
+
+    def chosen() -> None:
+        say("image", st.session_state["where"])
+
+    st.session_state["where"] = asked("image") if asked("image") in ids else next(iter(ids))
+    return ids[str(st.selectbox("Image", list(ids), key="where", on_change=chosen))]
+
+
+def method_of(encoder: Encoder) -> Method:
+    """How heat maps are made, as the address names it; vision transformers alone have attention."""
     from codelab.images.attention import has_attention
 
-    return ["attention"] if has_attention(encoder) else []
+    methods: list[Method] = ["occlusion", "gradient"]
+    if has_attention(encoder):
+        methods.append("attention")
+
+    def chosen() -> None:
+        say("heatmap", "" if st.session_state["heatmap"] == methods[0] else st.session_state["heatmap"])
+
+    st.session_state["heatmap"] = asked("heatmap") if asked("heatmap") in methods else methods[0]
+    return st.segmented_control("By", methods, required=True, key="heatmap", on_change=chosen) or methods[0]
+
+
+def heatmap_of(view: View, encoder: Encoder, picture: Image.Image, bit: int, row: int, method: Method) -> Heatmap:
+    """A heat map of an image, made once for all sessions."""
+    with st.spinner("Looking at each patch in turn …"):
+        return view.kept("heatmap", bit, row, method, make=lambda: encoder.heatmap(picture, bit, method=method))
 
 
 def picture_of(view: View, row: int) -> Image.Image | str:

@@ -15,8 +15,6 @@ from app.state import View
 from app.widgets import text
 from codelab.core.formats import ordinal
 
-TITLE, ICON = "One bit", "lightbulb"
-
 PARTS = ("images", "classes", "meaning", "related", "pairs", "value", "where", "naming")
 """Files of `app/parts`, in order; the first is shown first."""
 

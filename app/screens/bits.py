@@ -24,8 +24,6 @@ from codelab.core.drawing import BLUE, ORANGE, blank
 from codelab.core.result import only
 from codelab.measures.class_information import ClassInformation
 
-TITLE, ICON = "Bits", "grid_view"
-
 TABLE = "bit_table"
 DEAD = "dead"
 ORDERS = {

@@ -31,8 +31,6 @@ from codelab.images.cards import card
 from codelab.measures.shared_codes import shared_codes
 from codelab.semantics.class_signatures import ClassSignatures, Signature, class_signatures
 
-TITLE, ICON = "Classes", "category"
-
 SHOWN = 12
 MOST = 60
 """Classes in the heat map, at most."""

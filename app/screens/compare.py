@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,13 @@ import streamlit as st
 from app.address import asked, say
 from app.on_request import on_request
 from app.state import View, codes_in, command_line, content_of, open_codes, relabelled, stamp
+from app.two_maps import show_two_maps
 from app.widgets import downloads, gallery, open_item, reason, rows_to_open, show_code, text
 from app.widgets import open_bit as open_bit_page
 from codelab.analysis.comparison import CodeComparison, compare_codes
-from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
 from codelab.images.cards import card
 from codelab.neighbours.changes import neighbour_changes
-
-TITLE, ICON = "Compare", "compare_arrows"
 
 SHOWN = 12
 NEAREST = 10
@@ -60,15 +59,16 @@ def show(view: View) -> None:
     if opened is None:
         st.error(text(f"{named[:200]!r}: no codes in the explorer's folder"), icon=":material/error:")
         return
-    other, content = opened
-    found = _compared(view, other, content)
+    other = opened
+    found = _compared(view, other)
     if isinstance(found, str):
         reason(found)
     if found is None or isinstance(found, str):
         return
     _figures(found, view.path, Path(named))
     _bits(found)
-    _neighbours(view, other, content)
+    _neighbours(view, other)
+    show_two_maps(view, other)
     show_code(
         f"""
 a, b = codelab.load({str(view.path)!r}), codelab.load({named!r})
@@ -78,20 +78,24 @@ found.to_frame(), found.matching.to_frame()
     )
 
 
-def _other(view: View, named: str) -> tuple[Codes, str] | None:
+def _other(view: View, named: str) -> View | None:
+    """The other codes as the sidebar asks for these; None where they are not in the explorer's folder."""
     path = codes_in(view.root, named)
     if path is None:
         return None
     key = stamp(path)
     codes = open_codes(path, key)
-    return relabelled(codes, (key, view.label), view.label), content_of(path, key)
+    labelled = relabelled(codes, (key, view.label), view.label)
+    return replace(view, path=path, key=(key, view.label), content=content_of(path, key), codes=labelled)
 
 
-def _compared(view: View, other: Codes, content: str) -> CodeComparison | str | None:
+def _compared(view: View, other: View) -> CodeComparison | str | None:
     def make(view: View) -> CodeComparison:
-        return compare_codes(view.codes, other, groups=view.group)
+        return compare_codes(view.codes, other.codes, groups=view.group)
 
-    return on_request(view, "compared", "Measure both codes and their differences", make, content, ask=view.large)
+    return on_request(
+        view, "compared", "Measure both codes and their differences", make, other.content, ask=view.large
+    )
 
 
 def _figures(found: CodeComparison, one: Path, two: Path) -> None:
@@ -131,14 +135,16 @@ def _few(bits: np.ndarray) -> str:
     return f"{len(bits)}: {shown}{' …' if len(bits) > 40 else ''}" if len(bits) else "none"
 
 
-def _neighbours(view: View, other: Codes, content: str) -> None:
+def _neighbours(view: View, other: View) -> None:
     st.markdown("#### Where did neighbours change?")
     if len(view.codes) <= NEAREST:
         st.caption("Too few images.")
         return
     with st.spinner("Searching in both codes …"):
         found = view.measured(
-            "changes", content, make=lambda: neighbour_changes(view.codes, other, k=NEAREST, sample=1000)
+            "changes",
+            other.content,
+            make=lambda: neighbour_changes(view.codes, other.codes, k=NEAREST, sample=1000),
         )
     st.markdown(
         f"Of the {NEAREST} nearest images, {found.value:.0%} are the same in both codes, on average over "

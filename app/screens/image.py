@@ -11,8 +11,9 @@ import streamlit as st
 
 from app.address import asked, say
 from app.parts.naming import names_of
-from app.parts.where import over_picture, picture_of
+from app.parts.where import BLUE_AND_ORANGE, HOW, heatmap_of, method_of, over_picture, picture_of
 from app.pictured import pictured_rows
+from app.screens.bits import bit_number
 from app.state import View
 from app.widgets import PAGES, bit_links, chart, gallery, open_bit, show_code, text
 from codelab.core.codes import Codes
@@ -20,8 +21,6 @@ from codelab.core.drawing import ONE, ZERO, blank, plain_name
 from codelab.core.errors import DataError
 from codelab.images.cards import card
 from codelab.neighbours.search import search
-
-TITLE, ICON = "One image", "image"
 
 NEAR = 12
 SURE = 8
@@ -143,15 +142,28 @@ def _certain(view: View, row: int) -> None:
     picture = picture_of(view, row)
     if isinstance(picture, str):
         return
-    bit = int(st.selectbox("Where does it look?", order.tolist(), format_func=lambda b: f"bit {b}", key="looks"))
-    with st.spinner("Hiding each patch in turn …"):
-        made = view.kept("heatmap", bit, row, "occlusion", make=lambda: encoder.heatmap(picture, bit))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        bit, method = _looking(view, order.tolist()), method_of(encoder)
+    made = heatmap_of(view, encoder, picture, bit, row, method)
     left, right = st.columns(2, gap="large")
     with left:
-        chart(over_picture(made.values, picture), f"looks-{bit}-{row}")
+        chart(over_picture(made.values, picture), f"looks-{bit}-{row}-{method}")
     with right:
         st.markdown(text(made.headline()))
-        st.caption("Blue patches speak for the bit's value, orange ones against it, in logits.")
+        st.caption(f"{BLUE_AND_ORANGE} {HOW[method]}")
+
+
+def _looking(view: View, order: list[int]) -> int:
+    """The bit whose heat map is shown, as the address names it; the surest where it names none."""
+
+    def chosen() -> None:
+        say("looks", st.session_state["looks"])
+
+    asked_for = bit_number(asked("looks"), view.codes.bits)
+    st.session_state["looks"] = order[0] if asked_for is None else asked_for
+    return int(
+        st.selectbox("Where does it look?", order, format_func=lambda b: f"bit {b}", key="looks", on_change=chosen)
+    )
 
 
 def _near(view: View, row: int) -> None:

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
+from app.drawn import HELD, HOW, OUTLINE, select_drawn
+from app.held import listen
 from app.selected import show_selected
-from app.selection import METHODS, Lassos, Selection, lassos, projection, select, selected, selected_text
+from app.selection import METHODS, Selection, projection, selected
 from app.state import View
 from app.widgets import chart, reason, show_code, text
 from codelab.core.arrays import even_rows
 from codelab.core.attributes import labelling
 from codelab.core.drawing import BLUE, GREEN, GREY, ONE, ORANGE, PURPLE, SKY, VERMILLION, ZERO, blank, plain_name
 from codelab.core.errors import CodelabError
-from codelab.neighbours.lasso import simplified
 from codelab.neighbours.projection import Projection
 from codelab.semantics.signatures import bit_values
 
-TITLE, ICON = "Map", "scatter_plot"
-
 MOST = 50_000
 """Points that the browser gets, at most."""
+RASTER = 200
+"""Cells on a side of the raster of all points, where there are more."""
 BESIDE = 3000
 """Points of the control."""
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
 CONTEXT = "rgba(138, 145, 156, 0.3)"
 """What is not selected."""
-HOW = {"New": "replaces the selection", "Add": "adds to it", "Subtract": "takes from it"}
+SHAPES = {"Lasso": "lasso", "Box": "select"}
+"""Plotly's name of what one draws."""
 
 
 def show(view: View) -> None:
@@ -47,7 +49,8 @@ def show(view: View) -> None:
         bit = 0
         if colour == "a bit":
             bit = int(st.number_input("Bit", 0, view.codes.bits - 1, 0, key="bit", bind="query-params", width=120))
-        how = st.segmented_control("A lasso", list(HOW), default="New", required=True, key="how")
+        shape = st.segmented_control("Draw", list(SHAPES), default="Lasso", required=True, key="shape")
+        how = st.segmented_control(f"A {shape.lower()}", list(HOW), default="New", required=True, key="how")
     found = projection(view, method, int(seed))
     if isinstance(found, str):
         reason(found)
@@ -58,10 +61,9 @@ def show(view: View) -> None:
     except CodelabError as error:
         st.error(text(str(error)), icon=":material/error:")
         chosen = None
-    labels, names = _labels(view, colour, bit)
     left, right = st.columns([7, 3], gap="medium")
     with left:
-        _map(found, labels, names, chosen, how)
+        _map(view, found, colour, bit, chosen, shape, how)
     with right:
         _control(found)
     if chosen is not None:
@@ -89,23 +91,25 @@ def _labels(view: View, colour: str, bit: int) -> tuple[np.ndarray, tuple[str, .
     return found.labels, tuple(found.names)
 
 
-def _map(found: Projection, labels: np.ndarray, names: tuple[str, ...], chosen: Selection | None, how: str) -> None:
-    rows = _drawn(labels)
-    key = f"map-{found.method}-{found.seed}"
-
-    def drawn() -> None:
-        polygons = _polygons(st.session_state[key].selection)
-        if polygons:
-            select(_with(polygons, found, how).text())
-
+def _map(view: View, found: Projection, colour: str, bit: int, chosen: Selection | None, shape: str, how: str) -> None:
+    labels, names = _labels(view, colour, bit)
+    rows = view.kept("drawn", colour, bit, MOST, make=lambda: _drawn(labels))
     figure = _figure(found.coordinates, rows, labels, names, None if chosen is None else chosen.rows)
+    figure.update_layout(dragmode=SHAPES[shape])
+    some = len(rows) < len(labels)
+    if some:
+        raster = view.kept("raster", found.method, found.seed, make=lambda: _raster(found.coordinates))
+        figure.add_trace(raster)
+    key = f"map-{found.method}-{found.seed}"
     with st.container(key="lasso"):
-        chart(figure, key, on_select=drawn, selection_mode=("lasso", "box"))
-    few = "" if len(rows) == len(labels) else f"{len(rows):,} of {len(labels):,} points are drawn; a lasso takes all. "
+        chart(figure, key, on_select=partial(select_drawn, key, found, how), selection_mode=("lasso", "box"))
+    listen("lasso", HELD)
+    few = f"{len(rows):,} of {len(labels):,} points are drawn; grey shows where all lie, and a selection takes all. "
     st.caption(
-        f"Trustworthiness {found.trustworthiness:.3f}, of the control {found.control_trustworthiness:.3f}. {few}"
-        f"Draw around points: a lasso {HOW[how]}. Sizes of clusters and distances between them say nothing; what "
-        "another seed does not show may be chance."
+        f"Trustworthiness {found.trustworthiness:.3f}, of the control {found.control_trustworthiness:.3f}. "
+        f"{few if some else ''}Draw around points: a {shape.lower()} {HOW[how]}; with Shift held it adds, with Alt it "
+        "subtracts. Sizes of clusters and distances between them say nothing; what another seed does not show may be "
+        "chance."
     )
 
 
@@ -131,15 +135,40 @@ def _figure(
     kept = np.isin(labels[rows], order) & lit
     _add(figure, points[rows[~lit]], CONTEXT, "not selected")
     _add(figure, points[rows[lit & ~kept]], GREY, "others")
-    for place, label in enumerate(order.tolist()):
-        colour = COLOURS[place] if not (len(names) == 2 and names[0].startswith("bit ")) else (ZERO, ONE)[label]
+    colours = _colours(order, np.argsort(-total, kind="stable")[: len(COLOURS)])
+    for label in order.tolist():
+        colour = colours[label] if not (len(names) == 2 and names[0].startswith("bit ")) else (ZERO, ONE)[label]
         count = f"{total[label]:,}" if chosen is None else f"{inside[label]:,} of {total[label]:,}"
         _add(figure, points[rows[kept & (labels[rows] == label)]], colour, f"{plain_name(names[label])} ({count})")
-    figure.update_layout(dragmode="lasso", margin={"l": 4, "r": 4, "t": 60, "b": 4})
-    figure.update_layout(legend={"itemsizing": "constant"})
+    figure.update_layout(margin={"l": 4, "r": 4, "t": 60, "b": 4})
+    figure.update_layout(legend={"itemsizing": "constant"}, newselection=OUTLINE)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
     return figure
+
+
+def _colours(shown: np.ndarray, largest: np.ndarray) -> dict[int, str]:
+    """The colour of each label that is shown: a selection changes none of the largest, others take what is free."""
+    own = dict(zip(largest.tolist(), COLOURS, strict=False))
+    free = [colour for label, colour in own.items() if label not in shown] + list(COLOURS[len(own) :])
+    return {label: own[label] if label in own else free.pop(0) for label in shown.tolist()}
+
+
+def _raster(points: np.ndarray) -> go.Heatmap:
+    """How many of all points lie in each cell of a raster, as the logarithm in 256 steps: a picture, not points.
+
+    It lies below the points, which WebGL draws.
+    """
+    counts, x, y = np.histogram2d(points[:, 0], points[:, 1], bins=RASTER)
+    shade = np.log1p(counts.T)
+    return go.Heatmap(
+        x=(x[:-1] + x[1:]) / 2,
+        y=(y[:-1] + y[1:]) / 2,
+        z=(255 * shade / shade.max()).astype(np.uint8),
+        colorscale=[[0, "rgba(138, 145, 156, 0)"], [1, "rgba(138, 145, 156, 0.8)"]],
+        showscale=False,
+        hoverinfo="skip",
+    )
 
 
 def _add(figure: go.Figure, points: np.ndarray, colour: str, name: str) -> None:
@@ -174,25 +203,3 @@ def _control(found: Projection) -> None:
     figure.update_yaxes(visible=False, scaleanchor="x")
     chart(figure, f"control-{found.method}-{found.seed}")
     st.caption("Each bit permuted over the images on its own. Shapes in here are the method's, not the code's.")
-
-
-def _polygons(selection: Any) -> list[np.ndarray]:
-    """What was drawn, as polygons of few corners."""
-    found = [np.column_stack([one["x"], one["y"]]) for one in selection.get("lasso", []) if len(one["x"]) > 2]
-    for one in selection.get("box", []):
-        (x0, x1), (y0, y1) = one["x"], one["y"]
-        found.append(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
-    return [simplified(polygon) for polygon in found]
-
-
-def _with(polygons: list[np.ndarray], found: Projection, how: str) -> Lassos:
-    """The lassos of this map with what was drawn now."""
-    before = None
-    if how != "New":
-        try:
-            before = lassos(selected_text())
-        except CodelabError:
-            before = None
-    own = before.parts if before and (before.method, before.seed) == (found.method, found.seed) else ()
-    sign = -1 if how == "Subtract" else 1
-    return Lassos(found.method, int(found.seed or 0), (*own, *((sign, polygon) for polygon in polygons)))

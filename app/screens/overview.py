@@ -15,8 +15,6 @@ from codelab.core.verdict import Verdict
 from codelab.reporting.charts import Drawing, drawings
 from codelab.reporting.verdict import overall, verdicts
 
-TITLE, ICON = "Overview", "monitor_heart"
-
 _ICONS = {"good": "check_circle", "watch": "visibility", "bad": "error", "note": "info"}
 _COLOURS = {"good": "green", "watch": "orange", "bad": "red", "note": "gray"}
 
@@ -55,6 +53,13 @@ def show(view: View) -> None:
 
     with st.expander("Where these codes come from", icon=":material/receipt_long:"):
         st.json({"file": str(view.path), "sha256": view.codes.sha256, **view.codes.meta})
+    _measure_bits(view)
+
+
+def _measure_bits(view: View) -> None:
+    """What the table of bits and their dependence are made of, once, so that the first click on a bit is quick."""
+    bits = [section for section in SECTIONS if section.columns or section.name == "bit_dependence"]
+    view.results(section for section in bits if not view.is_measured("section", section.name))
 
 
 def _chart(drawing: Drawing) -> None:

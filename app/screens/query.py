@@ -11,8 +11,6 @@ from app.state import View
 from app.widgets import show_code, text
 from codelab.core.errors import CodelabError
 
-TITLE, ICON = "Query", "filter_alt"
-
 
 def show(view: View) -> None:
     st.title("Which images have these bits?")

@@ -27,8 +27,6 @@ from codelab.images.imageset import decode
 from codelab.neighbours.search import search
 from codelab.retrieval.measures import retrieval_map
 
-TITLE, ICON = "Retrieval", "image_search"
-
 OVERSAMPLE = 4
 """How many times as many codes are fetched before rescoring."""
 COPIES = "The image whose nearest other is nearest of all; again, the next one."
@@ -42,8 +40,8 @@ PLACE = "place"
 """Where the session keeps the place among the neighbours whose differing bits are shown."""
 PER_LINE = 16
 """Digits of a code in one line."""
-OURS, YOURS, TYPED = "from the codes", "an image of yours", "a code"
-"""Where the query comes from."""
+SOURCES = OURS, YOURS, TYPED = "from the codes", "an image of yours", "a code"
+"""Where the query comes from; the address names it, but the first."""
 UPLOADS = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
 UPLOAD_MEGABYTES = 20
 UPLOAD_PIXELS = 25_000_000
@@ -65,8 +63,7 @@ def show(view: View) -> None:
     if len(view.codes) == 0:
         raise DataError("there are no codes in this set")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.session_state.setdefault("source", OURS)  # no default: a click on a neighbour sets it too
-        source = st.segmented_control("Query", [OURS, YOURS, TYPED], required=True, key="source")
+        source = _source()
         k = st.segmented_control("Neighbours", [12, 24, 48], default=24, required=True, key="k", bind="query-params")
         left_out = False
         if view.group is not None:
@@ -78,7 +75,7 @@ def show(view: View) -> None:
                 help="Near copies of the query say little about a code.",
             )
         rescore = _rescoring(view)
-    query = {OURS: _chosen, YOURS: _uploaded, TYPED: _typed}[source or OURS](view)
+    query = {OURS: _chosen, YOURS: _uploaded, TYPED: _typed}[source](view)
     if query is not None:
         _neighbours(view, query, int(k), view.group if left_out else None, rescore)
     if source == OURS:
@@ -91,6 +88,16 @@ found = codelab.search(codes, query, k={int(k)}{f", rescore={rescore!r}, oversam
 found.indices, found.distances{", found.rescored" if rescore else ""}
 """
     )
+
+
+def _source() -> str:
+    """Where the query comes from, as the address names it; also for a click on a neighbour, which says it there."""
+
+    def chosen() -> None:
+        say("source", "" if st.session_state["source"] == OURS else st.session_state["source"])
+
+    st.session_state["source"] = asked("source") if asked("source") in SOURCES else OURS
+    return st.segmented_control("Query", SOURCES, required=True, key="source", on_change=chosen) or OURS
 
 
 def _rescoring(view: View) -> str | None:
@@ -185,6 +192,7 @@ def _uploaded(view: View) -> Query | None:
     if isinstance(encoder, str):
         st.info(text(encoder), icon=":material/info:")
         return None
+    st.caption("An uploaded image is not kept: a copied link opens this page without it.")
     if file is None:
         return None
     if file.size > UPLOAD_MEGABYTES * 2**20:  # the browser refuses it first, if it is one
@@ -228,7 +236,7 @@ def _neighbours(view: View, query: Query, k: int, group: str | None, rescore: st
         cards = [card(view.codes, int(row), view.pictures) for row in near]
 
         def choose(row: int) -> None:
-            st.session_state["source"] = OURS
+            say("source", "")
             say("item", view.codes.items["id"][row].as_py())
 
         notes = [f"{d:g} {signs[s]}" for d, s in zip(distances.tolist(), same, strict=True)]

@@ -17,8 +17,6 @@ from codelab.runs.panels import panels
 from codelab.runs.readings import Curves, is_run, read_run
 from codelab.runs.verdict import about, alarm_lines, course
 
-TITLE, ICON = "Run", "show_chart"
-
 FILES = ("metrics.jsonl", "config.json", "evaluation.jsonl", "nonfinite.json")
 """What is read of a run."""
 _BOX = {"good": st.success, "watch": st.warning, "bad": st.error, "note": st.info}

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from codelab.core.attributes import group_column
 from codelab.core.checks import check_codes, check_seed, check_whole
@@ -188,11 +188,11 @@ def exemplars(
         chosen = "ranked by logit, how far the image lies from the bit's threshold"
     else:
         up = generator.permutation(len(codes))  # a place in a random order, in place of a margin
-        related, margins = _agreement(codes, bit, values, len(codes) if keys is None else int(keys.max(initial=0)) + 1)
-        if margins is None:
+        related, ranks, margins = _agreement(codes, bit, values, len(codes) if keys is None else _groups(keys))
+        if ranks is None:
             chosen = f"drawn at random (seed {seed}): these codes have no logits to rank by, and no bit depends on it"
         else:
-            up = up[np.argsort(margins[up], kind="stable")]
+            up = up[np.argsort(ranks[up], kind="stable")]
             names = few([str(b) for b in related], RELATED)
             chosen = f"ordered by agreement with the bits that depend most on it ({names}): these codes have no logits"
     if group is not None:
@@ -216,26 +216,39 @@ def exemplars(
     )
 
 
+def _groups(keys: np.ndarray) -> int:
+    return int(keys.max(initial=0)) + 1
+
+
 def _agreement(
     codes: Codes, bit: int, values: np.ndarray, independent: int
-) -> tuple[tuple[int, ...], np.ndarray | None]:
+) -> tuple[tuple[int, ...], np.ndarray | None, np.ndarray | None]:
     """The bits that depend most on a bit, and each image's agreement with them, -1 to 1; none where no bit does.
 
     Args:
         values: the bit, bool `[N]`.
         independent: images that count, near copies once.
+
+    Returns:
+        The bits; the agreement as a rank, uint8 `[N]`, which is quick to sort by; the agreement itself.
     """
     ones = column_counts(codes.packed, codes.bits)
     both = column_counts(codes.packed[values], codes.bits)
     phi = phi_of_counts(both, ones[bit], ones, len(codes))
     phi[bit] = 0
-    least = norm.isf(0.025 / max(codes.bits - 1, 1)) / max(independent, 1) ** 0.5
+    least = -ndtri(0.025 / max(codes.bits - 1, 1)) / max(independent, 1) ** 0.5
     order = np.argsort(-np.abs(phi), kind="stable")[:RELATED]
     related = tuple(int(b) for b in order if abs(phi[b]) > least)
     if not related:
-        return (), None
-    total = sum(phi[b] * (2.0 * bit_values(codes, b) - 1) for b in related)
-    return related, total / np.abs(phi[list(related)]).sum()
+        return (), None, None
+    # at most 8 bits have at most 256 patterns: each has its agreement once
+    pattern = np.zeros(len(codes), np.uint8)
+    for place, b in enumerate(related):
+        pattern |= bit_values(codes, b).view(np.uint8) << np.uint8(place)
+    signs = 2.0 * (np.arange(256)[:, None] >> np.arange(len(related)) & 1) - 1
+    agreement = sum(phi[b] * signs[:, place] for place, b in enumerate(related)) / np.abs(phi[list(related)]).sum()
+    rank = np.unique(agreement, return_inverse=True)[1].reshape(-1).astype(np.uint8)
+    return related, rank[pattern], agreement[pattern]
 
 
 def _bins(
@@ -269,11 +282,18 @@ def _bins(
 
 def _balanced(codes: Codes, order: np.ndarray, count: int) -> np.ndarray:
     """Up to `count` rows of an order, of each class one in turn; an image of several classes is of its first."""
-    labels = codes.labels[order]
-    if codes.multilabel:
-        labels = np.where(labels.any(axis=1), labels.argmax(axis=1), -1)
+    for start in (order[: 16 * count], order):  # so many images mostly have `count` classes
+        labels = _one_class(codes, start)
+        first = np.sort(np.unique(labels, return_index=True)[1])[:count]
+        if len(first) == count:
+            return start[first]
     turn = places(np.unique(labels, return_inverse=True)[1].reshape(-1))[2]
     return order[np.argsort(turn, kind="stable")[:count]]
+
+
+def _one_class(codes: Codes, rows: np.ndarray) -> np.ndarray:
+    labels = codes.labels[rows]
+    return np.where(labels.any(axis=1), labels.argmax(axis=1), -1) if codes.multilabel else labels
 
 
 def _first(order: np.ndarray, keys: np.ndarray | None, count: int) -> np.ndarray:

@@ -114,6 +114,24 @@ class TestCompare:
         changes = neighbour_changes(codes, other, sample=1000)
         assert f"{changes.value:.0%} are the same in both codes" in said(app)
 
+    def test_a_selection_is_lit_on_both_maps(self, path, codes, tmp_path_factory):
+        file = tmp_path_factory.mktemp("other") / "other.parquet"
+        Codes.from_bits(codes.to_bits()[:, ::-1], labels=codes.labels, classes=codes.classes, items=codes.items).save(
+            file
+        )
+        app = opened(path, "compare", **{"with": str(file)}, sel="where 3 & ~5")
+        press(app, "Lay out the map and its control")
+        figures = [json.loads(e.proto.spec) for e in app.get("plotly_chart") if e.key.startswith("map-of-")]
+        bits = codes.to_bits().astype(bool)
+        expected = np.flatnonzero(bits[:, 3] & ~bits[:, 5])
+        assert len(figures) == 2
+        for figure in figures:
+            _, lit = (
+                np.frombuffer(b64decode(t["customdata"]["bdata"]), t["customdata"]["dtype"]) for t in figure["data"]
+            )
+            assert lit.tolist() == expected.tolist()
+        assert f"**{len(expected)} of 100 images**" in said(app)
+
     def test_what_to_compare_with(self, path, tmp_path):
         assert "Name other codes" in said(opened(path, "compare"))
         assert "no codes in the explorer's folder" in said(opened(path, "compare", **{"with": "/etc/passwd"}))

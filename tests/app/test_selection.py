@@ -1,12 +1,17 @@
 """Queries, lassos and the map: one selection for all pages, held by the address."""
 
+import json
+from base64 import b64decode
+
 import numpy as np
 import pytest
 
-from app.screens.map import _polygons, _with
+from app.drawn import polygons_of, with_drawn
+from app.screens.map import COLOURS, _colours
 from app.selection import Lassos, lassos
 from codelab import describe, project
 from codelab.core.codes import Codes
+from codelab.core.drawing import GREY
 from codelab.core.errors import UsageError
 from codelab.neighbours.lasso import inside_polygon
 from tests.app.test_pages import checked, opened, press, rows, said, turn_to
@@ -65,10 +70,10 @@ class TestLassos:
     def test_what_a_person_draws(self, codes):
         found = project(codes, seed=0)
         drawn = {"lasso": [{"x": [0, 1, 1], "y": [0, 0, 1]}], "box": [{"x": [0, 2], "y": [5, 6]}]}
-        polygons = _polygons(drawn)
+        polygons = polygons_of(drawn)
         assert [len(polygon) for polygon in polygons] == [3, 4]
-        assert _with(polygons, found, "New").text().startswith("lasso umap 0 +(0,0 1,0 1,1) +(0,5 2,5 2,6 0,6)")
-        assert _with(polygons[:1], found, "Subtract").parts[0][0] == -1
+        assert with_drawn(polygons, found, "New").text().startswith("lasso umap 0 +(0,0 1,0 1,1) +(0,5 2,5 2,6 0,6)")
+        assert with_drawn(polygons[:1], found, "Subtract").parts[0][0] == -1
 
 
 class TestQuery:
@@ -124,6 +129,28 @@ class TestMap:
             in said(app)
         )
         assert {e.key for e in app.get("plotly_chart")} == {"map-umap-0", "control-umap-0"}
+
+    def test_a_selection_changes_no_colour_of_the_largest(self):
+        assert _colours(np.array([3, 9, 0]), np.arange(6)) == {3: COLOURS[3], 9: COLOURS[1], 0: COLOURS[0]}
+        assert _colours(np.array([1, 0]), np.array([0, 1])) == {1: COLOURS[1], 0: COLOURS[0]}
+
+    def test_the_line_that_one_draws_shows_on_a_dark_page(self, path):
+        app = opened(path, "map")
+        figure = json.loads(next(e for e in app.get("plotly_chart") if e.key == "map-umap-0").proto.spec)
+        assert figure["layout"]["newselection"]["line"]["color"] == GREY
+
+    def test_where_points_are_left_out_a_raster_counts_all(self, path, codes, monkeypatch):
+        monkeypatch.setattr("app.screens.map.MOST", 50)
+        app = opened(path, "map")
+        assert "50 of 120 points are drawn; grey shows where all lie" in said(app)
+        figure = json.loads(next(e for e in app.get("plotly_chart") if e.key == "map-umap-0").proto.spec)
+        *points, raster = figure["data"]
+        assert sum(len(b64decode(trace["x"]["bdata"])) // 4 for trace in points) == 50
+        lit = np.frombuffer(b64decode(raster["z"]["bdata"]), np.uint8).reshape(200, 200) > 0
+        xy = project(codes, seed=0).coordinates
+        cell = (199.999 * (xy - xy.min(0)) / np.ptp(xy, axis=0)).astype(int)
+        assert abs(lit.sum() - len(np.unique(cell, axis=0))) <= 2  # a point at a border may round to either side
+        assert lit[cell[:, 1], cell[:, 0]].mean() > 0.95
 
     def test_a_lasso_of_the_address_selects_on_every_page(self, path, codes):
         found = project(codes, seed=0)

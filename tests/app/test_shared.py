@@ -12,7 +12,7 @@ from codelab.images import cards
 from codelab.measures.bit_usage import BitUsage
 from codelab.semantics.exemplars import Exemplars
 from codelab.semantics.signatures import ClassShares
-from tests.app.test_pages import gallery, opened
+from tests.app.test_pages import ANALYZE, gallery, opened, said
 from tests.conftest import ROOT
 from tests.support.pictured import shapes
 
@@ -79,3 +79,13 @@ def test_codes_of_the_same_size_and_time_are_other_codes(tmp_path):
     path.write_bytes(data)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert stamp(path) != before
+
+
+def test_the_table_of_bits_is_measured_with_the_overview(tmp_path, monkeypatch):
+    def measured(section, given):
+        raise AssertionError(f"{section.name} was measured after the overview")
+
+    shapes(60, seed=4).save(tmp_path / "a.parquet")
+    opened(tmp_path / "a.parquet")
+    monkeypatch.setattr(ANALYZE, "measured", measured)
+    assert "Correlation of every two bits" in said(opened(tmp_path / "a.parquet", "bits"))

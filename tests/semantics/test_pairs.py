@@ -48,6 +48,12 @@ class TestMinimalPairs:
         assert len({t for pair in pairs for t in set(pair)}) == sum(len(set(pair)) for pair in pairs)
         assert any(a == b for a, b in pairs)  # one thing in two tones is the best pair there is
 
+    def test_items_and_their_pictures_are_not_copied(self, monkeypatch):
+        codes = planted()
+        expected = minimal_pairs(codes, 3)
+        monkeypatch.setattr(Codes, "__getitem__", lambda *_: pytest.fail("items were copied"))
+        assert minimal_pairs(codes, 3).others.tolist() == expected.others.tolist()
+
     def test_one_side_is_one_line(self):
         with pytest.raises(DataError, match="bit 0 is 1 in all 3 images, so no pair differs"):
             minimal_pairs(Codes.from_bits(np.ones((3, 2))), 0)

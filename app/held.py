@@ -1,0 +1,44 @@
+"""Which key was held while a person drew on a figure: Streamlit tells what was drawn, and not this.
+
+The key counts as it was when the drag began, as in Plotly. It is sent when the drag ends, before Plotly hears of it,
+so that what was drawn never arrives at the server before its key.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+_JS = """
+export default function ({ parentElement, data, setStateValue }) {
+  parentElement.forget?.();
+  let held = null;
+  const began = event => {
+    const inside = event.target.closest?.(`.st-key-${data.figure}`);
+    held = inside ? (event.altKey ? "alt" : event.shiftKey ? "shift" : "") : null;
+  };
+  const ended = () => {
+    if (held !== null && held !== parentElement.sent) setStateValue("key", parentElement.sent = held);
+    held = null;
+  };
+  parentElement.sent ??= "";
+  window.addEventListener("mousedown", began, true);
+  window.addEventListener("mouseup", ended, true);
+  parentElement.forget = () => {
+    window.removeEventListener("mousedown", began, true);
+    window.removeEventListener("mouseup", ended, true);
+  };
+  return parentElement.forget;
+}
+"""
+
+_component = st.components.v2.component("codelab_held", js=_JS)
+
+
+def listen(figure: str, key: str) -> None:
+    """Listen to drags in the container with the key `figure`."""
+    _component(data={"figure": figure}, key=key, default={"key": ""}, on_key_change=lambda: None)
+
+
+def held(key: str) -> str:
+    """`shift`, `alt`, or empty: what was held in the last drag that `listen` with this key has heard."""
+    return str(getattr(st.session_state.get(key), "key", None) or "")
