@@ -107,7 +107,7 @@ class Ranking(ABC):
         return replace(self, database=self.database[labelled], owner=owner)._votes(k, temperature)
 
     def only(self, queries: np.ndarray, database: np.ndarray) -> Ranking:
-        """The ranking of some items by some queries, chosen by bool `[Q]` and `[N]`."""
+        """The ranking of some items by some queries, chosen by bool `[Q]` and `[N]`, or by their rows."""
         mine = None if self.query_owner is None else self.query_owner[queries]
         theirs = None if self.owner is None else self.owner[database]
         chosen = self.queries[queries], self.database[database]
@@ -201,6 +201,10 @@ class HammingRanking(Ranking):
             places = (found.sum(axis=1) - ahead.sum(axis=1)) * np.exp(-decay * gap.max(axis=1, initial=0))
             share = places / np.maximum(tied.sum(axis=1), 1)
             yield rows, votes.reshape(len(far), classes) + tied * share[:, None]
+
+    def nearest(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Distances and rows `[Q, k]` of the k nearest items that are not left out, -1 where there are fewer."""
+        return self._scan().nearest(self.queries.packed, k, self.query_owner)
 
     def _scan(self) -> Scan:
         return Scan.of(self.database, keep=self.keep, owner=self.owner, threads=self.threads)
