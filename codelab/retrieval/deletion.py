@@ -220,7 +220,7 @@ def _looked_at(ranking: HammingRanking, dealt: np.ndarray, subsets: np.ndarray, 
     most = WIDER * k
     if len(ranking.queries) * most > len(ranking.database):
         return None
-    far, rows = ranking.nearest(most)
+    far, rows = ranking.scan().nearest(ranking.queries.packed, most, ranking.query_owner)
     counts = (far >= 0) & (ranking.database.labels[rows] >= 0)
     radius = np.zeros(len(far), far.dtype)
     for subset in subsets:

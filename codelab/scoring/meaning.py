@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -12,35 +12,59 @@ from codelab.core.codes import Codes
 from codelab.core.errors import DataError
 from codelab.kernels.counting import class_counts
 from codelab.measures.attribute_reuse import mean_reuse
+from codelab.retrieval.deletion import Design
 from codelab.scoring.cells import Cell, empty, from_parts, without_each
 from codelab.scoring.setting import Setting
 from codelab.semantics.ccgp import ccgp
 from codelab.semantics.matching import match_bits
 from codelab.semantics.pairs import attribute_pairs
-from codelab.semantics.probing import right_answers
+from codelab.semantics.probing import Answers
 from codelab.semantics.targets import FEWEST
+from codelab.statistics.jackknife import deal
 from codelab.statistics.phi import phi_of_counts
 
 DRAWS = 3
 """Random labellings behind the selectivity."""
+
+HALVED = 8
+"""Parts that halves of the images are made of, where bits are chosen."""
 
 PERMUTATIONS = 10
 """Permuted images behind the threshold of matched bits."""
 
 
 def probing(setting: Setting, codes: Codes, *, target: str, ks: Sequence[int]) -> list[Cell]:
-    """Accuracy and selectivity by the best bits of each number in `ks`, and by all."""
+    """Accuracy and selectivity by the best bits of each number in `ks`, and by all.
+
+    Which bits are best turns on the images they are chosen on, and with them the answers to all scored images. So
+    columns of chosen bits are measured again on halves of the images, to choose on, to fit on and to score (see
+    `codelab.retrieval.deletion.Design`, whose `halves` are those of another measure that jumps). Where all bits are
+    read, nothing is chosen, and the scored images alone are dealt to parts.
+    """
     _need_values(codes, target)
-    sample = codes[setting.rows]
-    numbers = [*(min(k, codes.bits) for k in ks), codes.bits]
-    rows, right, chance = right_answers(
-        sample, target, numbers, groups=setting.sampled_unit, draws=DRAWS, seed=setting.seed
-    )
-    part = setting.part[setting.rows][rows]
-    cells = []
-    for mine, random in zip(right, chance, strict=True):
-        cells += [_mean(mine, part), _mean(mine - random, part)]
-    return cells
+    few = [min(k, codes.bits) for k in ks]
+    answers = Answers.of(codes[setting.rows], target, groups=setting.sampled_unit, draws=DRAWS, seed=setting.seed)
+    found = answers([*few, codes.bits])
+    found[1] = found[0] - found[1]
+    part = setting.part[setting.rows][answers.rows[answers.test]]
+    cells = [*_of_halves(answers, few, found[:, :-1].mean(axis=2), setting.seed)]
+    return [*cells, *(_mean(values, part) for values in found[:, -1])]
+
+
+def _of_halves(answers: Answers, ks: Sequence[int], values: np.ndarray, seed: int) -> Iterator[Cell]:
+    """The cells of accuracy and selectivity `[2, K]` by the best k bits, for each number in `ks`."""
+    parts = 1 << (min(HALVED, int(answers.unit.max()) + 1).bit_length() - 1)
+    scored = np.isin(np.arange(len(answers.y)), answers.test)
+    dealt, design = deal(answers.unit, 2 * answers.y + scored, parts=parts, seed=seed), Design("halves", parts)
+    averages = np.full((2 * (parts - 1), *values.shape), np.nan)
+    for average, subset in zip(averages, design.subsets(), strict=True):
+        kept = subset[dealt]
+        if kept[answers.train].any() and kept[answers.test].any():
+            right, chance = answers(ks, kept).mean(axis=2)
+            average[:] = right, right - chance
+    for k in range(len(ks)):
+        for value, of_halves in zip(values[:, k], averages[:, :, k].T, strict=True):
+            yield from_parts(value, design.deleted(of_halves, value, None).averages)
 
 
 def _mean(values: np.ndarray, part: np.ndarray) -> Cell:
