@@ -1,7 +1,7 @@
 """Claim: of two equal methods, a scorecard prints "A is better than B" for 5 % of pairs at most.
 
-    python benchmarks/nominal/equal_methods.py [--pairs 200] [--first 0] [--kinds directions noise seeds] [--attributes tone]
-        [--images 200]
+    python benchmarks/nominal/equal_methods.py [--pairs 200] [--first 0] [--kinds directions noise seeds]
+        [--attributes tone] [--images 200]
 
 Kinds of pairs, on images drawn anew for each:
 

@@ -144,7 +144,12 @@ def _untrained(options: argparse.Namespace, first: str, codes: Codes) -> tuple[C
             raise UsageError("score: --data goes with a checkpoint as --untrained")
         beside = codes_file(first).parent / UNTRAINED
         return (None, None) if not beside.is_file() else (open_beside(options, str(beside)), str(beside))
-    if Path(options.untrained).suffix not in (".safetensors",) and not options.untrained.startswith("timm:"):
+    if Path(options.untrained).suffix != ".safetensors" and not options.untrained.startswith("timm:"):
+        if options.data:
+            raise UsageError(
+                "score: --data goes with a checkpoint (.safetensors or timm:NAME) as --untrained, "
+                f"found {options.untrained}"
+            )
         return open_beside(options, options.untrained), options.untrained
     if not options.data:
         raise UsageError(f"score: --untrained {options.untrained} is a checkpoint, which needs the images as --data")

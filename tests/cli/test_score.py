@@ -69,6 +69,8 @@ def test_wrong_calls_are_one_line(codes, capsys):
     assert "--data goes with a checkpoint" in fails(capsys, 2, "score", a, "--data", "demo", "--out", out)
     checkpoint = fails(capsys, 2, "score", a, "--untrained", "x.safetensors", "--out", out)
     assert checkpoint.endswith("--untrained x.safetensors is a checkpoint, which needs the images as --data")
+    beside = fails(capsys, 2, "score", a, "--untrained", codes, "--data", "demo", "--out", out)
+    assert beside.endswith(f"(.safetensors or timm:NAME) as --untrained, found {codes}")
     assert "groups='emoji': these codes have no attributes" in fails(
         capsys, 2, "score", a, "--group", "emoji", "--out", out
     )
