@@ -10,10 +10,10 @@ import numpy as np
 from codelab.core.attributes import CLASS, labelling
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
-from codelab.kernels.counting import class_counts
 from codelab.measures.attribute_reuse import mean_reuse
 from codelab.retrieval.deletion import Design
 from codelab.scoring.cells import Cell, empty, from_parts, without_each
+from codelab.scoring.filed import Filed, ones_of
 from codelab.scoring.setting import Setting
 from codelab.semantics.ccgp import ccgp
 from codelab.semantics.matching import match_bits
@@ -84,15 +84,15 @@ def _need_values(codes: Codes, target: str) -> None:
         raise DataError("class: needs one label an image, found multi-label data")
 
 
-def best_phi(setting: Setting, codes: Codes, *, target: str) -> list[Cell]:
+def best_phi(setting: Setting, codes: Codes | Filed, *, target: str) -> list[Cell]:
     """The correlation of each value with its best bit, chosen on half of the parts and scored on the others."""
-    _need_values(codes, target)
-    found, part = labelling(codes, target), setting.part
+    _need_values(setting.codes, target)
+    found, part = labelling(setting.codes, target), setting.part
     values, parts = len(found.names), int(part.max()) + 1
     joint = np.where(found.labels >= 0, part * values + found.labels, -1)
-    both = class_counts(codes.packed, codes.bits, joint, parts * values).reshape(parts, values, codes.bits)
+    both = ones_of(codes, joint, parts * values).reshape(parts, values, codes.bits)
     has = np.bincount(joint[joint >= 0], minlength=parts * values).reshape(parts, values)
-    ones, sizes = class_counts(codes.packed, codes.bits, part, parts), np.bincount(part)
+    ones, sizes = ones_of(codes, part, parts), np.bincount(part)
     chooses = np.arange(parts) < parts // 2
     with_it = np.stack([has[half].sum(axis=0) for half in (chooses, ~chooses)])
     without = np.array([[sizes[half].sum()] for half in (chooses, ~chooses)]) - with_it
@@ -171,7 +171,7 @@ def _sampled(setting: Setting, codes: Codes, kept: np.ndarray) -> tuple[Codes, n
     return codes[rows], None if setting.unit is None else setting.unit[rows]
 
 
-def parallelism(setting: Setting, codes: Codes, *, attribute: str) -> list[Cell]:
+def parallelism(setting: Setting, codes: Codes | Filed, *, attribute: str) -> list[Cell]:
     """The parallelism score: how parallel the directions are by which a value moves the mean code of two classes.
 
     With p_cv the shares of ones of class c at value v, and e_cv = p_cv less the mean of p_cw over the other values w,
@@ -180,8 +180,8 @@ def parallelism(setting: Setting, codes: Codes, *, attribute: str) -> list[Cell]
 
     Source: Bernardi et al. 2020, here without correction for noise, which draws it to 0.
     """
-    _need_values(codes, CLASS)
-    classes, target, part = labelling(codes), labelling(codes, attribute), setting.part
+    _need_values(setting.codes, CLASS)
+    classes, target, part = labelling(setting.codes), labelling(setting.codes, attribute), setting.part
     shape = (len(classes.names), len(target.names))
     known = (classes.labels >= 0) & (target.labels >= 0)
     cell = np.where(known, classes.labels.astype(np.int64) * shape[1] + target.labels, -1)
@@ -196,7 +196,7 @@ def parallelism(setting: Setting, codes: Codes, *, attribute: str) -> list[Cell]
     number[cells] = np.arange(len(cells))
     place = number[cell]
     joint = np.where(place >= 0, part * len(cells) + place, -1)
-    ones = class_counts(codes.packed, codes.bits, joint, parts * len(cells)).reshape(parts, len(cells), codes.bits)
+    ones = ones_of(codes, joint, parts * len(cells)).reshape(parts, len(cells), codes.bits)
     sizes = np.bincount(joint[joint >= 0], minlength=parts * len(cells)).reshape(parts, len(cells))
     of_class, of_value = np.divmod(cells, shape[1])
     owner = np.unique(of_class, return_inverse=True)[1].reshape(-1)

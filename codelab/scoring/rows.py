@@ -14,6 +14,7 @@ from codelab.core.bits import pack_bits
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
 from codelab.features.binariser import binarize
+from codelab.scoring.filed import Filed
 from codelab.scoring.setting import Setting
 from codelab.statistics.exchange import shuffled_rows
 
@@ -43,11 +44,13 @@ class Row:
     how: str
     given: bool
     keys: tuple[str, ...]
-    make: Callable[[int], Codes]
+    make: Callable[[int], Codes | Filed]
     learnt: bool
 
 
-def rows_of(setting: Setting, methods: Mapping[str, Sequence[Codes]], untrained: Codes | None) -> list[Row]:
+def rows_of(
+    setting: Setting, methods: Mapping[str, Sequence[Codes | Filed]], untrained: Codes | Filed | None
+) -> list[Row]:
     """All rows: the methods given, the untrained encoder where there are its codes, and the controls."""
     found = [_from_codes(setting, name, codes, given=True) for name, codes in methods.items()]
     if untrained is not None:
@@ -55,17 +58,19 @@ def rows_of(setting: Setting, methods: Mapping[str, Sequence[Codes]], untrained:
     return [*found, *_of_features(setting), *_by_chance(setting), _oracle(setting)]
 
 
-def _from_codes(setting: Setting, name: str, codes: Sequence[Codes], *, given: bool) -> Row:
+def _from_codes(setting: Setting, name: str, codes: Sequence[Codes | Filed], *, given: bool) -> Row:
     how = "the codes given" if given else "the same network before training, its head drawn at random"
     if len(codes) > 1:
         how += f", {len(codes)} files of one method: means"
     keys = tuple(_content(one) for one in codes)
-    own = [setting.with_bits(one.packed, one.bits) for one in codes]
+    own = [one if isinstance(one, Filed) else setting.with_bits(one.packed, one.bits) for one in codes]
     return Row(name, how, given, keys, lambda number: own[number], learnt=True)
 
 
-def _content(codes: Codes) -> str:
-    """SHA-256 of the bits alone: labels and items are those of the first codes."""
+def _content(codes: Codes | Filed) -> str:
+    """SHA-256 of the bits alone: labels and items are those of the first codes. Cells of files are not kept."""
+    if isinstance(codes, Filed):
+        return codes.sha256
     return hashlib.sha256(f"{codes.bits} ".encode() + codes.packed.tobytes()).hexdigest()
 
 
