@@ -21,6 +21,9 @@ from codelab.statistics.exchange import shuffled_rows
 DRAWS = 5
 """Codes of random directions: their spread stands in for that of a method with one file."""
 
+ROWS = 1 << 15
+"""Images whose oracle is unpacked at a time."""
+
 UNTRAINED, RANDOM, PCA, ITQ = "untrained encoder", "random directions", "PCA + rotation", "ITQ"
 MATCHED, PERMUTED, ORACLE = "density-matched random bits", "permuted rows", "oracle"
 CONTROLS = (UNTRAINED, RANDOM, PCA, ITQ, MATCHED, PERMUTED, ORACLE)
@@ -136,16 +139,19 @@ def _oracle(setting: Setting) -> Row:
     """The class and the attributes themselves, a bit for each value."""
 
     def one_hot(number: int) -> tuple[np.ndarray, int]:
-        codes, columns = setting.codes, []
-        if codes.multilabel:
-            columns.append(codes.labels)
-        for name in ([CLASS] if codes.labelled and not codes.multilabel else []) + list(setting.attributes):
-            found = labelling(codes, name)
-            columns.append(found.labels[:, None] == np.arange(len(found.names)))
-        if not columns:
+        codes = setting.codes
+        names = [*([CLASS] if codes.labelled and not codes.multilabel else []), *setting.attributes]
+        found = [labelling(codes, name) for name in names]
+        if not found and not codes.multilabel:
             raise DataError("these codes have no labels and no attributes")
-        bits = np.concatenate(columns, axis=1)
-        return pack_bits(bits), bits.shape[1]
+
+        def bits(rows: slice) -> np.ndarray:
+            columns = [codes.labels[rows]] if codes.multilabel else []
+            columns += [one.labels[rows, None] == np.arange(len(one.names)) for one in found]
+            return np.concatenate(columns, axis=1)
+
+        packed = [pack_bits(bits(slice(start, start + ROWS))) for start in range(0, len(codes), ROWS)]
+        return np.concatenate(packed), bits(slice(0, 0)).shape[1]
 
     how = "the class and the attributes themselves, a bit for each value: what a perfect code would have"
     return _control(setting, ORACLE, how, 1, one_hot, learnt=False)
