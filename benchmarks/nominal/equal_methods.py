@@ -1,7 +1,7 @@
 """Claim: of two equal methods, a scorecard prints "A is better than B" for 5 % of pairs at most.
 
-    python benchmarks/nominal/equal_methods.py [--pairs 200] [--kinds directions noise seeds] [--attributes tone]
-        [--images 200]
+    python benchmarks/nominal/equal_methods.py [--pairs 200] [--first 0] [--kinds directions noise seeds]
+        [--attributes tone] [--images 200]
 
 Kinds of pairs, on images drawn anew for each:
 
@@ -65,6 +65,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first pair")
     parser.add_argument("--kinds", nargs="+", choices=FILES, default=list(FILES))
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--attributes", nargs="*", default=["tone"])
@@ -72,14 +73,14 @@ def main() -> None:
     for kind in options.kinds:
         start = time.process_time()
         better, reliable, measured = 0, Counter[str](), Counter[str]()
-        for seed in range(options.pairs):
+        for seed in range(options.first, options.first + options.pairs):
             found = card(kind, seed, options.attributes, options.images)
             better += bool(found.better("A", "B") or found.better("B", "A"))
             apart = found.reliable()[0, 1]
             reliable.update(c.name for c, one in zip(found.columns, apart, strict=True) if one)
             known = ~np.isnan(found.least[0, 1])
             measured.update(c.name for c, one in zip(found.columns, known, strict=True) if one)
-            print(f"\r{kind}: {seed + 1} of {options.pairs}, {better} better", end="", file=sys.stderr)
+            print(f"\r{kind}: {seed - options.first + 1} of {options.pairs}, {better} better", end="", file=sys.stderr)
         low, high = binomtest(better, options.pairs).proportion_ci(method="wilson")
         print(
             f"\n{kind}: {better} of {options.pairs} pairs ({better / options.pairs:.1%}, 95 % interval {low:.1%} to "

@@ -24,6 +24,7 @@ from codelab.core.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from codelab.core.codes import Codes
+    from codelab.scoring.filed import Filed
 
 UNTRAINED = "untrained.parquet"
 """In the folder of the codes: `codelab demo` writes it."""
@@ -53,6 +54,7 @@ def add_score(command: AddCommand) -> None:
     add("--labels", metavar="CSV", help="with --data, the CSV given to codelab export")
     add_most_pixels(parser, when="with --data, ")
     timm_options(parser)
+    add("--stream", action="store_true", help="hold one block of the files at a time; the columns that add alone")
     add("--split", help="only the items of this split")
     add("--by", metavar="ATTRIBUTE", help="use this item column as the label")
     add_packing(parser)
@@ -81,8 +83,7 @@ def score(options: argparse.Namespace) -> None:
         check_output(path, overwrite=options.overwrite)
     named = [_named(text) for text in options.codes]
     files = [path for _, path in named]
-    codes = open_each(options, files)
-    untrained, from_file = _untrained(options, files[0], codes[0])
+    codes, untrained, from_file = _in_files(options, files) if options.stream else _in_memory(options, files)
     inputs = [*files, *([] if from_file is None else [from_file])]
     with output_lock(out):
         card = scorecard(
@@ -106,6 +107,24 @@ def score(options: argparse.Namespace) -> None:
         print(printable(line))
     for path in written:
         print(printable(str(path)))
+
+
+def _in_memory(options: argparse.Namespace, files: list[str]) -> tuple[list[Codes], Codes | None, str | None]:
+    """The codes, those of the untrained encoder and the file they are from."""
+    codes = open_each(options, files)
+    return codes, *_untrained(options, files[0], codes[0])
+
+
+def _in_files(options: argparse.Namespace, files: list[str]) -> tuple[list[Filed], Filed | None, str | None]:
+    """The same, of codes that stay in their files."""
+    from codelab.core.run_folder import codes_file
+    from codelab.scoring.filed import Filed
+
+    if options.by or options.split or options.packing or options.data:
+        raise UsageError("score: --stream reads files block by block, without --by, --split, --packing and --data")
+    beside = str(codes_file(files[0]).parent / UNTRAINED)
+    untrained = options.untrained or (beside if Path(beside).is_file() else None)
+    return [Filed.open(path) for path in files], None if untrained is None else Filed.open(untrained), untrained
 
 
 def _named(text: str) -> tuple[str | None, str]:
@@ -144,7 +163,12 @@ def _untrained(options: argparse.Namespace, first: str, codes: Codes) -> tuple[C
             raise UsageError("score: --data goes with a checkpoint as --untrained")
         beside = codes_file(first).parent / UNTRAINED
         return (None, None) if not beside.is_file() else (open_beside(options, str(beside)), str(beside))
-    if Path(options.untrained).suffix not in (".safetensors",) and not options.untrained.startswith("timm:"):
+    if Path(options.untrained).suffix != ".safetensors" and not options.untrained.startswith("timm:"):
+        if options.data:
+            raise UsageError(
+                "score: --data goes with a checkpoint (.safetensors or timm:NAME) as --untrained, "
+                f"found {options.untrained}"
+            )
         return open_beside(options, options.untrained), options.untrained
     if not options.data:
         raise UsageError(f"score: --untrained {options.untrained} is a checkpoint, which needs the images as --data")

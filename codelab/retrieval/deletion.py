@@ -25,6 +25,9 @@ TIED = 0.25
 
 TIED_HOW = "the range of values, as equal codes decide the votes"
 
+WIDER = 16
+"""Nearest items, in units of those that vote, among which the voters of every half are looked for."""
+
 SKEW = 0.3
 """Skewness of a binomial count from which a share is not nearly normal (Box, Hunter & Hunter 1978)."""
 
@@ -182,6 +185,7 @@ def delete(
     score: Callable[[Ranking], np.ndarray],
     values: np.ndarray,
     kind: str = "jackknife",
+    nearest: int | None = None,
 ) -> Deleted | None:
     """The average without each part of a measure that is computed again on subsets of the items.
 
@@ -189,17 +193,42 @@ def delete(
         ranking, averaging, kind: as in `measure_counts`; None is returned where the interval is a bootstrap.
         score: values `[Q]` of a ranking's queries; NaN: the query is not counted.
         values: `[Q]`, those of the ranking.
+        nearest: the measure looks at so many labelled items nearest to a query, and at those tied with the last.
     """
     if averaging.bootstrap is not None:
         return None
     parts, design = _design(ranking, averaging, kind)
-    subsets = design.subsets()
-    of_subset = np.full((len(subsets), len(values)), np.nan)
+    subsets, dealt = design.subsets(), parts.database
+    of_subset, left = np.full((len(subsets), len(values)), np.nan), ranking
+    if nearest is not None and isinstance(ranking, HammingRanking) and len(subsets):
+        looked_at = _looked_at(ranking, dealt, subsets, nearest)
+        if looked_at is not None:
+            left, dealt = ranking.only(np.ones(len(values), bool), looked_at), dealt[looked_at]
     for subset, row in zip(subsets, of_subset, strict=True):
-        mine, theirs = subset[parts.queries], subset[parts.database]
+        mine, theirs = subset[parts.queries], subset[dealt]
         if mine.any() and theirs.any():
-            row[mine] = score(ranking.only(mine, theirs))
+            row[mine] = score(left.only(mine, theirs))
     return _deleted(ranking, averaging, parts, design, values, of_subset)
+
+
+def _looked_at(ranking: HammingRanking, dealt: np.ndarray, subsets: np.ndarray, k: int) -> np.ndarray | None:
+    """Rows of the items that are among the k nearest labelled ones of any query in any subset, ties included.
+
+    They are looked for among `WIDER` times k nearest items of each query. None where these could be most items of the
+    database, or where they hold fewer than k of some subset, or not all that are tied with the last.
+    """
+    most = WIDER * k
+    if len(ranking.queries) * most > len(ranking.database):
+        return None
+    far, rows = ranking.scan().nearest(ranking.queries.packed, most, ranking.query_owner)
+    counts = (far >= 0) & (ranking.database.labels[rows] >= 0)
+    radius = np.zeros(len(far), far.dtype)
+    for subset in subsets:
+        found = (counts & subset[dealt[rows]]).cumsum(axis=1)
+        if (found[:, -1] < k).any():
+            return None
+        radius = np.maximum(radius, far[np.arange(len(far)), (found >= k).argmax(axis=1)])
+    return None if (radius >= far[:, -1]).any() else np.unique(rows[far <= radius[:, None]])
 
 
 def _design(ranking: Ranking, averaging: Averaging, kind: str) -> tuple[Parts, Design]:

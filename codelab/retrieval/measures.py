@@ -362,7 +362,7 @@ def knn_accuracy(
         return _right_votes(left, places, temperature if weighted else None)
 
     values = score(ranking)
-    deleted = delete(ranking, averaging, score, values, "halves")
+    deleted = delete(ranking, averaging, score, values, "halves", nearest=places)
     note = "tied neighbours share the places"
     if weighted:
         note += f"; votes weigh exp(cosine / {temperature:g})"

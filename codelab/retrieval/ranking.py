@@ -107,7 +107,7 @@ class Ranking(ABC):
         return replace(self, database=self.database[labelled], owner=owner)._votes(k, temperature)
 
     def only(self, queries: np.ndarray, database: np.ndarray) -> Ranking:
-        """The ranking of some items by some queries, chosen by bool `[Q]` and `[N]`."""
+        """The ranking of some items by some queries, chosen by bool `[Q]` and `[N]`, or by their rows."""
         mine = None if self.query_owner is None else self.query_owner[queries]
         theirs = None if self.owner is None else self.owner[database]
         chosen = self.queries[queries], self.database[database]
@@ -161,7 +161,7 @@ class HammingRanking(Ranking):
         return Source.of(codes)
 
     def histograms(self, top: int = 1) -> Iterator[tuple[slice, np.ndarray]]:
-        scan = self._scan()
+        scan = self.scan()
         for rows in self._chunks(8 * (top + 1) * (scan.bits + 1)):
             packed, labels = self.queries.packed[rows], self.queries.labels[rows]
             yield rows, scan.histograms(packed, self.database.labels, labels, top=top, query_owner=self._mine(rows))
@@ -170,7 +170,7 @@ class HammingRanking(Ranking):
         """Blocks of queries with the histogram of each part `[N]` of the database, int64 `[number, q, top + 1, G]`."""
         everyone = np.ones(len(self.queries), bool)
         pieces = [cast(HammingRanking, self.only(everyone, parts == part)) for part in range(number)]
-        scans = [(piece._scan(), piece.database.labels) for piece in pieces]
+        scans = [(piece.scan(), piece.database.labels) for piece in pieces]
         for rows in self._chunks(8 * number * (top + 1) * (self.bits + 1), CACHE):
             packed, labels, mine = self.queries.packed[rows], self.queries.labels[rows], self._mine(rows)
             found = [scan.histograms(packed, theirs, labels, top=top, query_owner=mine) for scan, theirs in scans]
@@ -186,7 +186,7 @@ class HammingRanking(Ranking):
         return np.arange(self.bits + 1)
 
     def _votes(self, k: int, temperature: float | None) -> Iterator[tuple[slice, np.ndarray]]:
-        scan, classes = self._scan(), self.n_classes
+        scan, classes = self.scan(), self.n_classes
         decay = 0.0 if temperature is None else 2 / (scan.bits * temperature)  # the cosine of two codes is 1 - 2 d / B
         for rows in self._chunks(8 * (2 * k + 3 * classes)):
             packed, owner = self.queries.packed[rows], self._mine(rows)
@@ -202,7 +202,7 @@ class HammingRanking(Ranking):
             share = places / np.maximum(tied.sum(axis=1), 1)
             yield rows, votes.reshape(len(far), classes) + tied * share[:, None]
 
-    def _scan(self) -> Scan:
+    def scan(self) -> Scan:
         return Scan.of(self.database, keep=self.keep, owner=self.owner, threads=self.threads)
 
     def _mine(self, rows: slice) -> np.ndarray | None:

@@ -24,7 +24,7 @@ from codelab.retrieval.deletion import values_of_counts
 from codelab.retrieval.ranking import HammingRanking, rank
 from codelab.retrieval.summary import class_average
 from codelab.statistics.nulls import permutation_p_value
-from codelab.statistics.splits import half
+from codelab.statistics.splits import fitting, half
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -224,6 +224,7 @@ def smaller_code(
     queries: int = 1000,
     groups: Groups = None,
     average: str = "query",
+    items: int = 200_000,
     seed: int = 0,
 ) -> SmallerCode:
     """Propose a smaller code on one half of the images and test it by retrieval with the other.
@@ -236,7 +237,8 @@ def smaller_code(
         queries: most queries drawn from the held-out half.
         groups: item column, or one value an item: near copies, which stay in one half.
         average: over queries (`query`), or the mean of the class means (`class`).
-        seed: of the halves, the queries and the random subsets.
+        items: at most this many images, whole groups drawn by `seed`, are looked at.
+        seed: of the images, the halves, the queries and the random subsets.
 
     Returns:
         Mean average precision of the proposal, of all bits and of random subsets; see `SmallerCode`.
@@ -259,8 +261,12 @@ def smaller_code(
         raise DataError("smaller_code: needs labels, and none of these codes has one")
     check_seed(seed)
     check_choice("average", average, ("query", "class"))
-    generator = np.random.default_rng(seed)
+    source, generator = Source.of(codes), np.random.default_rng(seed)
     unit = group_column(codes, groups)
+    if len(codes) > check_whole("items", items, 4):
+        order = np.random.default_rng([seed, 2]).permutation(int(unit.max()) + 1)
+        rows = np.flatnonzero(np.isin(unit, order[fitting(np.bincount(unit)[order], items)]))
+        codes, unit = codes[rows], np.unique(unit[rows], return_inverse=True)[1].reshape(-1)
     held_out = half(np.argsort(generator.permutation(int(unit.max()) + 1)), unit)
     if held_out.all() or not held_out.any():
         raise DataError("smaller_code: too few items, or groups, for a half of queries and a half of database")
@@ -279,7 +285,7 @@ def smaller_code(
     random = np.array([score(generator.permutation(codes.bits)[:size]) for _ in range(draws)])
     at_least = int((random >= value).sum())
     return SmallerCode(
-        source=Source.of(codes),
+        source=source,
         seed=seed,
         value=value,
         full=full,

@@ -19,6 +19,7 @@ from codelab.core.progress import counter
 from codelab.core.result import Source
 from codelab.scoring.cells import Cell, Seeds, difference, empty, interval, mean_cell, spread
 from codelab.scoring.columns import Column, Measure, measures
+from codelab.scoring.filed import IN_MEMORY, Filed
 from codelab.scoring.provenance import provenance
 from codelab.scoring.result import Entry, Scorecard
 from codelab.scoring.rows import CONTROLS, MATCHED, ORACLE, PERMUTED, RANDOM, UNTRAINED, Row, rows_of
@@ -26,9 +27,9 @@ from codelab.scoring.setting import IMAGES, Setting
 
 
 def scorecard(
-    *codes: Codes,
+    *codes: Codes | Filed,
     names: Sequence[str] | None = None,
-    untrained: Codes | None = None,
+    untrained: Codes | Filed | None = None,
     groups: Groups = None,
     attributes: Sequence[str] | None = None,
     images: int = IMAGES,
@@ -42,7 +43,8 @@ def scorecard(
     a random rotation, ITQ, random bits, permuted rows, and the oracle, the attributes themselves as bits.
 
     Args:
-        codes: Codes of the same images in the same order, by `id`; the bits may differ in number.
+        codes: Codes of the same images in the same order, by `id`; the bits may differ in number. Where they stay in
+            their files (`codelab.scoring.filed.Filed`), the columns that add are measured, block by block.
         names: one for each of them; those of one name are seeds of one method, and one row.
         untrained: codes of the same encoder before training.
         groups: an item column of the first codes, or one value an image: near copies are left out of each other's
@@ -71,31 +73,36 @@ def scorecard(
     check_seed(seed)
     check_whole("images", images, 8)
     methods = _methods(codes, names)
-    first = codes[0]
+    filed = isinstance(codes[0], Filed)
+    if any(isinstance(one, Filed) != filed for one in (*codes, *([] if untrained is None else [untrained]))):
+        raise UsageError("scorecard: some codes stay in their files, expected all of them or none")
+    first = codes[0].images if isinstance(codes[0], Filed) else codes[0]
     labels = [name for name, several in methods.items() for _ in several]
     ordered = [one for several in methods.values() for one in several]
     for name, other in [*zip(labels, ordered, strict=True), ("untrained", untrained)]:
-        if other is not None and other is not first:
-            _check_alike(name, first, other, groups)
+        if other is not None and other is not codes[0]:
+            _check_alike(name, first, other.images if isinstance(other, Filed) else other, groups)
     setting = Setting.of(first, groups, attributes, images, seed)
     rows = rows_of(setting, methods, untrained)
     todo = measures(setting, reseeded=any(len(several) > 1 for several in methods.values()))
-    found = _measured(setting, rows, todo, cache, progress)
+    found = _measured(setting, rows, todo, cache and not filed, progress)
     columns = tuple(column for measure in todo for column in measure.columns)
-    return _card(setting, rows, columns, found, provenance(setting, methods, untrained))
+    card = _card(setting, rows, columns, found, provenance(setting, methods, untrained))
+    return dataclasses.replace(card, source=codes[0].source) if isinstance(codes[0], Filed) else card
 
 
-def _methods(codes: Sequence[Codes], names: Sequence[str] | None) -> dict[str, list[Codes]]:
+def _methods(codes: Sequence[Codes | Filed], names: Sequence[str] | None) -> dict[str, list[Codes | Filed]]:
     """The codes of each method, in order of first appearance."""
     if not codes:
         raise UsageError("scorecard: no codes given")
     for place, one in enumerate(codes):
-        check_codes(f"codes {place}", one)
+        if not isinstance(one, Filed):
+            check_codes(f"codes {place}", one)
     if names is None:
         names = ["codes", *(f"codes {number}" for number in range(2, len(codes) + 1))]
     if isinstance(names, str) or len(names) != len(codes):
         raise UsageError(f"names={names!r}: expected a list with one name for each of {len(codes)} codes")
-    methods: dict[str, list[Codes]] = {}
+    methods: dict[str, list[Codes | Filed]] = {}
     for name, one in zip(names, codes, strict=True):
         methods.setdefault(str(name), []).append(one)
     taken = next((name for name in methods if name in CONTROLS), None)
@@ -144,7 +151,7 @@ def _measured(
             advance(0, f"{row.name}: {measure.name}")
             numbers = (number,) if measure.two is None else (number, number + 1)
             names = [row.keys[n] if n < len(row.keys) else f"{row.keys[0]} seed {n}" for n in numbers]
-            make = partial(_one, setting, row, measure, numbers)
+            make = partial(_one, setting, rows, row, measure, numbers)
             key = {"what": "cell of a scorecard", "setting": setting.key, "measure": measure.name, "codes": names}
             cells = on_disk(key, make) if cache else make()
             for column, cell in zip(measure.columns, cells, strict=True):
@@ -162,9 +169,11 @@ def _codes_of(row: Row, measure: Measure) -> Sequence[int]:
     return [0]
 
 
-def _one(setting: Setting, row: Row, measure: Measure, numbers: tuple[int, ...]) -> list[Cell]:
+def _one(setting: Setting, rows: Sequence[Row], row: Row, measure: Measure, numbers: tuple[int, ...]) -> list[Cell]:
     if row.given and measure.two is not None and len(row.keys) < 2:
         return [empty("one file, expected two of one method")] * len(measure.columns)
+    if isinstance(rows[0].make(0), Filed) and not (measure.adds and (row.given or row.name in (UNTRAINED, ORACLE))):
+        return [empty(IN_MEMORY)] * len(measure.columns)
     try:
         codes = [row.make(number) for number in numbers]
     except CodelabError as error:

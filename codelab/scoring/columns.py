@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from codelab.core.attributes import CLASS
 from codelab.core.codes import Codes
@@ -12,6 +13,7 @@ from codelab.core.errors import CodelabError
 from codelab.retrieval.sampled import K
 from codelab.scoring import meaning, whole
 from codelab.scoring.cells import Cell, empty
+from codelab.scoring.filed import Filed
 from codelab.scoring.setting import Setting
 
 KS = (1, 5)
@@ -46,15 +48,17 @@ class Measure:
     """What is measured at one time: the cells of one code in one column or more.
 
     `cells` goes from the setting and the codes to a cell for each column, in their order. Where it raises, all cells
-    are empty with the error as their reason. `two` is for a measure of two codes of one method.
+    are empty with the error as their reason. `two` is for a measure of two codes of one method. A measure that `adds`
+    follows from counts that add over blocks of the codes.
     """
 
     name: str
     columns: tuple[Column, ...]
-    cells: Callable[[Setting, Codes], list[Cell]] | None = None
+    cells: Callable[[Setting, Any], list[Cell]] | None = None
     two: Callable[[Setting, Codes, Codes], list[Cell]] | None = None
+    adds: bool = False
 
-    def measured(self, setting: Setting, *codes: Codes) -> list[Cell]:
+    def measured(self, setting: Setting, *codes: Codes | Filed) -> list[Cell]:
         """The cells, empty ones with their reason."""
         measure: Callable[..., list[Cell]] | None = self.cells or self.two
         try:
@@ -76,7 +80,7 @@ def measures(setting: Setting, reseeded: bool) -> list[Measure]:
     n = len(setting.codes)
     some = "" if len(setting.rows) == n else f", on {len(setting.rows):,} of {n:,} images drawn in whole groups"
     found = [
-        Measure("the bits alone", _ALONE, whole.bits_alone),
+        Measure("the bits alone", _ALONE, whole.bits_alone, adds=True),
         Measure("retrieval", tuple(_retrieval(setting)), whole.retrieval),
         Measure(
             "monosemanticity",
@@ -174,7 +178,7 @@ def _of_target(target: str, some: str) -> Iterator[Measure]:
         "other; mean over values",
         (-1.0, 1.0),
     )
-    yield Measure(f"phi of {target}", (best,), partial(meaning.best_phi, target=target))
+    yield Measure(f"phi of {target}", (best,), partial(meaning.best_phi, target=target), adds=True)
 
 
 def _of_attribute(attribute: str, some: str) -> Iterator[Measure]:
@@ -210,4 +214,5 @@ def _of_attribute(attribute: str, some: str) -> Iterator[Measure]:
         sampled = "" if name == "parallelism" else some
         bounds = (0.0, 1.0) if name == "ccgp" else (-1.0, 1.0)
         column = Column(f"{name}:{attribute}", heading, attribute, f"{how}{sampled}", bounds)
-        yield Measure(f"{heading} of {attribute}", (column,), partial(measure, attribute=attribute))
+        cells, adds = partial(measure, attribute=attribute), measure is meaning.parallelism
+        yield Measure(f"{heading} of {attribute}", (column,), cells, adds=adds)

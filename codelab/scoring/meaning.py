@@ -3,44 +3,68 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from codelab.core.attributes import CLASS, labelling
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
-from codelab.kernels.counting import class_counts
 from codelab.measures.attribute_reuse import mean_reuse
+from codelab.retrieval.deletion import Design
 from codelab.scoring.cells import Cell, empty, from_parts, without_each
+from codelab.scoring.filed import Filed, ones_of
 from codelab.scoring.setting import Setting
 from codelab.semantics.ccgp import ccgp
 from codelab.semantics.matching import match_bits
 from codelab.semantics.pairs import attribute_pairs
-from codelab.semantics.probing import right_answers
+from codelab.semantics.probing import Answers
 from codelab.semantics.targets import FEWEST
+from codelab.statistics.jackknife import deal
 from codelab.statistics.phi import phi_of_counts
 
 DRAWS = 3
 """Random labellings behind the selectivity."""
+
+HALVED = 8
+"""Parts that halves of the images are made of, where bits are chosen."""
 
 PERMUTATIONS = 10
 """Permuted images behind the threshold of matched bits."""
 
 
 def probing(setting: Setting, codes: Codes, *, target: str, ks: Sequence[int]) -> list[Cell]:
-    """Accuracy and selectivity by the best bits of each number in `ks`, and by all."""
+    """Accuracy and selectivity by the best bits of each number in `ks`, and by all.
+
+    Which bits are best turns on the images they are chosen on, and with them the answers to all scored images. So
+    columns of chosen bits are measured again on halves of the images, to choose on, to fit on and to score (see
+    `codelab.retrieval.deletion.Design`, whose `halves` are those of another measure that jumps). Where all bits are
+    read, nothing is chosen, and the scored images alone are dealt to parts.
+    """
     _need_values(codes, target)
-    sample = codes[setting.rows]
-    numbers = [*(min(k, codes.bits) for k in ks), codes.bits]
-    rows, right, chance = right_answers(
-        sample, target, numbers, groups=setting.sampled_unit, draws=DRAWS, seed=setting.seed
-    )
-    part = setting.part[setting.rows][rows]
-    cells = []
-    for mine, random in zip(right, chance, strict=True):
-        cells += [_mean(mine, part), _mean(mine - random, part)]
-    return cells
+    few = [min(k, codes.bits) for k in ks]
+    answers = Answers.of(codes[setting.rows], target, groups=setting.sampled_unit, draws=DRAWS, seed=setting.seed)
+    found = answers([*few, codes.bits])
+    found[1] = found[0] - found[1]
+    part = setting.part[setting.rows][answers.rows[answers.test]]
+    cells = [*_of_halves(answers, few, found[:, :-1].mean(axis=2), setting.seed)]
+    return [*cells, *(_mean(values, part) for values in found[:, -1])]
+
+
+def _of_halves(answers: Answers, ks: Sequence[int], values: np.ndarray, seed: int) -> Iterator[Cell]:
+    """The cells of accuracy and selectivity `[2, K]` by the best k bits, for each number in `ks`."""
+    parts = 1 << (min(HALVED, int(answers.unit.max()) + 1).bit_length() - 1)
+    scored = np.isin(np.arange(len(answers.y)), answers.test)
+    dealt, design = deal(answers.unit, 2 * answers.y + scored, parts=parts, seed=seed), Design("halves", parts)
+    averages = np.full((2 * (parts - 1), *values.shape), np.nan)
+    for average, subset in zip(averages, design.subsets(), strict=True):
+        kept = subset[dealt]
+        if kept[answers.train].any() and kept[answers.test].any():
+            right, chance = answers(ks, kept).mean(axis=2)
+            average[:] = right, right - chance
+    for k in range(len(ks)):
+        for value, of_halves in zip(values[:, k], averages[:, :, k].T, strict=True):
+            yield from_parts(value, design.deleted(of_halves, value, None).averages)
 
 
 def _mean(values: np.ndarray, part: np.ndarray) -> Cell:
@@ -60,15 +84,15 @@ def _need_values(codes: Codes, target: str) -> None:
         raise DataError("class: needs one label an image, found multi-label data")
 
 
-def best_phi(setting: Setting, codes: Codes, *, target: str) -> list[Cell]:
+def best_phi(setting: Setting, codes: Codes | Filed, *, target: str) -> list[Cell]:
     """The correlation of each value with its best bit, chosen on half of the parts and scored on the others."""
-    _need_values(codes, target)
-    found, part = labelling(codes, target), setting.part
+    _need_values(setting.codes, target)
+    found, part = labelling(setting.codes, target), setting.part
     values, parts = len(found.names), int(part.max()) + 1
     joint = np.where(found.labels >= 0, part * values + found.labels, -1)
-    both = class_counts(codes.packed, codes.bits, joint, parts * values).reshape(parts, values, codes.bits)
+    both = ones_of(codes, joint, parts * values).reshape(parts, values, codes.bits)
     has = np.bincount(joint[joint >= 0], minlength=parts * values).reshape(parts, values)
-    ones, sizes = class_counts(codes.packed, codes.bits, part, parts), np.bincount(part)
+    ones, sizes = ones_of(codes, part, parts), np.bincount(part)
     chooses = np.arange(parts) < parts // 2
     with_it = np.stack([has[half].sum(axis=0) for half in (chooses, ~chooses)])
     without = np.array([[sizes[half].sum()] for half in (chooses, ~chooses)]) - with_it
@@ -147,7 +171,7 @@ def _sampled(setting: Setting, codes: Codes, kept: np.ndarray) -> tuple[Codes, n
     return codes[rows], None if setting.unit is None else setting.unit[rows]
 
 
-def parallelism(setting: Setting, codes: Codes, *, attribute: str) -> list[Cell]:
+def parallelism(setting: Setting, codes: Codes | Filed, *, attribute: str) -> list[Cell]:
     """The parallelism score: how parallel the directions are by which a value moves the mean code of two classes.
 
     With p_cv the shares of ones of class c at value v, and e_cv = p_cv less the mean of p_cw over the other values w,
@@ -156,8 +180,8 @@ def parallelism(setting: Setting, codes: Codes, *, attribute: str) -> list[Cell]
 
     Source: Bernardi et al. 2020, here without correction for noise, which draws it to 0.
     """
-    _need_values(codes, CLASS)
-    classes, target, part = labelling(codes), labelling(codes, attribute), setting.part
+    _need_values(setting.codes, CLASS)
+    classes, target, part = labelling(setting.codes), labelling(setting.codes, attribute), setting.part
     shape = (len(classes.names), len(target.names))
     known = (classes.labels >= 0) & (target.labels >= 0)
     cell = np.where(known, classes.labels.astype(np.int64) * shape[1] + target.labels, -1)
@@ -172,7 +196,7 @@ def parallelism(setting: Setting, codes: Codes, *, attribute: str) -> list[Cell]
     number[cells] = np.arange(len(cells))
     place = number[cell]
     joint = np.where(place >= 0, part * len(cells) + place, -1)
-    ones = class_counts(codes.packed, codes.bits, joint, parts * len(cells)).reshape(parts, len(cells), codes.bits)
+    ones = ones_of(codes, joint, parts * len(cells)).reshape(parts, len(cells), codes.bits)
     sizes = np.bincount(joint[joint >= 0], minlength=parts * len(cells)).reshape(parts, len(cells))
     of_class, of_value = np.divmod(cells, shape[1])
     owner = np.unique(of_class, return_inverse=True)[1].reshape(-1)

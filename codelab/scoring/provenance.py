@@ -9,11 +9,14 @@ from typing import Any
 
 from codelab import __version__
 from codelab.core.codes import Codes
+from codelab.scoring.filed import Filed
 from codelab.scoring.rows import UNTRAINED
 from codelab.scoring.setting import Setting
 
 
-def provenance(setting: Setting, methods: Mapping[str, Sequence[Codes]], untrained: Codes | None) -> dict[str, Any]:
+def provenance(
+    setting: Setting, methods: Mapping[str, Sequence[Codes | Filed]], untrained: Codes | Filed | None
+) -> dict[str, Any]:
     """What is needed to make the same numbers again, as plain values."""
     codes = [(name, one) for name, several in methods.items() for one in several]
     if untrained is not None:

@@ -14,11 +14,15 @@ from codelab.core.bits import pack_bits
 from codelab.core.codes import Codes
 from codelab.core.errors import DataError
 from codelab.features.binariser import binarize
+from codelab.scoring.filed import Filed
 from codelab.scoring.setting import Setting
 from codelab.statistics.exchange import shuffled_rows
 
 DRAWS = 5
 """Codes of random directions: their spread stands in for that of a method with one file."""
+
+ROWS = 1 << 15
+"""Images whose oracle is unpacked at a time."""
 
 UNTRAINED, RANDOM, PCA, ITQ = "untrained encoder", "random directions", "PCA + rotation", "ITQ"
 MATCHED, PERMUTED, ORACLE = "density-matched random bits", "permuted rows", "oracle"
@@ -43,11 +47,13 @@ class Row:
     how: str
     given: bool
     keys: tuple[str, ...]
-    make: Callable[[int], Codes]
+    make: Callable[[int], Codes | Filed]
     learnt: bool
 
 
-def rows_of(setting: Setting, methods: Mapping[str, Sequence[Codes]], untrained: Codes | None) -> list[Row]:
+def rows_of(
+    setting: Setting, methods: Mapping[str, Sequence[Codes | Filed]], untrained: Codes | Filed | None
+) -> list[Row]:
     """All rows: the methods given, the untrained encoder where there are its codes, and the controls."""
     found = [_from_codes(setting, name, codes, given=True) for name, codes in methods.items()]
     if untrained is not None:
@@ -55,17 +61,19 @@ def rows_of(setting: Setting, methods: Mapping[str, Sequence[Codes]], untrained:
     return [*found, *_of_features(setting), *_by_chance(setting), _oracle(setting)]
 
 
-def _from_codes(setting: Setting, name: str, codes: Sequence[Codes], *, given: bool) -> Row:
+def _from_codes(setting: Setting, name: str, codes: Sequence[Codes | Filed], *, given: bool) -> Row:
     how = "the codes given" if given else "the same network before training, its head drawn at random"
     if len(codes) > 1:
         how += f", {len(codes)} files of one method: means"
     keys = tuple(_content(one) for one in codes)
-    own = [setting.with_bits(one.packed, one.bits) for one in codes]
+    own = [one if isinstance(one, Filed) else setting.with_bits(one.packed, one.bits) for one in codes]
     return Row(name, how, given, keys, lambda number: own[number], learnt=True)
 
 
-def _content(codes: Codes) -> str:
-    """SHA-256 of the bits alone: labels and items are those of the first codes."""
+def _content(codes: Codes | Filed) -> str:
+    """SHA-256 of the bits alone: labels and items are those of the first codes. Cells of files are not kept."""
+    if isinstance(codes, Filed):
+        return codes.sha256
     return hashlib.sha256(f"{codes.bits} ".encode() + codes.packed.tobytes()).hexdigest()
 
 
@@ -131,16 +139,19 @@ def _oracle(setting: Setting) -> Row:
     """The class and the attributes themselves, a bit for each value."""
 
     def one_hot(number: int) -> tuple[np.ndarray, int]:
-        codes, columns = setting.codes, []
-        if codes.multilabel:
-            columns.append(codes.labels)
-        for name in ([CLASS] if codes.labelled and not codes.multilabel else []) + list(setting.attributes):
-            found = labelling(codes, name)
-            columns.append(found.labels[:, None] == np.arange(len(found.names)))
-        if not columns:
+        codes = setting.codes
+        names = [*([CLASS] if codes.labelled and not codes.multilabel else []), *setting.attributes]
+        found = [labelling(codes, name) for name in names]
+        if not found and not codes.multilabel:
             raise DataError("these codes have no labels and no attributes")
-        bits = np.concatenate(columns, axis=1)
-        return pack_bits(bits), bits.shape[1]
+
+        def bits(rows: slice) -> np.ndarray:
+            columns = [codes.labels[rows]] if codes.multilabel else []
+            columns += [one.labels[rows, None] == np.arange(len(one.names)) for one in found]
+            return np.concatenate(columns, axis=1)
+
+        packed = [pack_bits(bits(slice(start, start + ROWS))) for start in range(0, len(codes), ROWS)]
+        return np.concatenate(packed), bits(slice(0, 0)).shape[1]
 
     how = "the class and the attributes themselves, a bit for each value: what a perfect code would have"
     return _control(setting, ORACLE, how, 1, one_hot, learnt=False)

@@ -10,24 +10,29 @@ import numpy as np
 
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
-from codelab.kernels.counting import class_counts
-from codelab.measures.bit_usage import bit_usage
 from codelab.measures.code_length import code_length
 from codelab.measures.degrees_of_freedom import degrees_of_freedom
 from codelab.retrieval.measures import knn_accuracy, retrieval_map
 from codelab.retrieval.sampled import QUERIES, k_of
 from codelab.retrieval.summary import RetrievalResult
 from codelab.scoring.cells import Cell, empty, from_parts
+from codelab.scoring.filed import IN_MEMORY, Filed, ones_of, pairs_of
 from codelab.scoring.setting import Setting
-from codelab.statistics.counts import BitCounts, PairCounts
+from codelab.statistics.counts import PairCounts
 from codelab.statistics.estimators import binary_entropy
 
 
-def bits_alone(setting: Setting, codes: Codes) -> list[Cell]:
+def bits_alone(setting: Setting, codes: Codes | Filed) -> list[Cell]:
     """Mean entropy, degrees of freedom and code length; without groups all three from one count."""
-    counts = PairCounts.of(codes) if setting.unit is None else codes
+    entropy = _or_reason(lambda: _entropy(setting, codes))
+    if setting.unit is None:
+        counts: Codes | PairCounts = pairs_of(codes)
+    elif isinstance(codes, Filed):
+        return [entropy, *[empty(f"of groups: {IN_MEMORY}")] * 2]
+    else:
+        counts = codes
     return [
-        _or_reason(lambda: _entropy(setting, codes)),
+        entropy,
         _or_reason(lambda: _kept(degrees_of_freedom(counts, groups=setting.unit))),
         _or_reason(lambda: _kept(code_length(counts, groups=setting.unit))),
     ]
@@ -45,11 +50,11 @@ def _kept(found: Any) -> Cell:
     return from_parts(found.value, found.deleted)
 
 
-def _entropy(setting: Setting, codes: Codes) -> Cell:
+def _entropy(setting: Setting, codes: Codes | Filed) -> Cell:
     sizes = np.bincount(setting.part)
-    ones = class_counts(codes.packed, codes.bits, setting.part, len(sizes))
+    ones = ones_of(codes, setting.part, len(sizes))
     left = (ones.sum(axis=0) - ones) / (sizes.sum() - sizes)[:, None]
-    value = bit_usage(BitCounts.of(codes)).value
+    value = binary_entropy(ones.sum(axis=0) / sizes.sum()).mean()
     return from_parts(value, binary_entropy(left).mean(axis=1))
 
 

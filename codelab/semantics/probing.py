@@ -185,27 +185,45 @@ def probe_curve(
     )
 
 
-def right_answers(
-    codes: Codes, target: str, ks: Sequence[int], *, groups: Groups, draws: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The images of the held-out half of `probe_curve`, and how often each is read rightly by the best k bits.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Answers:
+    """Read-outs whose answers are looked at image by image; their halves are those of `probe_curve`.
 
-    Arguments and errors are those of `probe_curve`.
-
-    Returns:
-        Row numbers `[n]`; 0 or 1 for each number of bits, `[K, n]`; and with random labels, means of the draws.
+    `rows` `[n]` are the images with a value, `y` their values from 0, `unit` their groups, and `train` and `test` the
+    places in `rows` of the half to choose and fit on, and of the half that is scored.
 
     Example:
         >>> tone = np.arange(40) % 2
         >>> codes = Codes.from_bits(np.stack([tone, 0 * tone], 1), items={"tone": tone.astype(str)})
-        >>> right_answers(codes, "tone", [1], groups=None, draws=1, seed=0)[1].mean().item()
+        >>> Answers.of(codes, "tone", groups=None, draws=1, seed=0)([1])[0].mean().item()
         1.0
     """
-    _, names, rows, y, unit, train, test = _halves(codes, target, groups, seed)
-    bits, generator = codes[rows].to_bits(), np.random.default_rng(seed)
-    probe = _Probe(train, test, ks, len(names))
-    chance = np.mean([probe.right(bits, _random_labels(y, unit, generator)) for _ in range(draws)], axis=0)
-    return rows[test], probe.right(bits, y).astype(np.float64), chance
+
+    bits: np.ndarray
+    rows: np.ndarray
+    y: np.ndarray
+    unit: np.ndarray
+    train: np.ndarray
+    test: np.ndarray
+    random: Sequence[np.ndarray]
+
+    @classmethod
+    def of(cls, codes: Codes, target: str, *, groups: Groups, draws: int, seed: int) -> Answers:
+        """Arguments and errors are those of `probe_curve`."""
+        _, _, rows, y, unit, train, test = _halves(codes, target, groups, seed)
+        generator = np.random.default_rng(seed)
+        random = [_random_labels(y, unit, generator) for _ in range(draws)]
+        return cls(codes[rows].to_bits(), rows, y, unit, train, test, random)
+
+    def __call__(self, ks: Sequence[int], kept: np.ndarray | None = None) -> np.ndarray:
+        """Whether the best k bits read each scored image rightly, and the mean with random labels: `[2, K, n_test]`.
+
+        With `kept`, bool `[n]`, only these images are chosen on, fitted on and scored.
+        """
+        train, test = (half if kept is None else half[kept[half]] for half in (self.train, self.test))
+        probe = _Probe(train, test, ks, int(self.y.max()) + 1)
+        chance = np.mean([probe.right(self.bits, labels) for labels in self.random], axis=0)
+        return np.stack([probe.right(self.bits, self.y).astype(np.float64), chance])
 
 
 def _halves(

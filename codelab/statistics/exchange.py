@@ -125,8 +125,13 @@ def shuffled_rows(groups: np.ndarray, generator: np.random.Generator) -> np.ndar
         >>> shuffled_rows(np.array([0, 0, 1, 1, 2, 2]), np.random.default_rng(2)).tolist()
         [4, 5, 0, 1, 3, 2]
     """
+    order = generator.random(len(groups))
+    if len(groups) == groups.max(initial=-1) + 1:  # each by itself: nothing to sort
+        rows = np.empty(len(groups), np.int64)
+        rows[groups] = np.arange(len(groups))
+        return rows[generator.permutation(len(groups))[groups]]
     sizes, start, place = places(groups)
-    rows = np.lexsort((generator.random(len(groups)), groups))
+    rows = np.lexsort((order, groups))
     donor = generator.permutation(len(sizes))[groups]
     return rows[start[donor] + place % sizes[donor]]
 

@@ -51,15 +51,28 @@ def loss_saved(bits: np.ndarray, labels: np.ndarray, part: np.ndarray, ones: np.
         bits, labels, part = bits[known], labels[known], part[known]
     if part.all() or not part.any():
         return 0.0
-    p = (ones + 0.5) / (class_n[:, None] + 1)
     prior = np.log((class_n + 0.5) / (class_n.sum() + len(class_n) / 2)).astype(np.float32)
-    evidence = bits @ np.log(p / (1 - p)).T.astype(np.float32) + np.log(1 - p).sum(axis=1).astype(np.float32)
+    odds, off = _log_odds(ones, class_n)
+    evidence = bits @ odds.T.astype(np.float32)
+    evidence += off.sum(axis=1).astype(np.float32)
     evidence -= evidence.max(axis=1, keepdims=True)
     loss = 0.0
     for scored in (part, ~part):
         weight = _weight(evidence[~scored], labels[~scored], prior)
         loss += _loss(evidence[scored], labels[scored], prior, weight)
     return 1 - loss / -float(prior[labels].sum(dtype=np.float64))
+
+
+def _log_odds(ones: np.ndarray, class_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """log p_cb / (1 - p_cb) and log(1 - p_cb), `[C, B]` each: of many small classes each pair of counts once."""
+    most = int(class_n.max(initial=0)) + 1
+    if 2 * most**2 > ones.size:
+        p = (ones + 0.5) / (class_n[:, None] + 1)
+        return np.log(p / (1 - p)), np.log(1 - p)
+    n, k = np.arange(most), np.minimum(np.arange(most), np.arange(most)[:, None])  # no class has more ones than images
+    place = class_n[:, None] * most + ones.astype(np.int64)
+    odds, off = _log_odds(k, n)
+    return odds.ravel()[place], off.ravel()[place]
 
 
 def _blocks(evidence: np.ndarray) -> Iterator[slice]:

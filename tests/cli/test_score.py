@@ -69,6 +69,8 @@ def test_wrong_calls_are_one_line(codes, capsys):
     assert "--data goes with a checkpoint" in fails(capsys, 2, "score", a, "--data", "demo", "--out", out)
     checkpoint = fails(capsys, 2, "score", a, "--untrained", "x.safetensors", "--out", out)
     assert checkpoint.endswith("--untrained x.safetensors is a checkpoint, which needs the images as --data")
+    beside = fails(capsys, 2, "score", a, "--untrained", codes, "--data", "demo", "--out", out)
+    assert beside.endswith(f"(.safetensors or timm:NAME) as --untrained, found {codes}")
     assert "groups='emoji': these codes have no attributes" in fails(
         capsys, 2, "score", a, "--group", "emoji", "--out", out
     )
@@ -95,3 +97,17 @@ def test_a_killed_call_goes_on_where_it_stopped(codes, monkeypatch):
     resumed, whole = (json.loads((codes / name).read_text()) for name in ("card.json", "whole.json"))
     assert resumed["cells"] == whole["cells"]
     assert resumed["differences"] == whole["differences"]
+
+
+def test_streamed_files_have_the_columns_that_add(codes, capsys):
+    a, out = codes / "a.parquet", codes / "card.json"
+    wrong = fails(capsys, 2, "score", a, "--stream", "--split", "test", "--out", out)
+    assert wrong.endswith("--stream reads files block by block, without --by, --split, --packing and --data")
+    assert main(["score", str(a), str(codes / "b.parquet"), "--stream", "--out", str(out)]) == 0
+    assert main(["score", str(a), str(codes / "b.parquet"), "--out", str(codes / "whole.json")]) == 0
+    streamed, whole = (json.loads((codes / name).read_text())["cells"] for name in ("card.json", "whole.json"))
+    values = {(cell["row"], cell["column"]): cell["value"] for cell in whole}
+    found = [cell for cell in streamed if cell["value"] is not None]
+    assert {cell["row"] for cell in found} == {"a", "b", "untrained encoder", "oracle"}
+    assert {cell["column"] for cell in found} >= {"mean_entropy", "phi:class"}
+    assert all(values[cell["row"], cell["column"]] == cell["value"] for cell in found)

@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 import pytest
 
-from codelab import Codes, DataError, UsageError, load
+from codelab import Codes, DataError, UsageError, load, search
 from codelab.cli.main import main
 from codelab.core.packings import PACKINGS, repacked
 
@@ -49,6 +49,51 @@ def test_usearch_compares_bits_packed_with_the_least_significant_first():
     found.add(np.arange(20), packed)
     stored = np.stack([np.asarray(found.get(key)).view(np.uint8).ravel() for key in range(20)])
     assert np.array_equal(Codes.from_packed(stored, 64, packing="lsb").to_bits(), truth)
+
+
+@pytest.mark.parametrize("bits", [5, 12, 64, 250])
+def test_pgvector_writes_and_reads_our_codes(bits):
+    from pgvector import Bit
+
+    truth = drawn(bits)
+    codes = Codes.from_packed([Bit(row).to_text() for row in truth], None, packing="text")
+    assert codes.bits == bits
+    assert np.array_equal(codes.to_bits(), truth)
+    header = bits.to_bytes(4, "big")  # of PostgreSQL's binary format
+    assert [Bit(row).to_binary() for row in truth] == [header + row.tobytes() for row in codes.packed]
+    assert np.array_equal([Bit.from_binary(header + row.tobytes()).to_numpy() for row in codes.packed], truth)
+
+
+def test_milvus_packs_the_most_significant_bit_first():
+    """What its bulk writer makes of lists of 0 and 1, and the bytes of a binary vector, which it sends as they are."""
+    validators = pytest.importorskip("pymilvus.bulk_writer.validators")
+    truth = drawn(64)  # a binary vector of Milvus has a multiple of 8 bits
+    theirs = np.array([validators.binary_vector_validator(row.astype(int).tolist(), 64) for row in truth], np.uint8)
+    codes = Codes.from_packed(theirs, 64)
+    assert np.array_equal(codes.to_bits(), truth)
+    assert [validators.binary_vector_validator(row.tobytes(), 64) for row in codes.packed] == theirs.tolist()
+
+
+def test_qdrant_gives_back_numbers_whose_signs_are_the_bits():
+    """It quantises inside the server and gives out the vectors themselves: floats, not packed bits."""
+    client_module = pytest.importorskip("qdrant_client")
+    models = client_module.models
+    vectors = np.random.default_rng(0).normal(size=(20, 12)).astype(np.float32)
+    client = client_module.QdrantClient(":memory:")
+    how = models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True))
+    for name, given, distance in (
+        ("signs", vectors, models.Distance.COSINE),
+        ("bits", (vectors > 0).astype(np.float32), models.Distance.MANHATTAN),
+    ):
+        size = models.VectorParams(size=12, distance=distance)
+        client.create_collection(name, vectors_config=size, quantization_config=how)
+        points = [models.PointStruct(id=i, vector=row.tolist()) for i, row in enumerate(given)]
+        client.upsert(name, points)
+        found = sorted(client.scroll(name, limit=20, with_vectors=True)[0], key=lambda point: point.id)
+        codes = Codes.from_bits(np.array([point.vector for point in found]) > 0)
+        assert np.array_equal(codes.to_bits(), vectors > 0)
+    nearest = client.query_points("bits", (vectors[0] > 0).astype(float).tolist(), limit=20).points
+    assert [point.score for point in nearest] == search(codes, codes[:1], k=20).distances[0].tolist()
 
 
 @pytest.mark.parametrize("packing", ["msb", "lsb"])

@@ -200,6 +200,16 @@ def test_too_few_random_subsets_give_no_p_value():
     assert "p " in enough.headline()
 
 
+def test_of_many_images_some_are_looked_at_in_whole_groups():
+    codes = synthetic.prototypes(400, bits=16, classes=4)
+    found = smaller_code(codes, 8, groups=np.repeat(np.arange(200), 2), items=100, draws=2)
+    assert found.queries == found.database == 50
+    assert found.source.n == 400
+    assert (
+        smaller_code(codes, 8, draws=2, items=400).random.tolist() == smaller_code(codes, 8, draws=2).random.tolist()
+    )
+
+
 def test_groups_stay_in_one_half_and_bad_calls_are_refused():
     codes = synthetic.prototypes(120, bits=16, classes=4)
     twins = np.repeat(np.arange(60), 2)

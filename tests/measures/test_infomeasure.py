@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from codelab import Codes, class_information
-from codelab.statistics.estimators import entropy_of_counts
+from codelab.statistics.estimators import entropy_of_counts, xlog2x
 
 
 @pytest.fixture
@@ -29,3 +29,11 @@ def test_entropy(draws, ours, theirs):
     counts = np.bincount(cells, minlength=32)
     expected = im.entropy(cells, approach=theirs, base=2)
     assert float(entropy_of_counts(counts, ours)) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("most", [30, 10**6])
+@pytest.mark.parametrize("kind", [np.int32, np.int64, np.float64])
+def test_n_log_n_of_many_counts(most, kind):
+    counts = np.random.default_rng(0).integers(0, most, (40, 50)).astype(kind)
+    expected = [n * np.log2(n) if n else 0.0 for n in counts.ravel().tolist()]
+    assert xlog2x(counts).ravel() == pytest.approx(expected, rel=1e-12)

@@ -8,9 +8,9 @@ import pytest
 from scipy import special
 
 from codelab.core.codes import Codes
-from codelab.retrieval import ranking
+from codelab.retrieval import deletion, ranking
 from codelab.retrieval.compare import compare_retrieval
-from codelab.retrieval.deletion import SKEW_HOW, TIED_HOW, Parts, hadamard
+from codelab.retrieval.deletion import SKEW_HOW, TIED_HOW, Design, Parts, hadamard
 from codelab.retrieval.measures import (
     knn_accuracy,
     ndcg,
@@ -273,3 +273,34 @@ def test_many_features_are_not_ranked_again_unasked(monkeypatch):
     assert retrieval_map(codes, by="features").interval_by == "1,000 bootstrap resamples of the queries"
     assert "each pair once" in retrieval_map(codes, by="features", bootstrap=None).interval_by
     assert "each pair once" in retrieval_map(codes).interval_by
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_halves_of_large_sets_are_measured_on_the_items_that_may_vote(monkeypatch, hidden):
+    """The same averages as on all items of each half, from a small share of them."""
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 40, 30_000)
+    centres = generator.random((40, 64)) < 0.5
+    bits = centres[labels] ^ (generator.random((30_000, 64)) < 0.25)
+    codes = Codes.from_bits(bits, np.where(hidden & (generator.random(30_000) < 0.3), -1, labels))
+    queries = codes[np.flatnonzero(codes.labels >= 0)[:60]]
+    looked_at, found = deletion._looked_at, []
+
+    def kept(*given):
+        found.append(looked_at(*given))
+        return found[-1]
+
+    monkeypatch.setattr(deletion, "_looked_at", kept)
+    quick = knn_accuracy(queries, codes, k=10)
+    assert 60 < len(found[0]) < 5000
+    monkeypatch.setattr(deletion, "_looked_at", lambda *given: None)
+    assert np.array_equal(quick.deleted, knn_accuracy(queries, codes, k=10).deleted)
+
+
+def test_voters_are_not_looked_for_where_ties_or_few_items_may_hide_them():
+    generator = np.random.default_rng(0)
+    tied = Codes.from_bits(generator.random((5000, 3)) < 0.5, generator.integers(0, 4, 5000))
+    halves = Design("halves", 16).subsets()
+    dealt = np.arange(5000) % 16
+    assert deletion._looked_at(rank(tied[:20], tied), dealt, halves, 5) is None  # hundreds at one distance
+    assert deletion._looked_at(rank(tied[:80], tied), dealt, halves, 5) is None  # 80 queries of 80 items each

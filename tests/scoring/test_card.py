@@ -25,6 +25,7 @@ from codelab.scoring.setting import Setting
 from codelab.scoring.whole import bits_alone
 from codelab.semantics.alignment import align_attributes
 from codelab.semantics.monosemanticity import monosemanticity
+from codelab.semantics.probing import Answers
 
 N = 240
 
@@ -163,10 +164,41 @@ def test_near_copies_widen_the_intervals():
     codes = dataclasses.replace(once[copies], items=flipped(0.2).items)
     widths = []
     for groups in (None, copies):
-        cell = probing(Setting.of(codes, groups, None, N, 0), codes, target="class", ks=(1,))[2]
+        cell = probing(Setting.of(codes, groups, None, N, 0), codes, target="class", ks=(1,))[-2]
         low, high = interval(cell, (0, 1))
         widths.append(high - low)
     assert widths[1] > 1.3 * widths[0]
+
+
+def test_the_choice_of_bits_is_in_the_interval_of_probing():
+    """Two bits are as good on the images that choose, and only one of them on those that are scored.
+
+    What this does to equal codes, `benchmarks/nominal/equal_methods.py` shows: 12 % instead of 5 % are told apart by
+    the chance of the scored images alone.
+    """
+    labels, rng = np.arange(400) % 2, np.random.default_rng(0)
+    blank = Codes.from_bits(np.zeros((400, 2)), labels)
+    setting = Setting.of(blank, None, [], 400, 0)
+    half = Answers.of(blank, "class", groups=None, draws=1, seed=0)
+    wrong = np.full((400, 2), 0.2)
+    wrong[half.rows[half.test]] = 0.05, 0.45
+    bits = labels[:, None] ^ (rng.random((400, 2)) < wrong)
+    cell = probing(setting, setting.with_bits(np.packbits(bits, axis=1), 2), target="class", ks=(1,))[0]
+    low, high = interval(cell, (0, 1))
+    scored = 1.96 * (cell.value * (1 - cell.value) / len(half.test)) ** 0.5
+    assert high - low > 3 * scored
+
+
+def test_columns_of_chosen_bits_are_measured_on_halves():
+    codes = flipped(0.2)
+    cells = probing(Setting.of(codes, np.arange(N) // 2, None, N, 0), codes, target="class", ks=(1, 5))
+    assert [len(cell.deleted) for cell in cells] == [8, 8, 8, 8, 20, 20]
+    for k in (0, 2):  # the halves' mean changes add up to nothing: the value stays in the middle
+        assert cells[k].deleted.mean() == pytest.approx(cells[k].value)
+    few = dataclasses.replace(codes[:40], classes=codes.classes)
+    groups = np.arange(40) // 8  # five groups: four parts
+    cells = probing(Setting.of(few, groups, None, N, 0), few, target="tone", ks=(1,))
+    assert len(cells[0].deleted) in (0, 4)
 
 
 def test_several_files_of_one_method_are_one_row_with_their_spread():

@@ -69,3 +69,10 @@ def test_rows_of_unequal_groups_come_from_one_group_each():
         assert {len(one) for one in donors} == {1}
         if donors[0][0] == 1:  # two rows in five places: each two or three times
             assert sorted(np.bincount(rows[:5])[5:7]) == [2, 3]
+
+
+def test_images_that_are_each_a_group_get_the_rows_that_sorting_by_group_gives():
+    groups = np.random.default_rng(0).permutation(200)
+    generator = np.random.default_rng(1)
+    order, donor = np.lexsort((generator.random(200), groups)), generator.permutation(200)[groups]
+    assert np.array_equal(shuffled_rows(groups, np.random.default_rng(1)), order[donor])

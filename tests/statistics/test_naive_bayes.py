@@ -52,3 +52,16 @@ def test_the_weight_has_the_least_loss():
     losses = [naive_bayes._loss(evidence, labels, prior, weight) for weight in (best - 0.05, best, best + 0.05)]
     assert best == pytest.approx(0.4, abs=0.06)
     assert losses[1] < min(losses[0], losses[2])
+
+
+@pytest.mark.parametrize("size", [12, 3000])
+def test_the_log_odds_of_small_classes_are_those_of_the_formula(size):
+    from codelab.statistics import naive_bayes
+
+    generator = np.random.default_rng(0)
+    class_n = generator.integers(0, size, 40)
+    ones = generator.integers(0, class_n[:, None] + 1, (40, 50))
+    p = (ones + 0.5) / (class_n[:, None] + 1)
+    odds, off = naive_bayes._log_odds(ones.astype(np.float64), class_n)
+    assert np.array_equal(odds, np.log(p / (1 - p)))
+    assert np.array_equal(off, np.log(1 - p))

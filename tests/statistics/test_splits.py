@@ -78,3 +78,10 @@ class TestHeldOutPart:
 
     def test_empty_values_are_no_group(self):
         assert len(set(group_numbers([None, "", "a", float("nan"), "a"]).tolist())) == 4
+
+
+def test_groups_of_one_size_are_taken_as_long_as_they_fit():
+    for size, room in ((1, 4), (3, 7.5), (2, 100), (4, 3)):
+        sizes = np.full(6, size)
+        alone = np.arange(6) == 0
+        assert np.array_equal(fitting(sizes, room), np.cumsum(sizes) <= room if size <= room else alone)

@@ -1,0 +1,101 @@
+"""Codes that stay in their file: what additive columns count of them, one block in memory at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from collections.abc import Iterator
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from codelab.core.codes import Codes, ContentHash
+from codelab.core.errors import DataError
+from codelab.core.files import iter_codes
+from codelab.core.result import Source
+from codelab.kernels.counting import class_counts
+from codelab.statistics.counts import PairCounts
+
+IN_MEMORY = "needs the codes in memory, without --stream"
+"""Why a cell is empty."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Filed:
+    """Codes in a file of ours, or in a folder of parts.
+
+    `images` has what belongs to the images, their ids, labels and attributes; one blank bit stands in for their codes.
+    """
+
+    path: Path
+    images: Codes
+    source: Source
+    meta: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path) -> Filed:
+        """Reads all but the codes into memory.
+
+        Raises:
+            UsageError, DataError: as `codelab.load`; there are no codes.
+        """
+        path, content, labels, items = Path(path), ContentHash(), [], []
+        for first in iter_codes(path, rows=1):
+            columns = first.attributes
+            break
+        else:
+            raise DataError(f"{path}: found no codes")
+        for block in iter_codes(path, columns=columns):
+            content.update(block)
+            labels.append(block.labels)
+            items.append(block.items)
+        images = dataclasses.replace(
+            block,
+            packed=np.zeros((sum(map(len, labels)), 1), np.uint8),
+            bits=1,
+            labels=np.concatenate(labels),
+            items=pa.concat_tables(items),
+            logits=None,
+            features=None,
+        )
+        source = Source(len(images), block.bits, content.hexdigest(), "+".join(images.splits) or "all")
+        return cls(path, images, source, block.meta)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def bits(self) -> int:
+        return self.source.bits
+
+    @property
+    def sha256(self) -> str:
+        return self.source.sha256
+
+    def blocks(self) -> Iterator[tuple[int, Codes]]:
+        """Each block of codes, and the row at which it starts."""
+        row = 0
+        for block in iter_codes(self.path, columns=()):
+            yield row, block
+            row += len(block)
+
+
+def ones_of(codes: Codes | Filed, labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """`class_counts` of codes in memory or in a file, `[C, B]`."""
+    if isinstance(codes, Codes):
+        return class_counts(codes.packed, codes.bits, labels, n_classes)
+    parts = (
+        class_counts(block.packed, block.bits, labels[row : row + len(block)], n_classes)
+        for row, block in codes.blocks()
+    )
+    return reduce(operator.add, parts)
+
+
+def pairs_of(codes: Codes | Filed) -> PairCounts:
+    """`PairCounts` of codes in memory or in a file."""
+    if isinstance(codes, Codes):
+        return PairCounts.of(codes)
+    return reduce(operator.add, (PairCounts.of(block, row) for row, block in codes.blocks()))

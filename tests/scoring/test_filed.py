@@ -1,0 +1,61 @@
+"""A scorecard of codes in files, block by block: the columns that add have the numbers they have in memory."""
+
+import numpy as np
+import pytest
+
+from codelab import Codes, DataError, UsageError, load, scorecard
+from codelab.scoring.filed import IN_MEMORY, Filed
+
+N = 300
+ADD = ("mean_entropy", "degrees_of_freedom", "code_length", "phi:class", "phi:tone", "parallelism:tone")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Two folders of three parts of the same images: of 24 bits, and of 9."""
+    folder = tmp_path_factory.mktemp("filed")
+    rng = np.random.default_rng(0)
+    labels, tone = np.arange(N) % 4, rng.integers(0, 2, N)
+    items = {"id": [f"i{i}" for i in range(N)], "tone": tone.astype(str), "video": (np.arange(N) // 2).astype(str)}
+    features = np.concatenate([np.eye(4)[labels], tone[:, None]], axis=1) + 0.5 * rng.normal(size=(N, 5))
+    for name, bits in (("a", 24), ("b", 9)):
+        codes = Codes.from_bits(features @ rng.normal(size=(5, bits)) > 0.2, labels, items=items)
+        (folder / name).mkdir()
+        for part, (start, stop) in enumerate(((0, 100), (100, 101), (101, N))):
+            codes[start:stop].save(folder / name / f"part-{part}.parquet")
+    return folder / "a", folder / "b"
+
+
+@pytest.mark.parametrize("groups", [None, "video"])
+def test_columns_that_add_are_those_in_memory(files, groups):
+    given = {"names": ["a", "b"], "attributes": ["tone"], "groups": groups, "images": 60, "progress": False}
+    read, filed = [load(path) for path in files], [Filed.open(path) for path in files]
+    assert [one.sha256 for one in filed] == [one.sha256 for one in read]
+    streamed, memory = scorecard(*filed, **given), scorecard(*read, **given)
+    names = [column.name for column in memory.columns]
+    assert [column.name for column in streamed.columns] == names
+    assert str(streamed.source) == str(memory.source)
+    add = [names.index(name) for name in (ADD if groups is None else ("mean_entropy", *ADD[3:]))]
+    for row in ("a", "b", "oracle"):
+        i = memory.row(row)
+        for field in ("values", "low", "high"):
+            assert np.array_equal(getattr(streamed, field)[i, add], getattr(memory, field)[i, add], equal_nan=True)
+        assert not np.isnan(streamed.values[i, add]).any()
+        if row == "oracle":  # its codes are in memory
+            continue
+        others = [c for c in range(len(names)) if c not in add]
+        assert np.isnan(streamed.values[i, others]).all()
+        assert all(IN_MEMORY in streamed.reasons[row, names[c]] for c in others)
+    ab = (memory.row("a"), memory.row("b"))
+    assert np.array_equal(streamed.least[ab][add], memory.least[ab][add])
+    assert streamed.reasons["permuted rows", "phi:tone"] == IN_MEMORY
+
+
+def test_files_are_all_streamed_or_none_and_of_the_same_images(files, tmp_path):
+    first, second = (Filed.open(path) for path in files)
+    with pytest.raises(UsageError, match="some codes stay in their files, expected all of them or none"):
+        scorecard(first, load(files[1]))
+    load(files[1])[::-1].save(tmp_path / "turned.parquet")
+    with pytest.raises(DataError, match="b: turned"):
+        scorecard(first, Filed.open(tmp_path / "turned.parquet"), names=["a", "turned"])
+    assert len(second) == N
