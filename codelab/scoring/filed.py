@@ -1,4 +1,4 @@
-"""Codes that stay in their file: what is counted of them, one block in memory at a time, and a sample of their rows."""
+"""Codes that stay in their file: what is counted of them, a block in memory at a time, and a sample of their rows."""
 
 from __future__ import annotations
 
