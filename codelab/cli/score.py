@@ -54,7 +54,7 @@ def add_score(command: AddCommand) -> None:
     add("--labels", metavar="CSV", help="with --data, the CSV given to codelab export")
     add_most_pixels(parser, when="with --data, ")
     timm_options(parser)
-    add("--stream", action="store_true", help="hold one block of the files at a time; the columns that add alone")
+    add("--stream", action="store_true", help="hold one block of the files at a time; columns without rankings")
     add("--split", help="only the items of this split")
     add("--by", metavar="ATTRIBUTE", help="use this item column as the label")
     add_packing(parser)

@@ -44,7 +44,7 @@ def scorecard(
 
     Args:
         codes: Codes of the same images in the same order, by `id`; the bits may differ in number. Where they stay in
-            their files (`codelab.scoring.filed.Filed`), the columns that add are measured, block by block.
+            their files (`codelab.scoring.filed.Filed`), the columns that do not rank them are measured.
         names: one for each of them; those of one name are seeds of one method, and one row.
         untrained: codes of the same encoder before training.
         groups: an item column of the first codes, or one value an image: near copies are left out of each other's
@@ -172,7 +172,7 @@ def _codes_of(row: Row, measure: Measure) -> Sequence[int]:
 def _one(setting: Setting, rows: Sequence[Row], row: Row, measure: Measure, numbers: tuple[int, ...]) -> list[Cell]:
     if row.given and measure.two is not None and len(row.keys) < 2:
         return [empty("one file, expected two of one method")] * len(measure.columns)
-    if isinstance(rows[0].make(0), Filed) and not (measure.adds and (row.given or row.name in (UNTRAINED, ORACLE))):
+    if isinstance(rows[0].make(0), Filed) and not (measure.streams and (row.given or row.name in (UNTRAINED, ORACLE))):
         return [empty(IN_MEMORY)] * len(measure.columns)
     try:
         codes = [row.make(number) for number in numbers]

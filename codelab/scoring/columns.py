@@ -48,15 +48,15 @@ class Measure:
     """What is measured at one time: the cells of one code in one column or more.
 
     `cells` goes from the setting and the codes to a cell for each column, in their order. Where it raises, all cells
-    are empty with the error as their reason. `two` is for a measure of two codes of one method. A measure that `adds`
-    follows from counts that add over blocks of the codes.
+    are empty with the error as their reason. `two` is for a measure of two codes of one method. A measure that
+    `streams` follows from counts that add over blocks of the codes, or from the images that are drawn.
     """
 
     name: str
     columns: tuple[Column, ...]
     cells: Callable[[Setting, Any], list[Cell]] | None = None
     two: Callable[[Setting, Codes, Codes], list[Cell]] | None = None
-    adds: bool = False
+    streams: bool = False
 
     def measured(self, setting: Setting, *codes: Codes | Filed) -> list[Cell]:
         """The cells, empty ones with their reason."""
@@ -80,7 +80,7 @@ def measures(setting: Setting, reseeded: bool) -> list[Measure]:
     n = len(setting.codes)
     some = "" if len(setting.rows) == n else f", on {len(setting.rows):,} of {n:,} images drawn in whole groups"
     found = [
-        Measure("the bits alone", _ALONE, whole.bits_alone, adds=True),
+        Measure("the bits alone", _ALONE, whole.bits_alone, streams=True),
         Measure("retrieval", tuple(_retrieval(setting)), whole.retrieval),
         Measure(
             "monosemanticity",
@@ -102,7 +102,7 @@ def measures(setting: Setting, reseeded: bool) -> list[Measure]:
     if reseeded:
         how = "share of the bits that match one of the next seed's above 95 % of matchings of permuted images"
         column = Column("matched", "bits matched on reseeding", RETRIEVAL, f"{how}{some}")
-        found.append(Measure("bits matched on reseeding", (column,), two=meaning.matched))
+        found.append(Measure("bits matched on reseeding", (column,), two=meaning.matched, streams=True))
     for target in (CLASS, *setting.attributes):
         found += _of_target(target, some)
     for attribute in setting.attributes:
@@ -169,7 +169,7 @@ def _of_target(target: str, some: str) -> Iterator[Measure]:
                 (-1.0, 1.0),
             )
         )
-    yield Measure(f"probing of {target}", tuple(columns), partial(meaning.probing, target=target, ks=KS))
+    yield Measure(f"probing of {target}", tuple(columns), partial(meaning.probing, target=target, ks=KS), streams=True)
     best = Column(
         f"phi:{target}",
         "best phi",
@@ -178,7 +178,7 @@ def _of_target(target: str, some: str) -> Iterator[Measure]:
         "other; mean over values",
         (-1.0, 1.0),
     )
-    yield Measure(f"phi of {target}", (best,), partial(meaning.best_phi, target=target), adds=True)
+    yield Measure(f"phi of {target}", (best,), partial(meaning.best_phi, target=target), streams=True)
 
 
 def _of_attribute(attribute: str, some: str) -> Iterator[Measure]:
@@ -214,5 +214,4 @@ def _of_attribute(attribute: str, some: str) -> Iterator[Measure]:
         sampled = "" if name == "parallelism" else some
         bounds = (0.0, 1.0) if name == "ccgp" else (-1.0, 1.0)
         column = Column(f"{name}:{attribute}", heading, attribute, f"{how}{sampled}", bounds)
-        cells, adds = partial(measure, attribute=attribute), measure is meaning.parallelism
-        yield Measure(f"{heading} of {attribute}", (column,), cells, adds=adds)
+        yield Measure(f"{heading} of {attribute}", (column,), partial(measure, attribute=attribute), streams=True)

@@ -1,4 +1,4 @@
-"""Codes that stay in their file: what additive columns count of them, one block in memory at a time."""
+"""Codes that stay in their file: what is counted of them, a block in memory at a time, and a sample of their rows."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class Filed:
     images: Codes
     source: Source
     meta: dict[str, Any]
+    read: dict[str, tuple[np.ndarray, np.ndarray]] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def open(cls, path: str | Path) -> Filed:
@@ -74,6 +75,16 @@ class Filed:
     @property
     def sha256(self) -> str:
         return self.source.sha256
+
+    def __getitem__(self, rows: np.ndarray) -> Codes:
+        """The codes of these rows, in ascending order; rows of an earlier call are not read again."""
+        known, packed = self.read.get("rows", (np.empty(0, np.int64), np.empty((0, 1), np.uint8)))
+        if not np.isin(rows, known).all():
+            cuts = ((np.searchsorted(rows, (row, row + len(block))), row, block) for row, block in self.blocks())
+            parts = [block.packed[rows[start:stop] - row] for (start, stop), row, block in cuts]
+            known, packed = self.read["rows"] = rows, np.concatenate(parts)
+        found = packed[np.searchsorted(known, rows)]
+        return dataclasses.replace(self.images[rows], packed=found, bits=self.bits)
 
     def blocks(self) -> Iterator[tuple[int, Codes]]:
         """Each block of codes, and the row at which it starts."""

@@ -33,7 +33,7 @@ PERMUTATIONS = 10
 """Permuted images behind the threshold of matched bits."""
 
 
-def probing(setting: Setting, codes: Codes, *, target: str, ks: Sequence[int]) -> list[Cell]:
+def probing(setting: Setting, codes: Codes | Filed, *, target: str, ks: Sequence[int]) -> list[Cell]:
     """Accuracy and selectivity by the best bits of each number in `ks`, and by all.
 
     Which bits are best turns on the images they are chosen on, and with them the answers to all scored images. So
@@ -41,7 +41,7 @@ def probing(setting: Setting, codes: Codes, *, target: str, ks: Sequence[int]) -
     `codelab.retrieval.deletion.Design`, whose `halves` are those of another measure that jumps). Where all bits are
     read, nothing is chosen, and the scored images alone are dealt to parts.
     """
-    _need_values(codes, target)
+    _need_values(setting.codes, target)
     few = [min(k, codes.bits) for k in ks]
     answers = Answers.of(codes[setting.rows], target, groups=setting.sampled_unit, draws=DRAWS, seed=setting.seed)
     found = answers([*few, codes.bits])
@@ -119,7 +119,7 @@ def _additive(value: Callable[[np.ndarray], float], parts: int) -> Cell:
     return from_parts(value(everything), np.array([value(np.arange(parts) != i) for i in range(parts)]))
 
 
-def pair_selectivity(setting: Setting, codes: Codes, *, attribute: str) -> list[Cell]:
+def pair_selectivity(setting: Setting, codes: Codes | Filed, *, attribute: str) -> list[Cell]:
     """Of pairs that differ in the attribute alone: the selectivity of the bit with the highest on the other half.
 
     Where no other attribute changes alone, a bit's flips are compared with the mean flips of the other bits.
@@ -145,7 +145,7 @@ def pair_selectivity(setting: Setting, codes: Codes, *, attribute: str) -> list[
     return [without_each(part, value)]
 
 
-def reuse(setting: Setting, codes: Codes, *, attribute: str) -> list[Cell]:
+def reuse(setting: Setting, codes: Codes | Filed, *, attribute: str) -> list[Cell]:
     """`attribute_reuse`, the mean over the bits whose effects are above noise."""
 
     def value(kept: np.ndarray) -> float:
@@ -155,7 +155,7 @@ def reuse(setting: Setting, codes: Codes, *, attribute: str) -> list[Cell]:
     return [without_each(setting.part[setting.rows], value)]
 
 
-def generalisation(setting: Setting, codes: Codes, *, attribute: str) -> list[Cell]:
+def generalisation(setting: Setting, codes: Codes | Filed, *, attribute: str) -> list[Cell]:
     """`ccgp`."""
 
     def value(kept: np.ndarray) -> float:
@@ -165,7 +165,7 @@ def generalisation(setting: Setting, codes: Codes, *, attribute: str) -> list[Ce
     return [without_each(setting.part[setting.rows], value)]
 
 
-def _sampled(setting: Setting, codes: Codes, kept: np.ndarray) -> tuple[Codes, np.ndarray | None]:
+def _sampled(setting: Setting, codes: Codes | Filed, kept: np.ndarray) -> tuple[Codes, np.ndarray | None]:
     """The images of `rows` that are kept, and their groups."""
     rows = setting.rows[kept]
     return codes[rows], None if setting.unit is None else setting.unit[rows]
@@ -284,7 +284,7 @@ class _Sides:
         return np.divide(over, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
-def matched(setting: Setting, a: Codes, b: Codes) -> list[Cell]:
+def matched(setting: Setting, a: Codes | Filed, b: Codes | Filed) -> list[Cell]:
     """Share of the bits of two codes of one method that are matched."""
     first, second = a[setting.rows], b[setting.rows]
 

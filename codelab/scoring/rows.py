@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,12 @@ def _from_codes(setting: Setting, name: str, codes: Sequence[Codes | Filed], *, 
     if len(codes) > 1:
         how += f", {len(codes)} files of one method: means"
     keys = tuple(_content(one) for one in codes)
-    own = [one if isinstance(one, Filed) else setting.with_bits(one.packed, one.bits) for one in codes]
+    own = [
+        dataclasses.replace(one, images=setting.codes)
+        if isinstance(one, Filed)
+        else setting.with_bits(one.packed, one.bits)
+        for one in codes
+    ]
     return Row(name, how, given, keys, lambda number: own[number], learnt=True)
 
 

@@ -1,4 +1,4 @@
-"""A scorecard of codes in files, block by block: the columns that add have the numbers they have in memory."""
+"""A scorecard of codes in files, block by block: all but rankings have the numbers they have in memory."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ from codelab import Codes, DataError, UsageError, load, scorecard
 from codelab.scoring.filed import IN_MEMORY, Filed
 
 N = 300
-ADD = ("mean_entropy", "degrees_of_freedom", "code_length", "phi:class", "phi:tone", "parallelism:tone")
+RANKED = ("retrieval_map", "knn_accuracy", "monosemanticity")
+UNGROUPED = ("degrees_of_freedom", "code_length")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def files(tmp_path_factory):
 
 
 @pytest.mark.parametrize("groups", [None, "video"])
-def test_columns_that_add_are_those_in_memory(files, groups):
+def test_columns_that_stream_are_those_in_memory(files, groups):
     given = {"names": ["a", "b"], "attributes": ["tone"], "groups": groups, "images": 60, "progress": False}
     read, filed = [load(path) for path in files], [Filed.open(path) for path in files]
     assert [one.sha256 for one in filed] == [one.sha256 for one in read]
@@ -35,19 +36,20 @@ def test_columns_that_add_are_those_in_memory(files, groups):
     names = [column.name for column in memory.columns]
     assert [column.name for column in streamed.columns] == names
     assert str(streamed.source) == str(memory.source)
-    add = [names.index(name) for name in (ADD if groups is None else ("mean_entropy", *ADD[3:]))]
+    not_streamed = RANKED if groups is None else RANKED + UNGROUPED
+    add = [c for c, name in enumerate(names) if name not in not_streamed]
     for row in ("a", "b", "oracle"):
         i = memory.row(row)
         for field in ("values", "low", "high"):
             assert np.array_equal(getattr(streamed, field)[i, add], getattr(memory, field)[i, add], equal_nan=True)
-        assert not np.isnan(streamed.values[i, add]).any()
+        assert np.isnan(streamed.values[i, add]).mean() < 0.3  # where memory has none, as of reuse without effects
         if row == "oracle":  # its codes are in memory
             continue
         others = [c for c in range(len(names)) if c not in add]
         assert np.isnan(streamed.values[i, others]).all()
         assert all(IN_MEMORY in streamed.reasons[row, names[c]] for c in others)
     ab = (memory.row("a"), memory.row("b"))
-    assert np.array_equal(streamed.least[ab][add], memory.least[ab][add])
+    assert np.array_equal(streamed.least[ab][add], memory.least[ab][add], equal_nan=True)
     assert streamed.reasons["permuted rows", "phi:tone"] == IN_MEMORY
 
 
