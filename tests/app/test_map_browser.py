@@ -81,9 +81,8 @@ def test_shift_adds_and_alt_subtracts(page, shape, mode, drawn):
     assert signs(page) == ["+", "+"]
 
 
-LIT = (
-    """() => [...document.querySelectorAll(".st-key-two-maps .js-plotly-plot")].map(plot => plot._fullData[1]?.x?.length)"""
-)
+PLOTS = """[...document.querySelectorAll(".st-key-two-maps .js-plotly-plot")]"""
+LIT = f"() => {PLOTS}.map(plot => plot._fullData[1]?.x?.length)"
 """How many points each of the two maps has lit."""
 
 
