@@ -20,7 +20,7 @@ export default function ({ parentElement, data, setStateValue }) {
     if (held !== null && held !== parentElement.sent) setStateValue("key", parentElement.sent = held);
     held = null;
   };
-  parentElement.sent ??= "";
+  parentElement.sent ??= null;  // the first drag is always told: the server may remember one of another page
   window.addEventListener("mousedown", began, true);
   window.addEventListener("mouseup", ended, true);
   parentElement.forget = () => {

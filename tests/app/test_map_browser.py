@@ -24,10 +24,12 @@ def signs(page):
     return re.findall(r"[+-](?=\()", parse_qs(urlsplit(page.url).query).get("sel", [""])[0])
 
 
-def drag(page, corners, key=None):
+def drag(page, corners, key=None, place="lasso"):
     """Draw from corner to corner, which are shares of the width and height of the map."""
     ready(page)
-    box = page.locator(".st-key-lasso .nsewdrag").first.bounding_box()
+    plot = page.locator(f".st-key-{place} .nsewdrag").first
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
     if key:
         page.keyboard.down(key)
@@ -77,3 +79,23 @@ def test_shift_adds_and_alt_subtracts(page, shape, mode, drawn):
     drag(page, drawn((0.02, 0.98)))
     expect(count).to_have_text(re.compile("^80 of 80 images"))
     assert signs(page) == ["+", "+"]
+
+
+PLOTS = """[...document.querySelectorAll(".st-key-two-maps .js-plotly-plot")]"""
+LIT = f"() => {PLOTS}.map(plot => plot._fullData[1]?.x?.length)"
+"""How many points each of the two maps has lit."""
+
+
+def test_what_one_draws_on_a_is_lit_on_b(page, explorer):
+    page.goto(f"{explorer}/compare")
+    expect(page.get_by_text("Draw around points of a")).to_be_visible()
+    expect(page.locator(".st-key-two-maps .nsewdrag")).to_have_count(2)
+    count = page.get_by_text(re.compile(r"^\d+ of 80 images"))
+    for key, sign, corners in ((None, ["+"], around(WHOLE)), ("Alt", ["+", "-"], around(LEFT))):
+        before = count.inner_text() if count.count() else "none"
+        drag(page, corners, key, "two-maps")
+        expect(count).not_to_have_text(before)
+        ready(page)
+        n = int(count.inner_text().split()[0])
+        page.wait_for_function(f"n => ({LIT})().every(lit => lit === n)", arg=n)
+        assert signs(page) == sign
