@@ -1,5 +1,7 @@
 """The demo end to end on the real drawings, with a short training: every file is there and says what was measured."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -12,33 +14,62 @@ import numpy as np
 import pytest
 
 import codelab
-from codelab import demo
 from codelab.cli.main import main
 from codelab.images.encoder import Encoder
 from codelab.images.sources import open_images
 from tests.conftest import ROOT
-from training.config import load_config
-from training.loop import fit
 from training.trainer import Run
+
+SHORT = {"epochs: 18": "epochs: 2", "warmup_epochs: 3": "warmup_epochs: 1", "reset_every: 0": "reset_every: 1"}
+SHORT |= {"width: 32": "width: 16"}
+SEED = 5
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "demo"
-    short = {"epochs": 2, "warmup_epochs": 1, "reset_every": 1}
-    config = load_config(ROOT / "configs" / "demo.yaml", {"run": str(folder), "seed": 5, **short})
-    fit(config, show=False)
+def recipe(tmp_path_factory):
+    """The demo's config with two epochs of a narrower network, which the command takes for its own."""
+    text = (ROOT / "configs" / "demo.yaml").read_text()
+    for long, short in SHORT.items():
+        assert text.count(f"\n{long}\n") == 1
+        text = text.replace(f"\n{long}\n", f"\n{short}\n")
+    path = tmp_path_factory.mktemp("recipe") / "demo.yaml"
+    path.write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("codelab.cli.train.shipped", lambda name: path)
+        yield
+
+
+def call(run):
+    return ["demo", "--no-serve", "--out", str(run), "--seed", str(SEED)]
+
+
+@pytest.fixture(scope="module")
+def interrupted(recipe, tmp_path_factory):
+    """A run that got SIGTERM in its second step: its folder, exit code and last line."""
+    folder, step, err = tmp_path_factory.mktemp("runs") / "demo", Run.train_step, io.StringIO()
+
+    def stopping(self, *arguments):
+        step(self, *arguments)
+        if self.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(err):
+        patch.setattr(Run, "train_step", stopping)
+        code = main(call(folder))
+    return folder, code, err.getvalue().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def run(interrupted):
+    """That run, continued to its end by the same call."""
+    folder = interrupted[0]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "near copies")  # the demo says which they are
+        assert main(call(folder)) == 0
     return folder
 
 
-@pytest.fixture(scope="module")
-def comparison(run):
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", "near copies")  # the demo says which they are
-        return demo.measure(run, seed=5)
-
-
-def test_the_run_folder_holds_everything(run, comparison):
+def test_the_run_folder_holds_everything(run):
     for name in ("encoder.safetensors", "untrained.safetensors", "codes.parquet", "results.json", "report.html"):
         assert (run / name).stat().st_size > 1000, name
     codes = codelab.load(run / "codes.parquet")
@@ -48,13 +79,13 @@ def test_the_run_folder_holds_everything(run, comparison):
     assert codes.items["thumbnail"].null_count == 0
 
 
-def test_the_held_out_half_was_not_trained_on(run, comparison):
+def test_the_held_out_half_was_not_trained_on(run):
     seen = set(open_images("demo", split="train").items["emoji"].to_pylist())
     assert not seen & set(codelab.load(run / "codes.parquet").items["emoji"].to_pylist())
     assert Encoder.load(run / "encoder.safetensors").config.training["split"] == "train"
 
 
-def test_the_comparison_is_what_the_measures_say(run, comparison):
+def test_the_comparison_is_what_the_measures_say(run):
     results = json.loads((run / "results.json").read_text())
     trained, untrained, pixels = results["comparison"]["scores"]
     codes = codelab.load(run / "codes.parquet")
@@ -70,10 +101,10 @@ def test_the_comparison_is_what_the_measures_say(run, comparison):
     for section in ("bit_usage", "class_information", "bit_reuse"):
         assert results["analysis"][section]["groups"] == emoji
     assert "near copies share one emoji" in (run / "report.html").read_text()
-    assert [row[0] for row in comparison.rows()] == ["trained", "untrained", "16x16 pixels"]
+    assert pixels["name"] == "16x16 pixels"
 
 
-def test_class_averaged_map_against_a_plain_loop(run, comparison):
+def test_class_averaged_map_against_a_plain_loop(run):
     """Expected average precision by averaging 400 random tie orders, over a sample of queries."""
     codes = codelab.load(run / "codes.parquet")
     bits, labels = codes.to_bits(), codes.labels
@@ -93,55 +124,32 @@ def test_class_averaged_map_against_a_plain_loop(run, comparison):
         assert exact[q] == pytest.approx(np.mean(values), abs=5 * np.std(values) / 20 + 1e-9)
 
 
-@pytest.fixture
-def short(monkeypatch, tmp_path):
-    """The demo's recipe with the two epochs of `run`."""
-    recipe = tmp_path / "demo.yaml"
-    text = (ROOT / "configs" / "demo.yaml").read_text()
-    recipe.write_text(
-        text.replace("\nepochs: 18", "\nepochs: 2")
-        .replace("warmup_epochs: 3", "warmup_epochs: 1")
-        .replace("reset_every: 0", "reset_every: 1")
-    )
-    monkeypatch.setattr("codelab.cli.train.shipped", lambda name: recipe)
-
-
-def test_a_second_run_measures_what_is_trained_already(run, short, capsys):
+def test_a_second_run_measures_what_is_trained_already(run, capsys):
     before = (run / "encoder.safetensors").stat().st_mtime_ns
-    assert main(["demo", "--no-serve", "--out", str(run), "--seed", "5"]) == 0
+    assert main(call(run)) == 0
     printed = capsys.readouterr()
     assert f"{run}: already trained, --fresh to redo" in printed.err
-    assert "untrained" in printed.out
+    assert all(f" {name} " in printed.out for name in ("trained", "untrained", "16x16 pixels"))
     assert printed.out.endswith(f"{run}/: encoder.safetensors, codes.parquet, results.json, report.html\n")
     assert (run / "encoder.safetensors").stat().st_mtime_ns == before
 
 
-def test_an_interrupted_run_is_continued_by_the_same_call(short, tmp_path, monkeypatch, capsys):
-    step = Run.train_step
-
-    def stopping(self, *arguments):
-        step(self, *arguments)
-        if self.step == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Run, "train_step", stopping)
-    call = ["demo", "--no-serve", "--out", str(tmp_path / "run")]
-    assert main(call) == 143
-    last = capsys.readouterr().err.splitlines()[-1]
+def test_an_interrupted_run_is_continued_by_the_same_call(interrupted, run):
+    _, code, last = interrupted
+    assert code == 143
     assert re.fullmatch(r"codelab: interrupted: saved at step 2 of \d+; the same call goes on from there", last)
-    assert main(call) == 0
-    readings = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    steps = [json.loads(line)["step"] for line in readings]
+    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert steps[0] == 2
     assert steps == sorted(set(steps))
 
 
-def test_the_command_never_mixes_two_configs_in_one_run(run, comparison):
+def test_the_command_never_mixes_two_configs_in_one_run(run):
     """`codelab demo` on a run of another config says so, and touches nothing."""
     before = (run / "encoder.safetensors").stat().st_mtime_ns
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "codelab", "demo", "--no-serve", "--out", str(run), "--seed", "5"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-m", "codelab", *call(run)], capture_output=True, text=True, env=environment
+    )
     assert done.returncode == 2  # the run was made with 2 epochs, the demo's config has more
     assert "config has changed" in done.stderr
     assert len(done.stderr.splitlines()) == 1
