@@ -149,9 +149,20 @@ def reason(words: str) -> None:
     st.info(text(plain_reason(words)), icon=":material/info:")
 
 
+_ACTED_ON = re.compile(
+    r"(?<=:)(?=[\w+/-])"  # https://, :smile:, :material/home:
+    r"|(?i:(?<=www)(?=\.))|(?<=@)(?=\w)"
+    r"|(?<!\S)(?=(?:<->|->|<-|--|<=|>=|~=)(?!\S))"  # arrows and signs
+)
+"""Where Streamlit makes a link, a picture or another sign of words after it has read all backslashes."""
+WORD_JOINER = "\u2060"
+"""Invisible, and without a break of the line."""
+
+
 def text(words: str) -> str:
-    """Words that markdown shows as they are: names of classes and files are data, not formatting."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~<>$:])", r"\\\1", words)
+    """Words that markdown shows as they are, in one line: names of classes and files are data, not formatting."""
+    line = _ACTED_ON.sub(WORD_JOINER, re.sub(r"\s*[\r\n\v\f\x85\u2028\u2029]\s*", " ", words).strip())
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~<>$:&])", r"\\\1", line)
 
 
 _CSS = """
