@@ -35,7 +35,7 @@ from app.state import (
     relabelled,
     stamp,
 )
-from app.widgets import FIGURES, PAGES, style, text
+from app.widgets import FIGURES, LOADED, PAGES, style, text
 from codelab.core.attributes import NO_GROUPS, same_thing
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
@@ -100,6 +100,7 @@ def main() -> None:
     by_name = st.Page(_to_first, title=SCREENS[FIRST][0], url_path=FIRST, visibility="hidden")
     page = st.navigation([*pages.values(), by_name])
     if isinstance(view, View):
+        st.session_state[LOADED] = view.lines()
         go_to_found(view)
     page.run()
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PAGES = "pages"
 """Where the session keeps its pages, by name, so that one page can open another."""
 
+LOADED = "loaded"
+"""Where the session keeps the Python lines that open the codes as the sidebar has them."""
+
 FIGURES = "figures"
 """Where the session keeps the format of figures that are saved, svg or png."""
 
@@ -59,9 +62,9 @@ def chart(figure: go.Figure, key: str, **options: Any) -> Any:
 
 
 def show_code(lines: str) -> None:
-    """The Python lines that make what a page shows."""
+    """The Python lines that make what a page shows, from the opening of the codes on."""
     with st.expander("Show the code", icon=":material/code:"):
-        st.code(lines.strip(), language="python")
+        st.code(f"{st.session_state[LOADED]}\n\n{lines.strip()}", language="python")
 
 
 def downloads(frame: pd.DataFrame, name: str) -> None:

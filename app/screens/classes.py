@@ -165,7 +165,9 @@ def _two(view: View, found: ClassSignatures, names: list[str], chosen: str) -> N
         name: st.column_config.NumberColumn(name, format="percent", help="Share of ones") for name in (chosen, other)
     }
     config["difference"] = st.column_config.NumberColumn(format="percent")
-    config["log_odds"] = st.column_config.NumberColumn("log-odds", format="%+.2f", help=text(f"Of {chosen} against {other}"))
+    config["log_odds"] = st.column_config.NumberColumn(
+        "log-odds", format="%+.2f", help=text(f"Of {chosen} against {other}")
+    )
     config["q_value"] = st.column_config.NumberColumn("q", format="%.3f", help="Over all bits")
     for column, title, part in (
         (left, "Bits that differ most", frame.head(SHOWN)),

@@ -71,7 +71,7 @@ def show(view: View) -> None:
     show_two_maps(view, other)
     show_code(
         f"""
-a, b = codelab.load({str(view.path)!r}), codelab.load({named!r})
+a, b = codes, codelab.load({str(other.path)!r})
 found = codelab.compare_codes(a, b, groups={view.group!r})
 found.to_frame(), found.matching.to_frame()
 """
@@ -122,6 +122,7 @@ def _bits(found: CodeComparison) -> None:
                 "phi": st.column_config.NumberColumn(format="%+.3f", help="Below 0: the other's complement")
             },
         )
+        downloads(frame, "matched-bits")
     with right:
         st.markdown(f"**Lost**: bits of a without a partner in b\n\n{_few(matching.lost)}")
         st.markdown(f"**New**: bits of b without a partner in a\n\n{_few(matching.new)}")

@@ -1,4 +1,4 @@
-"""Words of a file in a real browser, which makes links, pictures and signs of some words that have their backslashes."""
+"""Words of a file in a real browser, which makes links and signs of some words in spite of their backslashes."""
 
 import sys
 
