@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from codelab.core.codes import Codes
-from codelab.neighbours.search import search
-from tests.app.test_pages import checked, gallery, opened, press, rows, said, table_with
+from tests.app.test_pages import gallery, opened, press, rows, said
 from tests.support.pictured import shapes
 
 
