@@ -153,7 +153,7 @@ def reason(words: str) -> None:
 
 
 _ACTED_ON = re.compile(
-    r"(?<=:)(?=[\w+/-])"  # https://, :smile:, :material/home:
+    r"(?<=:)(?=//|[\w+-]+:|material/)"  # https://, :smile:, :material/home:
     r"|(?i:(?<=www)(?=\.))|(?<=@)(?=\w)"
     r"|(?<!\S)(?=(?:<->|->|<-|--|<=|>=|~=)(?!\S))"  # arrows and signs
 )

@@ -151,6 +151,7 @@ def _typed(view: View) -> Query | None:
         "Code",
         key="typed",
         bind="query-params",
+        max_chars=4 * bits + 100,
         placeholder=f"{'10*' * 3}…, or {-(-bits // 8) * 2} hex digits",
         help="0 and 1, bit 0 first; * is a bit that does not count.",
     )

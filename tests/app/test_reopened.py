@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from codelab.core.codes import Codes
+from tests.app.test_code_shown import lines_of, run
 from tests.app.test_pages import gallery, opened, press, rows, said
 from tests.support.pictured import shapes
 
@@ -81,3 +82,27 @@ def test_images_one_bit_away_beside_many_of_the_same_code(tmp_path):
     assert [card["note"] for card in gallery(app, "one-away")] == ["bit 0", "bit 1", "bit 2"]
     assert 5 not in rows(app, "nearest")
     assert len(rows(app, "nearest")) == 12
+
+
+def test_two_files_of_the_same_images_in_another_order_are_compared_image_by_image(tmp_path):
+    codes = shapes(120)
+    order = np.random.default_rng(3).permutation(120)
+    codes.save(tmp_path / "a.parquet")
+    codes[order].save(tmp_path / "b.parquet")
+    app = opened(tmp_path / "a.parquet", "compare", sel="where 3", **{"with": str(tmp_path / "b.parquet")})
+    assert "Of the 10 nearest images, 100% are the same in both codes" in said(app)
+    press(app, "Lay out the map and its control")
+    lit = {}
+    for one in app.get("plotly_chart"):
+        if one.key.startswith("map-of-"):
+            trace = json.loads(one.proto.spec)["data"][-1]["customdata"]
+            lit[one.key[7]] = np.frombuffer(b64decode(trace["bdata"]), trace["dtype"]).tolist()
+    assert lit["a"] == lit["b"] == np.flatnonzero(codes.to_bits()[:, 3]).tolist()
+    names = run(lines_of(app))[0]
+    assert names["b"].items["id"].equals(names["a"].items["id"])
+    assert (names["a"].packed == names["b"].packed).all()
+
+
+def test_a_code_that_is_far_too_long_is_one_line(path):
+    app = opened(path, "retrieval", source="a code", typed="f" * 5000)
+    assert len(app.error) + len(app.info) >= 1
