@@ -106,8 +106,8 @@ def main() -> None:
 
 
 def _to_first() -> None:
-    """From the address `/overview` to that of the root, where the overview is."""
-    st.switch_page(st.session_state[PAGES][FIRST], query_params=st.query_params.to_dict())
+    """From the address `/overview` to that of the root, in whose place it leaves no entry of the history."""
+    st.html("<script>location.replace('./' + location.search)</script>", unsafe_allow_javascript=True)
 
 
 def _icon() -> Image.Image:

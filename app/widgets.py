@@ -38,7 +38,7 @@ button kbd { color: inherit !important; }
 .js-plotly-plot .hoverlayer text { fill: #1F2933 !important; }
 .js-plotly-plot .gridlayer path { stroke: currentColor !important; stroke-opacity: .12 !important; }
 .js-plotly-plot .shapelayer path[style*="rgb(31, 41, 51)"] { stroke: currentColor !important; }
-.js-plotly-plot .errorbars path[style*="rgb(68, 68, 68)"] { stroke: currentColor !important; }
+.js-plotly-plot .errorbar path[style*="rgb(68, 68, 68)"] { stroke: currentColor !important; }
 [data-testid="stPageLink-NavLink"] * { white-space: normal !important; }
 [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
 [data-testid="stColumn"] { min-width: min(100%, 11rem); }
