@@ -97,7 +97,7 @@ def main() -> None:
     st.session_state[PAGES] = pages
     keys()
     copy_link()
-    by_name = st.Page(_to_first, title=SCREENS[FIRST][0], url_path=FIRST, visibility="hidden")
+    by_name = st.Page(partial(_to_first, view), title=SCREENS[FIRST][0], url_path=FIRST, visibility="hidden")
     page = st.navigation([*pages.values(), by_name])
     if isinstance(view, View):
         st.session_state[LOADED] = view.lines()
@@ -105,9 +105,10 @@ def main() -> None:
     page.run()
 
 
-def _to_first() -> None:
+def _to_first(view: View | str | None) -> None:
     """From the address `/overview` to that of the root, in whose place it leaves no entry of the history."""
     st.html("<script>location.replace('./' + location.search)</script>", unsafe_allow_javascript=True)
+    _page(FIRST, view)
 
 
 def _icon() -> Image.Image:

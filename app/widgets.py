@@ -156,7 +156,7 @@ def reason(words: str) -> None:
 
 _ACTED_ON = re.compile(
     r"(?<=:)(?=//|[\w+-]+:|material/)"  # https://, :smile:, :material/home:
-    r"|(?i:(?<=www)(?=\.))|(?<=@)(?=\w)"
+    r"|(?i:(?<=www)(?=\.))|(?<=@)(?=[-\w]+\.\w)"
     r"|(?<!\S)(?=(?:<->|->|<-|--|<=|>=|~=)(?!\S))"  # arrows and signs
 )
 """Where Streamlit makes a link, a picture or another sign of words after it has read all backslashes."""

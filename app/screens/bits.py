@@ -104,7 +104,7 @@ def _table(view: View, frame: pd.DataFrame) -> None:
         shown = shown.assign(value=worth.masked[shown["bit"].to_numpy()])
     shown = _matching(shown.sort_values(by, ascending=ORDERS[by][1], kind="stable"), wanted).reset_index(drop=True)
     if not len(shown):
-        words = "No bit matches." if wanted.strip() or not dead else "All bits are dead, and hidden."
+        words = "No bit matches." if wanted.strip() or not dead else "No bit matches: all are dead, and hidden."
         st.info(words, icon=":material/search_off:")
         return
     columns = [column for section in SECTIONS for column in section.columns]

@@ -67,7 +67,7 @@ def test_all_points_of_the_map_and_its_control_are_50_000_at_most(path, monkeypa
 
 def test_dead_bits_are_hidden_in_words(tmp_path):
     Codes.from_bits(np.ones((40, 6))).save(tmp_path / "c.parquet")
-    assert "All bits are dead, and hidden." in said(opened(tmp_path / "c.parquet", "bits"))
+    assert "No bit matches: all are dead, and hidden." in said(opened(tmp_path / "c.parquet", "bits"))
 
 
 def test_images_one_bit_away_beside_many_of_the_same_code(tmp_path):
