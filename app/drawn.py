@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app.held import held
-from app.selection import Lassos, lassos, select, selected_text
+from app.selection import MOST, Lassos, lassos, select, selected_text
 from codelab.core.drawing import GREY
 from codelab.core.errors import CodelabError
 from codelab.neighbours.lasso import simplified
@@ -25,8 +25,13 @@ OUTLINE = {"line": {"color": GREY, "width": 2, "dash": "dot"}}
 def select_drawn(key: str, found: Projection, how: str) -> None:
     """Select what was drawn just now on the figure `key`, which shows the map `found`."""
     drawn = _new(polygons_of(st.session_state[key].selection), f"{key}-drawn")
-    if drawn:
-        select(with_drawn(drawn, found, KEYS.get(held(HELD), how)).text())
+    if not drawn:
+        return
+    made = with_drawn(drawn, found, KEYS.get(held(HELD), how)).text()
+    if len(made) > MOST:
+        st.toast("No more lassos fit into one address: this one is left out.", icon=":material/block:")
+        return
+    select(made)
 
 
 def polygons_of(selection: Any) -> list[np.ndarray]:

@@ -1,7 +1,7 @@
 """Which key was held while a person drew on a figure: Streamlit tells what was drawn, and not this.
 
-The key counts as it was when the drag began, as in Plotly. It is sent when the drag ends, before Plotly hears of it,
-so that what was drawn never arrives at the server before its key.
+The key counts as it was when the drag began, as in Plotly; a finger holds none. It is sent when the drag ends, before
+Plotly hears of it, so that what was drawn never arrives at the server before its key.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ export default function ({ parentElement, data, setStateValue }) {
     held = null;
   };
   parentElement.sent ??= null;  // the first drag is always told: the server may remember one of another page
-  window.addEventListener("mousedown", began, true);
-  window.addEventListener("mouseup", ended, true);
+  window.addEventListener("pointerdown", began, true);
+  for (const kind of ["pointerup", "pointercancel"]) window.addEventListener(kind, ended, true);
   parentElement.forget = () => {
-    window.removeEventListener("mousedown", began, true);
-    window.removeEventListener("mouseup", ended, true);
+    window.removeEventListener("pointerdown", began, true);
+    for (const kind of ["pointerup", "pointercancel"]) window.removeEventListener(kind, ended, true);
   };
   return parentElement.forget;
 }

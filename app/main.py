@@ -35,7 +35,7 @@ from app.state import (
     relabelled,
     stamp,
 )
-from app.widgets import FIGURES, PAGES, style, text
+from app.widgets import FIGURES, LOADED, PAGES, style, text
 from codelab.core.attributes import NO_GROUPS, same_thing
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
@@ -97,16 +97,18 @@ def main() -> None:
     st.session_state[PAGES] = pages
     keys()
     copy_link()
-    by_name = st.Page(_to_first, title=SCREENS[FIRST][0], url_path=FIRST, visibility="hidden")
+    by_name = st.Page(partial(_to_first, view), title=SCREENS[FIRST][0], url_path=FIRST, visibility="hidden")
     page = st.navigation([*pages.values(), by_name])
     if isinstance(view, View):
+        st.session_state[LOADED] = view.lines()
         go_to_found(view)
     page.run()
 
 
-def _to_first() -> None:
-    """From the address `/overview` to that of the root, where the overview is."""
-    st.switch_page(st.session_state[PAGES][FIRST], query_params=st.query_params.to_dict())
+def _to_first(view: View | str | None) -> None:
+    """From the address `/overview` to that of the root, in whose place it leaves no entry of the history."""
+    st.html("<script>location.replace('./' + location.search)</script>", unsafe_allow_javascript=True)
+    _page(FIRST, view)
 
 
 def _icon() -> Image.Image:

@@ -29,6 +29,14 @@ MOST = 20_000
 """Images that rank each other for a curve, at most."""
 
 
+def weights_in_address(view: View) -> np.ndarray | None:
+    """The weight of each bit, as the address has them; None where all count once, or it holds none."""
+    try:
+        return weights_of(asked(WEIGHTS), view.codes.bits)
+    except CodelabError:
+        return None
+
+
 def bit_weights(view: View) -> np.ndarray | None:
     """The weight of each bit, as the address has them; None where all count once."""
     try:

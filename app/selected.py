@@ -85,8 +85,9 @@ def _mix(view: View, found: Selection) -> None:
     if not choices:
         st.caption("These codes have neither classes nor attributes.")
         return
-    name = st.selectbox("Share of each", choices, key="mix")
+    name = st.selectbox("Share of each", choices, key="mix", bind="query-params")
     frame = view.kept("mix", found.text, name, make=lambda: mix(view, found.rows, name))
+    downloads(frame, "shares")
     st.dataframe(
         frame.head(LONGEST),
         hide_index=True,

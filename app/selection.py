@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from codelab.neighbours.projection import Projection
 
 NAME = "sel"
-MOST = 4000
-"""Characters of a selection in an address."""
+MOST = 20_000
+"""Characters of a selection in an address: some 60 lassos."""
 METHODS = ("umap", "tsne")
 
 

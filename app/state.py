@@ -111,6 +111,13 @@ class View:
     def _made_from(self, *what: Hashable) -> dict[str, Any]:
         return {"codes": self.content, "labels": self.label, "group": self.group, "what": what}
 
+    def lines(self) -> str:
+        """The Python lines that open these codes with their labels."""
+        lines = f"import codelab\nimport numpy as np\n\ncodes = codelab.load({str(self.path)!r})"
+        if self.label == NO_LABELS:
+            return f"from dataclasses import replace\n\n{lines}\ncodes = replace(codes, labels=None, classes=())"
+        return lines if self.label == FILE_LABELS else f"{lines}\ncodes = codes.label_by({self.label!r})"
+
     def unnamed_copies(self) -> str:
         """Why these codes look as if they held near copies that nobody has named; empty where they do not."""
         from codelab.analysis.near_copies import unnamed_copies

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PAGES = "pages"
 """Where the session keeps its pages, by name, so that one page can open another."""
 
+LOADED = "loaded"
+"""Where the session keeps the Python lines that open the codes as the sidebar has them."""
+
 FIGURES = "figures"
 """Where the session keeps the format of figures that are saved, svg or png."""
 
@@ -35,6 +38,8 @@ button kbd { color: inherit !important; }
 .js-plotly-plot .hoverlayer text { fill: #1F2933 !important; }
 .js-plotly-plot .gridlayer path { stroke: currentColor !important; stroke-opacity: .12 !important; }
 .js-plotly-plot .shapelayer path[style*="rgb(31, 41, 51)"] { stroke: currentColor !important; }
+.js-plotly-plot .errorbar path[style*="rgb(68, 68, 68)"] { stroke: currentColor !important; }
+[data-testid="stPageLink-NavLink"] * { white-space: normal !important; }
 [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
 [data-testid="stColumn"] { min-width: min(100%, 11rem); }
 .st-key-verdicts [data-testid="stColumn"] { min-width: max(30%, 12rem); }
@@ -59,9 +64,9 @@ def chart(figure: go.Figure, key: str, **options: Any) -> Any:
 
 
 def show_code(lines: str) -> None:
-    """The Python lines that make what a page shows."""
+    """The Python lines that make what a page shows, from the opening of the codes on."""
     with st.expander("Show the code", icon=":material/code:"):
-        st.code(lines.strip(), language="python")
+        st.code(f"{st.session_state[LOADED]}\n\n{lines.strip()}", language="python")
 
 
 def downloads(frame: pd.DataFrame, name: str) -> None:
@@ -149,9 +154,20 @@ def reason(words: str) -> None:
     st.info(text(plain_reason(words)), icon=":material/info:")
 
 
+_ACTED_ON = re.compile(
+    r"(?<=:)(?=//|[\w+-]+:|material/)"  # https://, :smile:, :material/home:
+    r"|(?i:(?<=www)(?=\.))|(?<=@)(?=[-\w]+\.\w)"
+    r"|(?<!\S)(?=(?:<->|->|<-|--|<=|>=|~=)(?!\S))"  # arrows and signs
+)
+"""Where Streamlit makes a link, a picture or another sign of words after it has read all backslashes."""
+WORD_JOINER = "\u2060"
+"""Invisible, and without a break of the line."""
+
+
 def text(words: str) -> str:
-    """Words that markdown shows as they are: names of classes and files are data, not formatting."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~<>$:])", r"\\\1", words)
+    """Words that markdown shows as they are, in one line: names of classes and files are data, not formatting."""
+    line = _ACTED_ON.sub(WORD_JOINER, re.sub(r"\s*[\r\n\v\f\x85\u2028\u2029]\s*", " ", words).strip())
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~<>$:&])", r"\\\1", line)
 
 
 _CSS = """

@@ -28,7 +28,7 @@ PAGES = {
 }
 """Pages and what their addresses name."""
 SIZE = {"width": 1300, "height": 1000}
-COLOURS = 256
+COLOURS = 128
 SECONDS = 150
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from app.address import asked, say
 from app.parts.images import images
 from app.pictured import among_pictured
 from app.state import View
@@ -33,6 +34,18 @@ def show(view: View, bit: int) -> None:
     show_code(f"codelab.class_shares(codes, {bit}).to_frame()")
 
 
+def _class(title: str, classes: tuple[str, ...], usual: str) -> str:
+    """A class to look at, as the address names it."""
+    name = title.lower().replace(" ", "-")
+
+    def picked() -> None:
+        say(name, st.session_state[name])
+
+    st.session_state[name] = asked(name) if asked(name) in classes else usual
+    help = "By default those in which the bit is 1 most and least often."
+    return str(st.selectbox(title, classes, key=name, on_change=picked, help=help))
+
+
 def _cells(view: View, bit: int, found: ClassShares) -> None:
     """Two classes, each on both sides of the bit."""
     st.markdown("#### Two classes, four cells")
@@ -40,15 +53,7 @@ def _cells(view: View, bit: int, found: ClassShares) -> None:
     chosen = []
     for column, title, usual in zip(st.columns(2), ("One class", "Another class"), ends, strict=True):
         with column:
-            chosen.append(
-                st.selectbox(
-                    title,
-                    found.classes,
-                    index=found.classes.index(usual),
-                    key=f"{title}{bit}",
-                    help="By default those in which the bit is 1 most and least often.",
-                )
-            )
+            chosen.append(_class(title, found.classes, usual))
     values = bit_values(view.codes, bit)
     for name in dict.fromkeys(chosen):
         member = view.codes.labels == view.codes.classes.index(name)

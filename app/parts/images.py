@@ -51,6 +51,7 @@ def shown_exemplars(view: View, bit: int) -> Exemplars:
         f"Only images with a picture ({len(rows):,} of {len(view.codes):,})",
         True,
         key="pictured",
+        bind="query-params",
         help="Only a part of these images has a picture kept beside its code.",
     ):
         return view.measured("pictured", bit, make=lambda: pictured_exemplars(view, bit, rows, **COUNTS))

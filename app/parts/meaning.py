@@ -39,14 +39,15 @@ def show(view: View, bit: int) -> None:
         if view.sampled:
             st.caption(view.sampled)
     st.markdown("#### What changes it, when all else stays equal?")
-    _pairs(view, bit)
-    show_code(
-        f"""
-found = codelab.align_attributes(codes, groups={view.group!r})
-found.to_frame().iloc[{bit}]
-codelab.attribute_pairs(codes, "NAME OF AN ATTRIBUTE", groups={view.group!r}).to_frame().iloc[{bit}]
-"""
-    )
+    paired = _pairs(view, bit)
+    lines = []
+    if found is not None and not isinstance(found, str):
+        lines += [f"found = codelab.align_attributes(codes, groups={view.group!r})"]
+        lines += [f"print(found.to_frame().iloc[{bit}])"]
+    if paired:
+        lines += [f"for name in {paired!r}:"]
+        lines += [f"    print(codelab.attribute_pairs(codes, name, groups={view.group!r}).to_frame().iloc[{bit}])"]
+    show_code("\n".join(lines))
 
 
 def _questions(found: Alignment, bit: int) -> None:
@@ -73,12 +74,13 @@ def _questions(found: Alignment, bit: int) -> None:
     )
 
 
-def _pairs(view: View, bit: int) -> None:
+def _pairs(view: View, bit: int) -> list[str]:
+    """A table of the attributes that were measured, which it gives."""
     names = [name for name in view.attributes if name != view.group]
     label = "Look for pairs that differ in one attribute"
     every = on_request(view, "attribute pairs", label, _all_pairs, ask=view.large)
     if every is None or isinstance(every, str):
-        return
+        return []
     rows, why = [], []
     for name, found in zip(names, every, strict=True):
         if isinstance(found, str):
@@ -96,6 +98,7 @@ def _pairs(view: View, bit: int) -> None:
             }
         )
     if rows:
+        downloads(pd.DataFrame(rows), f"bit{bit}-pairs")
         st.dataframe(
             pd.DataFrame(rows),
             hide_index=True,
@@ -119,6 +122,7 @@ def _pairs(view: View, bit: int) -> None:
         with st.expander(f"Not measured: {len(why)} of {len(names)} attributes"):
             for line in why:
                 st.caption(text(line))
+    return [str(row["attribute"]) for row in rows]
 
 
 def _all_pairs(view: View) -> list[AttributePairs | str]:

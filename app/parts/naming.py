@@ -72,12 +72,14 @@ def show(view: View, bit: int) -> None:
     st.markdown("#### Guesses of people")
     _ledger(view, bit)
     _form(view, bit, best)
+    guess = f"""
+one = codelab.score_name(codes, {bit}, {best!r}, groups={view.group!r}, author="you")
+codelab.write_ledger("codes.names.json", [one])
+"""
     show_code(
         f"""
 names = codelab.name_bits(codes, groups={view.group!r})
-names.names[{bit}]
-one = codelab.score_name(codes, {bit}, "class = cat", groups={view.group!r}, author="you")
-codelab.write_ledger("codes.names.json", [one])
+names.names[{bit}]{guess if best else ""}
 """
     )
 

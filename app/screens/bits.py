@@ -104,7 +104,8 @@ def _table(view: View, frame: pd.DataFrame) -> None:
         shown = shown.assign(value=worth.masked[shown["bit"].to_numpy()])
     shown = _matching(shown.sort_values(by, ascending=ORDERS[by][1], kind="stable"), wanted).reset_index(drop=True)
     if not len(shown):
-        st.info("No bit matches.", icon=":material/search_off:")
+        words = "No bit matches." if wanted.strip() or not dead else "No bit matches: all are dead, and hidden."
+        st.info(words, icon=":material/search_off:")
         return
     columns = [column for section in SECTIONS for column in section.columns]
     columns = [column for column in columns if column.short and column.name in shown]
@@ -181,7 +182,14 @@ def _map(view: View, frame: pd.DataFrame) -> None:
     by = {name: words for name, words in _MAPPED.items() if name in frame}
     if not by:
         return
-    name = st.selectbox("The code, coloured by", list(by), format_func=by.__getitem__, key="coloured")
+
+    def chosen() -> None:
+        say("coloured", st.session_state["coloured"])
+
+    st.session_state["coloured"] = asked("coloured") if asked("coloured") in by else next(iter(by))
+    name = st.selectbox(
+        "The code, coloured by", list(by), format_func=by.__getitem__, key="coloured", on_change=chosen
+    )
     picked = chart(
         view.kept("map", name, make=lambda: _cells(frame, name, by[name])),
         f"map-{name}",

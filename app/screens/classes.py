@@ -12,6 +12,7 @@ import streamlit as st
 from app.address import asked, say
 from app.on_request import on_request
 from app.pictured import among_pictured
+from app.screens.bits import q_text
 from app.state import View
 from app.widgets import (
     bit_links,
@@ -48,7 +49,7 @@ def show(view: View) -> None:
     telling = max(found.signatures, key=lambda one: int((one.q_value < 0.05).sum())).label
     chosen = asked("class") if asked("class") in names else telling
     say("class", chosen)
-    left, right = st.columns([5, 6], gap="large")
+    left, right = st.columns(2, gap="medium")
     with left:
         _table(found, names)
     with right:
@@ -91,9 +92,9 @@ def _table(found: ClassSignatures, names: list[str]) -> None:
         lambda row: say("class", names[row]),
         height=min(420, 38 + 35 * len(frame)),
         column_config={
-            "class": st.column_config.TextColumn(width=110),
+            "class": st.column_config.TextColumn(width=125),
             "images": st.column_config.NumberColumn(width=55),
-            "own bits": st.column_config.NumberColumn(width=55, help="Of 8 chosen, at q < 0.05 on the other half"),
+            "own bits": st.column_config.NumberColumn(width=65, help="Of 8 chosen, at q < 0.05 on the other half"),
             "spread": st.column_config.NumberColumn(
                 format="%.1f", width=55, help="Mean Hamming distance of two of its images"
             ),
@@ -165,15 +166,18 @@ def _two(view: View, found: ClassSignatures, names: list[str], chosen: str) -> N
         name: st.column_config.NumberColumn(name, format="percent", help="Share of ones") for name in (chosen, other)
     }
     config["difference"] = st.column_config.NumberColumn(format="percent")
-    config["log_odds"] = st.column_config.NumberColumn("log-odds", format="%+.2f", help=f"Of {chosen} against {other}")
-    config["q_value"] = st.column_config.NumberColumn("q", format="%.3f", help="Over all bits")
+    config["log_odds"] = st.column_config.NumberColumn(
+        "log-odds", format="%+.2f", help=text(f"Of {chosen} against {other}")
+    )
+    config["q_value"] = st.column_config.Column("q", help="Over all bits")
     for column, title, part in (
         (left, "Bits that differ most", frame.head(SHOWN)),
         (right, "Bits that do not tell them apart", frame.tail(SHOWN)[::-1]),
     ):
         with column:
             st.markdown(f"**{title}**")
-            rows_to_open(part, title, partial(_open, part["bit"].tolist()), column_config=config)
+            shown = part.style.format({"q_value": partial(q_text, floor=0.001)})
+            rows_to_open(shown, title, partial(_open, part["bit"].tolist()), column_config=config)
     st.caption(
         "Shares of ones on all images of the two classes, the largest difference first; click a row for its bit."
     )

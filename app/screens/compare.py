@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import streamlit as st
 
 from app.address import asked, say
@@ -17,6 +18,7 @@ from app.two_maps import show_two_maps
 from app.widgets import downloads, gallery, open_item, reason, rows_to_open, show_code, text
 from app.widgets import open_bit as open_bit_page
 from codelab.analysis.comparison import CodeComparison, compare_codes
+from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError
 from codelab.images.cards import card
 from codelab.neighbours.changes import neighbour_changes
@@ -69,13 +71,7 @@ def show(view: View) -> None:
     _bits(found)
     _neighbours(view, other)
     show_two_maps(view, other)
-    show_code(
-        f"""
-a, b = codelab.load({str(view.path)!r}), codelab.load({named!r})
-found = codelab.compare_codes(a, b, groups={view.group!r})
-found.to_frame(), found.matching.to_frame()
-"""
-    )
+    show_code(_lines(view, other))
 
 
 def _other(view: View, named: str) -> View | None:
@@ -85,8 +81,35 @@ def _other(view: View, named: str) -> View | None:
         return None
     key = stamp(path)
     codes = open_codes(path, key)
-    labelled = relabelled(codes, (key, view.label), view.label)
-    return replace(view, path=path, key=(key, view.label), content=content_of(path, key), codes=labelled)
+    content, key = content_of(path, key), (key, view.label)
+    labelled = relabelled(codes, key, view.label)
+    order = _order(view.codes, labelled)
+    if order is not None:
+        content, key = f"{content} in the order of {view.content}", (key, view.key)
+        labelled = view.kept("in order", key, make=lambda: labelled[order])
+    return replace(view, path=path, key=key, content=content, codes=labelled)
+
+
+def _order(a: Codes, b: Codes) -> np.ndarray | None:
+    """The rows of b in the order of a, by id; None where they stand so, or are other images."""
+    ids, others = a.items["id"], b.items["id"].combine_chunks()
+    if len(ids) != len(others) or ids.equals(b.items["id"]) or pc.count_distinct(others).as_py() < len(others):
+        return None
+    rows = pc.index_in(ids, value_set=others)
+    return None if rows.null_count else rows.to_numpy()
+
+
+def _lines(view: View, other: View) -> str:
+    """The Python lines that compare both codes."""
+    same = """
+place = {name: row for row, name in enumerate(b.items["id"].to_pylist())}
+b = b[[place[name] for name in a.items["id"].to_pylist()]]""".rstrip()
+    ordered = same if other.content.endswith(view.content) and other.content != view.content else ""
+    return f"""
+a, b = codes, codelab.load({str(other.path)!r}){ordered}
+found = codelab.compare_codes(a, b, groups={view.group!r})
+found.to_frame(), found.matching.to_frame()
+"""
 
 
 def _compared(view: View, other: View) -> CodeComparison | str | None:
@@ -122,6 +145,7 @@ def _bits(found: CodeComparison) -> None:
                 "phi": st.column_config.NumberColumn(format="%+.3f", help="Below 0: the other's complement")
             },
         )
+        downloads(frame, "matched-bits")
     with right:
         st.markdown(f"**Lost**: bits of a without a partner in b\n\n{_few(matching.lost)}")
         st.markdown(f"**New**: bits of b without a partner in a\n\n{_few(matching.new)}")

@@ -22,7 +22,8 @@ from codelab.core.errors import DataError
 from codelab.images.cards import card
 from codelab.neighbours.search import search
 
-NEAR = 12
+NEAR, ONE_AWAY = 12, 36
+"""Images that are shown: the nearest, and at most so many of those one bit away."""
 SURE = 8
 
 
@@ -172,21 +173,30 @@ def _near(view: View, row: int) -> None:
         st.info("There is no other image to compare with.", icon=":material/info:")
         return
     st.markdown("#### Nearest images")
-    found = search(
-        Codes(view.codes.packed, view.codes.bits), view.codes.packed[[row]], k=min(NEAR + 1, len(view.codes))
-    )
-    rows, away = found.indices[0], found.distances[0]
-    keep = rows != row
-    rows, away = rows[keep][:NEAR], away[keep][:NEAR]
-    _row(view, rows, [f"{d} bit{'s' * (d != 1)}" for d in away.tolist()], "nearest")
+    rows, away = _nearest(view.codes, row)
+    _row(view, rows[:NEAR], [f"{d} bit{'s' * (d != 1)}" for d in away[:NEAR].tolist()], "nearest")
     st.markdown("#### One bit away")
     ones = rows[away == 1]
     if not len(ones):
         st.caption("No image's code differs from this one in a single bit.")
         return
+    if len(ones) > ONE_AWAY:
+        st.caption(f"{ONE_AWAY} of {len(ones):,} images.")
+    ones = ones[:ONE_AWAY]
     mine = view.codes.code(row)
     notes = [f"bit {next(iter((view.codes.code(int(other)) ^ mine).search(1)))}" for other in ones]
     _row(view, ones, notes, "one-away")
+
+
+def _nearest(codes: Codes, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Other rows by distance, and their distances: at least `NEAR`, and all that are one bit away or less."""
+    bare, k = Codes(codes.packed, codes.bits), NEAR + 1
+    while True:
+        found = search(bare, bare[[row]], k=min(k, len(codes)))
+        rows, away = found.indices[0], found.distances[0]
+        if len(rows) == len(codes) or (away[-1] > 1 and row in rows):
+            return rows[rows != row], away[rows != row]
+        k *= 8
 
 
 def _row(view: View, rows: np.ndarray, notes: list[str], key: str) -> None:

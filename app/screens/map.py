@@ -21,12 +21,12 @@ from codelab.core.errors import CodelabError
 from codelab.neighbours.projection import Projection
 from codelab.semantics.signatures import bit_values
 
-MOST = 50_000
-"""Points that the browser gets, at most."""
 RASTER = 200
 """Cells on a side of the raster of all points, where there are more."""
 BESIDE = 3000
 """Points of the control."""
+MOST = 50_000 - BESIDE
+"""Points of the map: with those of the control, all that the browser gets."""
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
 CONTEXT = "rgba(138, 145, 156, 0.3)"
 """What is not selected."""
@@ -49,8 +49,12 @@ def show(view: View) -> None:
         bit = 0
         if colour == "a bit":
             bit = int(st.number_input("Bit", 0, view.codes.bits - 1, 0, key="bit", bind="query-params", width=120))
-        shape = st.segmented_control("Draw", list(SHAPES), default="Lasso", required=True, key="shape")
-        how = st.segmented_control(f"A {shape.lower()}", list(HOW), default="New", required=True, key="how")
+        shape = st.segmented_control(
+            "Draw", list(SHAPES), default="Lasso", required=True, key="shape", bind="query-params"
+        )
+        how = st.segmented_control(
+            f"A {shape.lower()}", list(HOW), default="New", required=True, key="how", bind="query-params"
+        )
     found = projection(view, method, int(seed))
     if isinstance(found, str):
         reason(found)

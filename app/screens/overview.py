@@ -7,7 +7,7 @@ import shlex
 import streamlit as st
 
 from app.state import View
-from app.widgets import PAGES, chart, open_bit, reason, text
+from app.widgets import PAGES, chart, downloads, open_bit, reason, show_code, text
 from codelab.analysis.controls import MEANING, Controls
 from codelab.analysis.sections import SECTIONS
 from codelab.core.result import only
@@ -54,6 +54,15 @@ def show(view: View) -> None:
     with st.expander("Where these codes come from", icon=":material/receipt_long:"):
         st.json({"file": str(view.path), "sha256": view.codes.sha256, **view.codes.meta})
     _measure_bits(view)
+    show_code(
+        f"""
+from codelab.reporting.verdict import verdicts
+
+results = codelab.analyze(codes, groups={view.group!r})
+for line in verdicts(results):
+    print(line.level, line.title, line.figure, line.text)
+"""
+    )
 
 
 def _measure_bits(view: View) -> None:
@@ -85,6 +94,7 @@ def _controls(view: View, found: Controls | None) -> None:
         return
     st.markdown("#### Beside random directions and shuffled codes")
     st.dataframe(found.table(), hide_index=True, key="controls")
+    downloads(found.table(), "controls")
     st.caption(text(f"{MEANING} {found.words()}".strip()))
     st.caption("More controls, and every measure that a paper prints; this takes minutes:")
     group = f" --group {shlex.quote(view.group)}" if view.group else ""

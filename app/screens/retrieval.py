@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,31 +11,29 @@ import streamlit as st
 from bitarray import bitarray
 
 from app.address import asked, say
+from app.nearest import OVERSAMPLE, Query, counting, database, near_copies, nearest
 from app.parts.naming import names_of
 from app.pictured import among_pictured, pictured_rows
 from app.queries import typed_code
-from app.retrieval_parts import bit_weights, show_curves
+from app.retrieval_code import code_lines, image_lines, item_lines, search_lines
+from app.retrieval_parts import bit_weights, show_curves, weights_in_address
+from app.screens.bits import bit_number
 from app.state import View
-from app.widgets import bit_links, gallery, rows_to_pick, show_code, text
-from codelab.core.attributes import group_column
+from app.widgets import bit_links, downloads, gallery, rows_to_pick, show_code, text
 from codelab.core.codes import Codes
 from codelab.core.errors import CodelabError, DataError
+from codelab.core.files import find_checkpoint
 from codelab.images.cards import Card, card, label_text, picture_uri
 from codelab.images.imageset import decode
-from codelab.neighbours.search import search
 from codelab.retrieval.measures import retrieval_map
 
-OVERSAMPLE = 4
-"""How many times as many codes are fetched before rescoring."""
 COPIES = "The image whose nearest other is nearest of all; again, the next one."
-MOST_LEFT_OUT = 10_000
-"""Images left out of a search up to which it looks through all."""
-CHOICE = 24
-"""Images to choose a query from."""
-MOST_COPIES = 20_000
-"""Images among which near copies are looked for."""
+CHOICE, MOST_DRAWS = 24, 10**6
+"""Images to choose a query from, and how often others are drawn."""
+MOST = 60
+"""Images on the page, at most."""
 PLACE = "place"
-"""Where the session keeps the place among the neighbours whose differing bits are shown."""
+"""What the address calls the place among the neighbours, from 0, whose differing bits are shown."""
 PER_LINE = 16
 """Digits of a code in one line."""
 SOURCES = OURS, YOURS, TYPED = "from the codes", "an image of yours", "a code"
@@ -46,16 +42,6 @@ UPLOADS = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
 UPLOAD_MEGABYTES = 20
 UPLOAD_PIXELS = 25_000_000
 """Width times height of an uploaded image, at most: a camera's 24 megapixels pass."""
-
-
-@dataclass(frozen=True)
-class Query:
-    """What is searched for: its code, how it looks, its row among the codes, if any, and the bits that count."""
-
-    code: Codes
-    card: Card
-    row: int | None
-    fixed: np.ndarray | None = None
 
 
 def show(view: View) -> None:
@@ -77,16 +63,26 @@ def show(view: View) -> None:
         rescore = _rescoring(view)
     query = {OURS: _chosen, YOURS: _uploaded, TYPED: _typed}[source](view)
     if query is not None:
+        rescore = rescore if rescore and getattr(query.code, rescore) is not None else None
         _neighbours(view, query, int(k), view.group if left_out else None, rescore)
     if source == OURS:
-        _choose(view)
+        _choose(view, MOST - 1 - int(k))
     show_curves(view)
-    show_code(
-        f"""
-query = codes[[codes.items["id"].to_pylist().index("AN ID")]]
-found = codelab.search(codes, query, k={int(k)}{f", rescore={rescore!r}, oversample={OVERSAMPLE}" if rescore else ""})
-found.indices, found.distances{", found.rescored" if rescore else ""}
-"""
+    if query is not None:
+        show_code(_lines_of(view, query, int(k), view.group if left_out else None, rescore))
+
+
+def _lines_of(view: View, query: Query, k: int, group: str | None, rescore: str | None) -> str:
+    """The Python lines of this search."""
+    kept = query.row is not None and group is not None and view.codes.items[group][query.row].is_valid
+    return search_lines(
+        query.lines,
+        k,
+        is_item=query.row is not None,
+        group=group if kept else None,
+        weights=counting(query, weights_in_address(view)),
+        rescore=rescore,
+        oversample=OVERSAMPLE,
     )
 
 
@@ -145,17 +141,7 @@ def _chosen(view: View) -> Query | None:
     if row < 0:
         st.warning(text(f"No image has the id {name!r}. Choose one below."), icon=":material/search_off:")
         return None
-    return Query(view.codes[[row]], card(view.codes, row, view.pictures), row)
-
-
-def near_copies(view: View) -> np.ndarray:
-    """Rows by the distance of their nearest other image, the nearest first; those of a group count as one image."""
-    own = np.arange(len(view.codes)) if view.group is None else group_column(view.codes, view.group)
-    rows = np.sort(np.random.default_rng(0).permutation(len(own))[:MOST_COPIES])
-    bare = Codes(view.codes.packed, view.codes.bits)
-    found = search(bare, bare[rows], k=min(OVERSAMPLE * CHOICE, len(own)))
-    away = np.where(own[found.indices] == own[rows][:, None], view.codes.bits + 1, found.distances).min(axis=1)
-    return rows[np.argsort(away, kind="stable")]
+    return Query(view.codes[[row]], card(view.codes, row, view.pictures), item_lines(name), row)
 
 
 def _typed(view: View) -> Query | None:
@@ -165,6 +151,7 @@ def _typed(view: View) -> Query | None:
         "Code",
         key="typed",
         bind="query-params",
+        max_chars=4 * bits + 100,
         placeholder=f"{'10*' * 3}…, or {-(-bits // 8) * 2} hex digits",
         help="0 and 1, bit 0 first; * is a bit that does not count.",
     )
@@ -181,7 +168,7 @@ def _typed(view: View) -> Query | None:
         st.info("No bit is fixed: every image has this pattern.", icon=":material/info:")
         return None
     shown = Card(-1, "", "", f"{count} bits fixed", "", f"{count} of {bits} bits", "a code")
-    return Query(found.code, shown, None, found.fixed)
+    return Query(found.code, shown, code_lines(found.code), fixed=found.fixed)
 
 
 def _uploaded(view: View) -> Query | None:
@@ -207,11 +194,12 @@ def _uploaded(view: View) -> Query | None:
         return None
     features, logits = encoder.encode(encoder.transform(image)[None])
     shown = Card(-1, file.name, picture, file.name, "", file.name)
-    return Query(Codes.from_logits(logits, features=features), shown, None)
+    checkpoint = find_checkpoint(view.codes, view.path, root=view.root)
+    return Query(Codes.from_logits(logits, features=features), shown, image_lines(file.name, str(checkpoint)))
 
 
 def _neighbours(view: View, query: Query, k: int, group: str | None, rescore: str | None) -> None:
-    keep = _database(view.codes, query.row, group)
+    keep = database(view.codes, query.row, group)
     others = int(keep.sum())
     weights = bit_weights(view)
     left, right = st.columns([2, 7], gap="medium")
@@ -226,7 +214,7 @@ def _neighbours(view: View, query: Query, k: int, group: str | None, rescore: st
         if not others:
             st.info("There is no other image to compare with.", icon=":material/info:")
             return
-        near, distances, second = _nearest(view.codes, query, keep, min(k, others), weights, rescore)
+        near, distances, second = nearest(view.codes, query, keep, min(k, others), weights, rescore)
         by = "by Hamming distance" if weights is None else "by the weights of their bits"
         again = "" if second is None else f", then by {rescore}"
         st.markdown(f"**The {len(near)} nearest of {others:,}** {by}{again}")
@@ -246,7 +234,8 @@ def _neighbours(view: View, query: Query, k: int, group: str | None, rescore: st
         if query.card.label:
             st.caption("The number is the distance; ✓ shares the query's class, ✗ does not. Click an image to go on.")
         else:
-            st.caption("The number is the distance: how many bits differ. Click an image to go on.")
+            differ = "how many bits differ" if weights is None else "the weights of the bits that differ"
+            st.caption(f"The number is the distance: {differ}. Click an image to go on.")
     left, right = st.columns([3, 8], gap="medium")
     with left:
         st.markdown("#### The query's code")
@@ -266,43 +255,6 @@ def _code(code: Codes) -> None:
 
 def _lines(digits: str) -> str:
     return "\n".join(digits[i : i + PER_LINE] for i in range(0, len(digits), PER_LINE))
-
-
-def _database(codes: Codes, row: int | None, group: str | None) -> np.ndarray:
-    """Whom the query is compared with: not itself, and not its own group."""
-    keep = np.ones(len(codes), dtype=bool)
-    if row is None:
-        return keep
-    keep[row] = False
-    own = codes.items[group][row].as_py() if group is not None else None
-    if own is not None:
-        keep &= ~pc.fill_null(pc.equal(codes.items[group], own), False).to_numpy(zero_copy_only=False).astype(bool)
-    return keep
-
-
-def _nearest(
-    codes: Codes, query: Query, keep: np.ndarray, k: int, weights: np.ndarray | None, rescore: str | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """The rows among `keep` nearest by what counts (fixed bits, weighted bits), their distances, and rescored ones.
-
-    All codes are searched, whose layout for the search is made once; those left out are dropped from what is found.
-    """
-    rows, out = np.arange(len(codes)), int((~keep).sum())
-    if out > MOST_LEFT_OUT:
-        rows, out = np.flatnonzero(keep), 0
-        vectors = {} if rescore is None else {rescore: getattr(codes, rescore)[rows]}
-        codes = Codes(codes.packed[rows], codes.bits, **vectors)
-    options: dict[str, Any] = {"k": k + out, "weights": weights}
-    if query.fixed is not None:
-        options["weights"] = query.fixed.astype(float) * (1 if weights is None else weights)
-        if set(np.unique(options["weights"])) <= {0.0, 1.0}:
-            options = {"k": k + out, "mask": options["weights"] > 0}
-    elif rescore is not None and getattr(query.code, rescore) is not None:
-        options |= {"rescore": rescore, "oversample": (OVERSAMPLE * k + out) / (k + out)}
-    found = search(codes, query.code, **options)
-    stay = np.flatnonzero(keep[rows[found.indices[0]]])[:k]
-    second = None if found.rescored is None else found.rescored[0][stay]
-    return rows[found.indices[0][stay]], found.distances[0][stay], second
 
 
 def _same_class(codes: Codes, query: int | None, row: int) -> bool | None:
@@ -354,12 +306,12 @@ def _differences(view: View, query: Query, near: np.ndarray, distances: np.ndarr
         frame = frame.drop(columns=["by name"])
     if not frame["class"].any():
         frame = frame.drop(columns=["class", "same"])
-    place = min(st.session_state.get(PLACE, 0), len(near) - 1)
+    place = bit_number(asked(PLACE), len(near)) or 0
     rows_to_pick(
         frame,
         "differences",
         place,
-        lambda row: st.session_state.update({PLACE: row}),
+        lambda row: say(PLACE, row or ""),
         height=min(290, 38 + 35 * len(frame)),
         column_config={
             "place": st.column_config.NumberColumn(width=50),
@@ -368,6 +320,7 @@ def _differences(view: View, query: Query, near: np.ndarray, distances: np.ndarr
             "differing bits": st.column_config.TextColumn(width="large"),
         },
     )
+    downloads(frame, "nearest")
     if differing[place]:
         st.markdown(f"Bits in which place {place + 1} differs from the query; open one:")
         bit_links(differing[place])
@@ -376,22 +329,22 @@ def _differences(view: View, query: Query, near: np.ndarray, distances: np.ndarr
     st.caption("Click a row to see the bits of another place.")
 
 
-def _choose(view: View) -> None:
+def _choose(view: View, most: int) -> None:
     """A gallery to choose the query from."""
     st.markdown("#### Choose another image")
     codes = view.codes
     with st.container(horizontal=True, vertical_alignment="bottom"):
         of = "all"
         if codes.labelled and not codes.multilabel:
-            of = st.selectbox("Class", ["all", *codes.classes], key="choose_class", width=260)
-        if st.button("Others", icon=":material/refresh:"):
-            st.session_state["draw"] = st.session_state.get("draw", 0) + 1
+            of = st.selectbox("Class", ["all", *codes.classes], key="choose_class", bind="query-params", width=260)
+        drawn = bit_number(asked("draw"), MOST_DRAWS) or 0
+        st.button("Others", icon=":material/refresh:", on_click=say, args=("draw", drawn + 1))
     rows = np.arange(len(codes)) if of == "all" else np.flatnonzero(codes.labels == codes.classes.index(of))
-    draw = np.random.default_rng(st.session_state.get("draw", 0))
+    draw = np.random.default_rng(drawn)
     kept = among_pictured(view, rows)
     if len(kept) < len(rows):
         st.caption(f"Of the {len(kept):,} images with a picture.")
-    rows = np.sort(draw.choice(kept, min(CHOICE, len(kept)), replace=False))
+    rows = np.sort(draw.choice(kept, min(CHOICE, most, len(kept)), replace=False))
 
     def choose(row: int) -> None:
         say("item", codes.items["id"][row].as_py())

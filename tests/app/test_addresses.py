@@ -29,6 +29,16 @@ def test_the_overview_has_its_name_as_an_address(page, explorer):
     expect(page.get_by_test_id("stSidebarNav").get_by_role("link", name="Overview", exact=True)).to_have_count(1)
 
 
+def test_back_leads_past_the_redirect(page, explorer):
+    page.goto(f"{explorer}/query")
+    expect(page.get_by_role("heading", name="Which images have these bits?")).to_be_visible()
+    page.goto(f"{explorer}/overview?labels=shade")
+    expect(page).to_have_url(re.compile(r"/\?labels=shade"))
+    ready(page)
+    page.go_back()
+    expect(page.get_by_role("heading", name="Which images have these bits?")).to_be_visible()
+
+
 def again(app, path, page):
     """The page that a copied link opens."""
     names = {name: value if isinstance(value, str) else value[0] for name, value in app.query_params.items()}

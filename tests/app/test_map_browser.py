@@ -1,8 +1,10 @@
 """The map in a real browser: what is drawn, with which key held."""
 
 import re
+from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
@@ -99,3 +101,31 @@ def test_what_one_draws_on_a_is_lit_on_b(page, explorer):
         n = int(count.inner_text().split()[0])
         page.wait_for_function(f"n => ({LIT})().every(lit => lit === n)", arg=n)
         assert signs(page) == sign
+
+
+def touch(page, corners):
+    """Draw with a finger from corner to corner."""
+    ready(page)
+    plot = page.locator(".st-key-lasso .nsewdrag").first
+    plot.scroll_into_view_if_needed()
+    box, finger = plot.bounding_box(), page.context.new_cdp_session(page)
+    places = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]} for x, y in corners]
+    finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": places[:1]})
+    for before, after in pairwise(places):
+        for step in np.linspace(0, 1, 5)[1:]:
+            point = {axis: before[axis] + step * (after[axis] - before[axis]) for axis in "xy"}
+            finger.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_a_finger_holds_no_key_of_an_earlier_drag(browser, explorer):
+    page = browser.new_context(has_touch=True, viewport={"width": 1400, "height": 1000}).new_page()
+    page.goto(f"{explorer}/map")
+    expect(page.locator(".st-key-lasso .nsewdrag").first).to_be_visible(timeout=60_000)
+    drag(page, around(LEFT), "Shift")
+    expect(page).to_have_url(re.compile("sel="))
+    before = page.url
+    touch(page, around(WHOLE))
+    expect(page).not_to_have_url(before)
+    assert signs(page) == ["+"]
+    page.context.close()

@@ -2,11 +2,12 @@
 
 import json
 from base64 import b64decode
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from app.drawn import polygons_of, with_drawn
+from app.drawn import polygons_of, select_drawn, with_drawn
 from app.screens.map import COLOURS, _colours
 from app.selection import Lassos, lassos
 from codelab import describe, project
@@ -171,3 +172,33 @@ class TestMap:
         assert "found 20 codes, expected at least 31" in said(opened(tmp_path / "few.parquet", "map")).lower()
         Codes.from_bits(np.ones((50, 8))).save(tmp_path / "same.parquet")
         assert "different codes" in said(opened(tmp_path / "same.parquet", "map"))
+
+
+def drawn_by_hand(n):
+    """Lassos as a hand draws them: many corners, none of them round."""
+    draw, angle = np.random.default_rng(0), np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    far = 1 + 0.25 * np.sin(3 * angle) + 0.03 * draw.normal(size=(n, 200))
+    centres = 5 * draw.normal(size=(n, 2))
+    return [
+        {"x": (x + r * np.cos(angle)).tolist(), "y": (y + r * np.sin(angle)).tolist()}
+        for r, (x, y) in zip(far, centres, strict=True)
+    ]
+
+
+def test_many_lassos_fit_and_one_too_many_leaves_the_others(monkeypatch):
+    state = {}
+    monkeypatch.setattr(
+        "app.drawn.st", SimpleNamespace(session_state=state, toast=lambda *_, **__: state.update(full=1))
+    )
+    monkeypatch.setattr("app.drawn.held", lambda key: "shift")
+    monkeypatch.setattr("app.drawn.select", lambda text: state.update(text=text))
+    monkeypatch.setattr("app.drawn.selected_text", lambda: state.get("text", ""))
+    found = SimpleNamespace(method="umap", seed=0)
+    counts = []
+    for lasso in drawn_by_hand(90):
+        state["map"] = SimpleNamespace(selection={"lasso": [lasso]})
+        select_drawn("map", found, "New")
+        counts.append(len(lassos(state["text"]).parts))
+    assert counts[:50] == list(range(1, 51))
+    assert state["full"]
+    assert counts[-1] == max(counts) < 90
