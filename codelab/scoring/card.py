@@ -274,7 +274,16 @@ def _notes(setting: Setting, rows: Sequence[Row]) -> tuple[str, ...]:
         "seeds, at 95 % for each cell.",
     ]
     single = [row.name for row in rows if row.learnt and len(row.keys) == 1]
-    if single and setting.codes.features is not None:
+    streamed = isinstance(rows[0].make(0), Filed)
+    if streamed:
+        lines.append("Permuted rows need the codes in memory: no column is marked as not valid on their account.")
+    if single and streamed:
+        lines.append(
+            f"One file: {', '.join(single)}. Their spread over seeds is not known, and random directions, which stand "
+            "in for it, need the codes in memory, so a difference is one of these codes, not of the methods that made "
+            "them."
+        )
+    elif single and setting.codes.features is not None:
         lines.append(
             f"One file: {', '.join(single)}. Their spread over seeds is not known; that of random directions stands "
             "in for it. Give several seeds of one method under one name for their own."

@@ -232,6 +232,15 @@ def test_without_features_rows_and_columns_stay_empty_with_their_reason(bare):
     )
 
 
+def test_codes_with_attributes_and_no_labels_are_scored():
+    _, clean, _, items, _ = planted()
+    found = scorecard(Codes.from_bits(clean, items=items), names=["unlabelled"])
+    assert found.values[0, [column.name for column in found.columns].index("phi:tone")] == 1
+    assert found.reasons["unlabelled", "reuse:tone"] == (
+        "attribute_reuse: no image has both a value of tone and a class"
+    )
+
+
 def test_rows_that_could_not_be_made_are_not_called_equal(bare):
     lines = bare.sentences()
     assert "mine and ITQ: not compared: no valid column has both intervals." in lines
