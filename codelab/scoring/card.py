@@ -293,4 +293,7 @@ def _notes(setting: Setting, rows: Sequence[Row]) -> tuple[str, ...]:
             f"One file and no features: {', '.join(single)}. Their spread over seeds is not known, so a difference is "
             "one of these codes, not of the methods that made them."
         )
+    for row in rows:
+        if len(set(row.keys)) < len(row.keys):
+            lines.append(f"{row.name}: codes of several seeds are equal, so that their spread is too small.")
     return (*lines, *(f"Not scored: {line}." for line in setting.left_out))

@@ -241,6 +241,19 @@ def test_codes_with_attributes_and_no_labels_are_scored():
     )
 
 
+def test_an_attribute_that_is_named_twice_is_scored_once():
+    codes = flipped(0.1, features=None)
+    once, twice = (scorecard(codes, attributes=["tone"] * times, images=60) for times in (1, 2))
+    assert [column.name for column in twice.columns] == [column.name for column in once.columns]
+    assert np.isnan(twice.spread).all()
+
+
+def test_equal_codes_as_seeds_of_one_method_are_said():
+    codes = flipped(0.1, features=None, items={"id": [str(i) for i in range(N)]})
+    found = scorecard(codes, codes, names=["same", "same"], images=60)
+    assert "same: codes of several seeds are equal, so that their spread is too small." in found.notes
+
+
 def test_rows_that_could_not_be_made_are_not_called_equal(bare):
     lines = bare.sentences()
     assert "mine and ITQ: not compared: no valid column has both intervals." in lines
