@@ -85,7 +85,7 @@ def scorecard(
     setting = Setting.of(first, groups, attributes, images, seed)
     rows = rows_of(setting, methods, untrained)
     todo = measures(setting, reseeded=any(len(several) > 1 for several in methods.values()))
-    found = _measured(setting, rows, todo, cache and not filed, progress)
+    found = _measured(setting, rows, todo, cache, progress)
     columns = tuple(column for measure in todo for column in measure.columns)
     card = _card(setting, rows, columns, found, provenance(setting, methods, untrained))
     return dataclasses.replace(card, source=codes[0].source) if isinstance(codes[0], Filed) else card
@@ -145,6 +145,7 @@ def _measured(
 ) -> dict[tuple[str, str], list[Cell]]:
     """By row and column, a cell for each code of the row."""
     found: dict[tuple[str, str], list[Cell]] = {}
+    streamed = isinstance(rows[0].make(0), Filed)
     work = [(row, measure, number) for row in rows for measure in todo for number in _codes_of(row, measure)]
     with counter("scorecard", len(work), show=progress) as advance:
         for row, measure, number in work:
@@ -153,6 +154,7 @@ def _measured(
             names = [row.keys[n] if n < len(row.keys) else f"{row.keys[0]} seed {n}" for n in numbers]
             make = partial(_one, setting, rows, row, measure, numbers)
             key = {"what": "cell of a scorecard", "setting": setting.key, "measure": measure.name, "codes": names}
+            key |= {"streamed": True} if streamed else {}  # cells that need the codes in memory are empty
             cells = on_disk(key, make) if cache else make()
             for column, cell in zip(measure.columns, cells, strict=True):
                 found.setdefault((row.name, column.name), []).append(cell)

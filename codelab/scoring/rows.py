@@ -78,7 +78,7 @@ def _from_codes(setting: Setting, name: str, codes: Sequence[Codes | Filed], *, 
 
 
 def _content(codes: Codes | Filed) -> str:
-    """SHA-256 of the bits alone: labels and items are those of the first codes. Cells of files are not kept."""
+    """SHA-256 of the bits alone: labels and items are those of the first codes."""
     if isinstance(codes, Filed):
         return codes.sha256
     return hashlib.sha256(f"{codes.bits} ".encode() + codes.packed.tobytes()).hexdigest()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from codelab import Codes, DataError, UsageError, load, scorecard
+from codelab.scoring.columns import Measure
 from codelab.scoring.filed import IN_MEMORY, Filed
 
 N = 300
@@ -88,6 +89,20 @@ def test_source_names_the_split_of_the_file(tmp_path):
     codes = Codes.from_bits(np.eye(8), items={"split": ["test"] * 8})
     codes.save(tmp_path / "codes.parquet")
     assert Filed.open(tmp_path / "codes.parquet").source.split == "test"
+
+
+def test_a_streamed_card_goes_on_where_it_stopped(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("CODELAB_CACHE", str(tmp_path))
+    given = {"attributes": ["tone"], "images": 60, "progress": False, "cache": True}
+    first = scorecard(Filed.open(files[0]), **given)
+
+    def measured_again(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(Measure, "measured", measured_again)
+    assert np.array_equal(scorecard(Filed.open(files[0]), **given).values, first.values, equal_nan=True)
+    with pytest.raises(AssertionError):  # cells in memory are others
+        scorecard(load(files[0]), **given)
 
 
 def test_files_are_all_streamed_or_none_and_of_the_same_images(files, tmp_path):
