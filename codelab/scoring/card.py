@@ -153,8 +153,8 @@ def _measured(
             numbers = (number,) if measure.two is None else (number, number + 1)
             names = [row.keys[n] if n < len(row.keys) else f"{row.keys[0]} seed {n}" for n in numbers]
             make = partial(_one, setting, rows, row, measure, numbers)
-            key = {"what": "cell of a scorecard", "setting": setting.key, "measure": measure.name, "codes": names}
-            key |= {"streamed": True} if streamed else {}  # cells that need the codes in memory are empty
+            key: dict[str, Any] = {"what": "cell of a scorecard", "setting": setting.key, "measure": measure.name}
+            key |= {"codes": names, "streamed": streamed}  # streamed, cells that need the codes in memory are empty
             cells = on_disk(key, make) if cache else make()
             for column, cell in zip(measure.columns, cells, strict=True):
                 found.setdefault((row.name, column.name), []).append(cell)
