@@ -201,6 +201,14 @@ def test_columns_of_chosen_bits_are_measured_on_halves():
     assert len(cells[0].deleted) in (0, 4)
 
 
+def test_halves_of_classes_of_two_images_have_both_sides():
+    bits = np.random.default_rng(0).random((160, 6)) < 0.5
+    codes = Codes.from_bits(bits, np.arange(160) // 2)
+    accuracy, selectivity, *_ = probing(Setting.of(codes, None, None, 200, 0), codes, target="class", ks=(1,))
+    assert len(accuracy.deleted) == len(selectivity.deleted) == 8
+    assert accuracy.reason == ""
+
+
 def test_several_files_of_one_method_are_one_row_with_their_spread():
     labels, clean, _, _, _ = planted()
     flips = [np.random.default_rng(seed).random(clean.shape) < 0.1 for seed in range(3)]
