@@ -81,6 +81,8 @@ def score(options: argparse.Namespace) -> None:
     out = check_scorecard_path(options.out)
     for path in dict.fromkeys([out, out.with_suffix(".json")]):
         check_output(path, overwrite=options.overwrite)
+    if options.labels and not options.data:
+        raise UsageError("score: --labels goes with --data")
     named = [_named(text) for text in options.codes]
     files = [path for _, path in named]
     codes, untrained, from_file = _in_files(options, files) if options.stream else _in_memory(options, files)
@@ -122,8 +124,9 @@ def _in_files(options: argparse.Namespace, files: list[str]) -> tuple[list[Filed
     """The same, of codes that stay in their files."""
     from codelab.scoring.filed import Filed
 
-    if options.by or options.split or options.packing or options.data:
-        raise UsageError("score: --stream reads files block by block, without --by, --split, --packing and --data")
+    if options.by or options.split or options.packing or options.code_bits or options.data:
+        without = "--by, --split, --packing, --code-bits and --data"
+        raise UsageError(f"score: --stream reads files block by block, without {without}")
     untrained = options.untrained or _beside(files[0])
     return [Filed.open(path) for path in files], None if untrained is None else Filed.open(untrained), untrained
 

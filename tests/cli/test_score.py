@@ -79,6 +79,12 @@ def test_the_hash_of_images_is_that_of_every_name_and_file(tmp_path):
     assert _hash_of_images(one) == {"file": one, "sha256": hashlib.sha256(b"1").hexdigest()}
 
 
+def test_options_that_would_be_ignored_are_refused(codes, capsys):
+    call = ["score", codes / "a.parquet", "--out", codes / "card.json"]
+    assert "--labels goes with --data" in fails(capsys, 2, *call, "--labels", "labels.csv")
+    assert "without --by, --split, --packing, --code-bits" in fails(capsys, 2, *call, "--stream", "--code-bits", "3")
+
+
 def test_files_of_one_name_are_one_row(codes, capsys):
     out = codes / "card.json"
     assert main(["score", f"m={codes / 'a.parquet'}", f"m={codes / 'b.parquet'}", "--out", str(out)]) == 0
