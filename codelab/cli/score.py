@@ -81,6 +81,8 @@ def score(options: argparse.Namespace) -> None:
     out = check_scorecard_path(options.out)
     for path in dict.fromkeys([out, out.with_suffix(".json")]):
         check_output(path, overwrite=options.overwrite)
+    if options.labels and not options.data:
+        raise UsageError("score: --labels goes with --data")
     named = [_named(text) for text in options.codes]
     files = [path for _, path in named]
     codes, untrained, from_file = _in_files(options, files) if options.stream else _in_memory(options, files)
@@ -99,7 +101,10 @@ def score(options: argparse.Namespace) -> None:
         about = {
             **card.provenance,
             "command": shlex.join(["codelab", *sys.argv[1:]]),
-            "inputs": [one for path in inputs for one in _hashes(path)],
+            "inputs": [
+                *(one for path in inputs for one in _hashes(path)),
+                *(_hash_of_images(path) for path in (options.data, options.labels) if path and Path(path).exists()),
+            ],
         }
         card = dataclasses.replace(card, provenance=about)
         written = write_scorecard(card, out, title=options.title)
@@ -117,13 +122,12 @@ def _in_memory(options: argparse.Namespace, files: list[str]) -> tuple[list[Code
 
 def _in_files(options: argparse.Namespace, files: list[str]) -> tuple[list[Filed], Filed | None, str | None]:
     """The same, of codes that stay in their files."""
-    from codelab.core.run_folder import codes_file
     from codelab.scoring.filed import Filed
 
-    if options.by or options.split or options.packing or options.data:
-        raise UsageError("score: --stream reads files block by block, without --by, --split, --packing and --data")
-    beside = str(codes_file(files[0]).parent / UNTRAINED)
-    untrained = options.untrained or (beside if Path(beside).is_file() else None)
+    if options.by or options.split or options.packing or options.code_bits or options.data:
+        without = "--by, --split, --packing, --code-bits and --data"
+        raise UsageError(f"score: --stream reads files block by block, without {without}")
+    untrained = options.untrained or _beside(files[0])
     return [Filed.open(path) for path in files], None if untrained is None else Filed.open(untrained), untrained
 
 
@@ -156,13 +160,11 @@ def _short(path: str) -> str:
 
 def _untrained(options: argparse.Namespace, first: str, codes: Codes) -> tuple[Codes | None, str | None]:
     """The codes of the untrained encoder, and the file they are from; None where there is none."""
-    from codelab.core.run_folder import codes_file
-
     if options.untrained is None:
         if options.data:
             raise UsageError("score: --data goes with a checkpoint as --untrained")
-        beside = codes_file(first).parent / UNTRAINED
-        return (None, None) if not beside.is_file() else (open_beside(options, str(beside)), str(beside))
+        beside = _beside(first)
+        return (None, None) if beside is None else (open_beside(options, beside), beside)
     if Path(options.untrained).suffix != ".safetensors" and not options.untrained.startswith("timm:"):
         if options.data:
             raise UsageError(
@@ -180,6 +182,33 @@ def _untrained(options: argparse.Namespace, first: str, codes: Codes) -> tuple[C
         codes, packed=encoded.packed, bits=encoded.bits, logits=None, features=None, meta=encoded.meta
     )
     return made, None if options.untrained.startswith("timm:") else options.untrained
+
+
+def _beside(first: str) -> str | None:
+    """The untrained encoder's codes beside the first codes; where only its checkpoint is there, a line says so."""
+    from codelab.core.run_folder import codes_file
+
+    codes = codes_file(first).parent / UNTRAINED
+    checkpoint = codes.with_suffix(".safetensors")
+    if codes.is_file():
+        return str(codes)
+    if checkpoint.is_file():
+        line = f"score: no row of {checkpoint}, which needs the images: --untrained {checkpoint} --data IMAGES"
+        print(printable(line), file=sys.stderr)
+    return None
+
+
+def _hash_of_images(path: str) -> dict[str, Any]:
+    """Name and SHA-256 of a file, or of the names and SHA-256s of all files in a folder, one a line and sorted."""
+    place, hashes = Path(path), []
+    for one in sorted(place.rglob("*")) if place.is_dir() else [place]:
+        if one.is_file():
+            with one.open("rb") as file:
+                hashes.append((one.relative_to(place).as_posix(), hashlib.file_digest(file, "sha256").hexdigest()))
+    if not place.is_dir():
+        return {"file": path, "sha256": hashes[0][1]}
+    lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(hashes))
+    return {"folder": path, "files": len(hashes), "sha256": hashlib.sha256(lines.encode()).hexdigest()}
 
 
 def _hashes(path: str) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ def load(path: str | Path, *, bits: int | None = None, packing: str | None = Non
     if path.suffix in (".npy", ".npz"):
         return codes_from_numpy(path, bits, packing)
     if not path.is_dir() and path.suffix != ".parquet":
-        if foreign := looks_foreign(path):
+        if foreign := looks_foreign(path) or ("a text file of 0 and 1" if packing == "text" else ""):
             return codes_from_others(path, foreign, bits, packing)
         raise UsageError(f"{path}: expected a .parquet, .npy or .npz file, or a folder of .parquet files")
     if packing is not None:

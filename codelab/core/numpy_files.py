@@ -88,8 +88,8 @@ def codes_from_others(path: Path, what: str, bits: int | None, packing: str | No
         UsageError: no packing is named.
         DataError: as `read_foreign` and `repacked`.
     """
-    if packing is None:
-        text = what.startswith("a text")
+    text = what.startswith("a text")
+    if packing is None and (text or "(IBxF)" in what):  # an index of another kind is refused below
         raise UsageError(f"{path}: {what}; say packing={'text' if text else 'msb or lsb, whichever filled it'}")
     values = read_foreign(path)
     return located(path, lambda: Codes.from_packed(values, bits, meta={"source": path.name}, packing=packing))

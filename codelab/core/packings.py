@@ -53,6 +53,8 @@ def repacked(values: Any, bits: int | None, packing: str) -> tuple[np.ndarray, i
     """
     if packing not in PACKINGS:
         raise UsageError(f"packing={packing!r}: expected one of {', '.join(PACKINGS)}")
+    if bits is not None and (isinstance(bits, bool) or not isinstance(bits, (int, np.integer))):
+        raise UsageError(f"bits={bits!r}: expected a whole number")
     if packing == "text":
         unpacked = _from_texts(values)
         packed, width = np.packbits(unpacked, axis=1), unpacked.shape[1]

@@ -9,7 +9,7 @@ import numpy as np
 from codelab.core.attributes import CLASS, Groups, Labelling, group_column, labelling
 from codelab.core.checks import check_codes, check_seed
 from codelab.core.codes import Codes
-from codelab.core.errors import UsageError
+from codelab.core.errors import DataError, UsageError
 from codelab.core.formats import number
 from codelab.core.result import PerBit
 from codelab.kernels.counting import class_counts
@@ -171,6 +171,8 @@ def _effects(
 ) -> tuple[Effects, int | None]:
     """The effects of the values in each class, and how many groups there are; None where each image is its own."""
     target, classes = labelling(codes, attribute, bins=bins), labelling(codes)
+    if not ((target.labels >= 0) & (classes.labels >= 0)).any():
+        raise DataError(f"attribute_reuse: no image has both a value of {target.text} and a class")
     unit = None if groups is None else group_column(codes, groups)
     if unit is None or len(unit) == unit.max() + 1:  # also where each image is named a group of its own
         counts = StrataCounts.of(codes, target, classes)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from codelab.core.attributes import Groups, group_column, named_groups
 from codelab.core.bits import differing
-from codelab.core.checks import check_choice, check_codes, check_seed, check_whole
+from codelab.core.checks import check_choice, check_codes, check_real, check_seed, check_whole
 from codelab.core.codes import Codes
 from codelab.core.drawing import BLUE, GREY, blank, level_line
 from codelab.core.errors import DataError, UsageError
@@ -218,10 +218,13 @@ def _checked(
     """The factors and the targets, ascending."""
     if factors is None:
         factors = [factor for factor in FACTORS if factor * k <= most]
+    for name, values in (("factors", factors), ("targets", targets)):
+        if not isinstance(values, Iterable) or isinstance(values, str):
+            raise UsageError(f"{name}={values!r}: expected a list of numbers")
     for factor in factors:
         fetched(k, most, factor)
     for target in targets:
-        if not 0 < target <= 1:
+        if not 0 < check_real("targets", target) <= 1:
             raise UsageError(f"targets: found {target}, expected recalls above 0, at most 1")
     if not len(factors) or not len(targets):
         raise UsageError("factors and targets: expected at least one of each")

@@ -186,9 +186,10 @@ def bit_budget_curve(
 class SmallerCode(Result):
     """`bits` proposed on the database half, and mAP on held-out queries: `value` with them, `full` with all bits,
     `random` `[draws]` with random subsets of the same size. `rank` is how many random subsets do at least as well,
-    `p_value` (1 + rank) / (1 + draws), NaN with fewer than 19 draws, which cannot show 0.05.
+    `p_value` (1 + rank) / (1 + draws), NaN with fewer than 19 draws, which cannot show 0.05. `images` of all were
+    looked at: of many, some are drawn.
 
-    The line quotes `value`, `full`, the mean of `random` and the p-value.
+    The line quotes `value`, `full`, the mean of `random` and the p-value, and `images` where they were drawn.
     """
 
     value: float
@@ -199,12 +200,14 @@ class SmallerCode(Result):
     p_value: float
     queries: int
     database: int
+    images: int
 
     def headline(self) -> str:
         null = f"random {number(float(self.random.mean()))}" if len(self.random) else ""
         null += "" if np.isnan(self.p_value) else f", {p_phrase('p', self.p_value)}"
         best = f"mAP {number(self.value)} with {len(self.bits)} bits, {number(self.full)} with all"
-        return f"{best} ({null})" if null else best
+        drawn = f", {self.images:,} images drawn" if self.source and self.images < self.source.n else ""
+        return (f"{best} ({null})" if null else best) + drawn
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each set of bits tried."""
@@ -295,6 +298,7 @@ def smaller_code(
         p_value=float(permutation_p_value(value, random)) if draws >= TELLING else float("nan"),
         queries=len(query_set),
         database=len(database),
+        images=len(codes),
     )
 
 

@@ -85,7 +85,7 @@ def scorecard(
     setting = Setting.of(first, groups, attributes, images, seed)
     rows = rows_of(setting, methods, untrained)
     todo = measures(setting, reseeded=any(len(several) > 1 for several in methods.values()))
-    found = _measured(setting, rows, todo, cache and not filed, progress)
+    found = _measured(setting, rows, todo, cache, progress)
     columns = tuple(column for measure in todo for column in measure.columns)
     card = _card(setting, rows, columns, found, provenance(setting, methods, untrained))
     return dataclasses.replace(card, source=codes[0].source) if isinstance(codes[0], Filed) else card
@@ -145,6 +145,7 @@ def _measured(
 ) -> dict[tuple[str, str], list[Cell]]:
     """By row and column, a cell for each code of the row."""
     found: dict[tuple[str, str], list[Cell]] = {}
+    streamed = isinstance(rows[0].make(0), Filed)
     work = [(row, measure, number) for row in rows for measure in todo for number in _codes_of(row, measure)]
     with counter("scorecard", len(work), show=progress) as advance:
         for row, measure, number in work:
@@ -152,7 +153,8 @@ def _measured(
             numbers = (number,) if measure.two is None else (number, number + 1)
             names = [row.keys[n] if n < len(row.keys) else f"{row.keys[0]} seed {n}" for n in numbers]
             make = partial(_one, setting, rows, row, measure, numbers)
-            key = {"what": "cell of a scorecard", "setting": setting.key, "measure": measure.name, "codes": names}
+            key: dict[str, Any] = {"what": "cell of a scorecard", "setting": setting.key, "measure": measure.name}
+            key |= {"codes": names, "streamed": streamed}  # streamed, cells that need the codes in memory are empty
             cells = on_disk(key, make) if cache else make()
             for column, cell in zip(measure.columns, cells, strict=True):
                 found.setdefault((row.name, column.name), []).append(cell)
@@ -274,7 +276,16 @@ def _notes(setting: Setting, rows: Sequence[Row]) -> tuple[str, ...]:
         "seeds, at 95 % for each cell.",
     ]
     single = [row.name for row in rows if row.learnt and len(row.keys) == 1]
-    if single and setting.codes.features is not None:
+    streamed = isinstance(rows[0].make(0), Filed)
+    if streamed:
+        lines.append("Permuted rows need the codes in memory: no column is marked as not valid on their account.")
+    if single and streamed:
+        lines.append(
+            f"One file: {', '.join(single)}. Their spread over seeds is not known, and random directions, which stand "
+            "in for it, need the codes in memory, so a difference is one of these codes, not of the methods that made "
+            "them."
+        )
+    elif single and setting.codes.features is not None:
         lines.append(
             f"One file: {', '.join(single)}. Their spread over seeds is not known; that of random directions stands "
             "in for it. Give several seeds of one method under one name for their own."
@@ -284,4 +295,7 @@ def _notes(setting: Setting, rows: Sequence[Row]) -> tuple[str, ...]:
             f"One file and no features: {', '.join(single)}. Their spread over seeds is not known, so a difference is "
             "one of these codes, not of the methods that made them."
         )
+    for row in rows:
+        if len(set(row.keys)) < len(row.keys):
+            lines.append(f"{row.name}: codes of several seeds are equal, so that their spread is too small.")
     return (*lines, *(f"Not scored: {line}." for line in setting.left_out))

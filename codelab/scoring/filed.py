@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from codelab.core.codes import Codes, ContentHash
-from codelab.core.errors import DataError
-from codelab.core.files import iter_codes
+from codelab.core.errors import DataError, UsageError, first_line
+from codelab.core.files import code_parts, iter_codes
 from codelab.core.result import Source
 from codelab.kernels.counting import class_counts
 from codelab.statistics.counts import PairCounts
@@ -44,21 +44,27 @@ class Filed:
             UsageError, DataError: as `codelab.load`; there are no codes.
         """
         path, content, labels, items = Path(path), ContentHash(), [], []
-        for first in iter_codes(path, rows=1):
-            columns = first.attributes
-            break
-        else:
-            raise DataError(f"{path}: found no codes")
-        for block in iter_codes(path, columns=columns):
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or folder")
+        if path.is_file() and path.suffix != ".parquet":
+            raise UsageError(f"{path}: only codelab's own codes (.parquet) are read block by block")
+        columns = {name for part in code_parts(path)[0] for name in part.file.schema_arrow.names}
+        for block in iter_codes(path, columns=sorted(columns - {"logits", "features", "path", "thumbnail"})):
             content.update(block)
             labels.append(block.labels)
             items.append(block.items)
+        if not labels:
+            raise DataError(f"{path}: found no codes")
+        try:
+            joined = pa.concat_tables(items)
+        except pa.ArrowException as error:
+            raise DataError(f"{path}: its parts do not fit together ({first_line(error)})") from None
         images = dataclasses.replace(
             block,
             packed=np.zeros((sum(map(len, labels)), 1), np.uint8),
             bits=1,
             labels=np.concatenate(labels),
-            items=pa.concat_tables(items),
+            items=joined,
             logits=None,
             features=None,
         )

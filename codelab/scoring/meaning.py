@@ -55,7 +55,8 @@ def _of_halves(answers: Answers, ks: Sequence[int], values: np.ndarray, seed: in
     """The cells of accuracy and selectivity `[2, K]` by the best k bits, for each number in `ks`."""
     parts = 1 << (min(HALVED, int(answers.unit.max()) + 1).bit_length() - 1)
     scored = np.isin(np.arange(len(answers.y)), answers.test)
-    dealt, design = deal(answers.unit, 2 * answers.y + scored, parts=parts, seed=seed), Design("halves", parts)
+    strata = scored * (int(answers.y.max()) + 1) + answers.y  # class first: small ones would all be scored in one half
+    dealt, design = deal(answers.unit, strata, parts=parts, seed=seed), Design("halves", parts)
     averages = np.full((2 * (parts - 1), *values.shape), np.nan)
     for average, subset in zip(averages, design.subsets(), strict=True):
         kept = subset[dealt]

@@ -59,7 +59,8 @@ def rows_of(
     found = [_from_codes(setting, name, codes, given=True) for name, codes in methods.items()]
     if untrained is not None:
         found.append(_from_codes(setting, UNTRAINED, [untrained], given=False))
-    return [*found, *_of_features(setting), *_by_chance(setting), _oracle(setting)]
+    bits = next(iter(methods.values()))[0].bits  # those in a file are not among the images
+    return [*found, *_of_features(setting, bits), *_by_chance(setting), _oracle(setting)]
 
 
 def _from_codes(setting: Setting, name: str, codes: Sequence[Codes | Filed], *, given: bool) -> Row:
@@ -77,15 +78,14 @@ def _from_codes(setting: Setting, name: str, codes: Sequence[Codes | Filed], *, 
 
 
 def _content(codes: Codes | Filed) -> str:
-    """SHA-256 of the bits alone: labels and items are those of the first codes. Cells of files are not kept."""
+    """SHA-256 of the bits alone: labels and items are those of the first codes."""
     if isinstance(codes, Filed):
         return codes.sha256
     return hashlib.sha256(f"{codes.bits} ".encode() + codes.packed.tobytes()).hexdigest()
 
 
-def _of_features(setting: Setting) -> list[Row]:
+def _of_features(setting: Setting, bits: int) -> list[Row]:
     """Codes that are made from the features, fitted without labels on the same images."""
-    bits = setting.codes.bits
     kinds = (
         (RANDOM, "lsh", DRAWS, f"signs of {bits} random directions of the features, centred; mean of {DRAWS} codes"),
         (

@@ -66,7 +66,8 @@ class Setting:
         known = [name for name in attribute_names(codes) if name != column]
         others = [name for name in codes.attributes if name not in (*known, column)]
         if attributes is not None:
-            wanted = [name for name in check_columns("attributes", attributes) if name != CLASS]
+            named_once = dict.fromkeys(check_columns("attributes", attributes))  # twice it would look like two seeds
+            wanted = [name for name in named_once if name != CLASS]
             for name in wanted:
                 if name not in known:
                     raise (DataError if name in others else UsageError)(f"scorecard: {_unfit(codes, name)}")

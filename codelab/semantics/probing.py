@@ -47,7 +47,8 @@ class ProbeCurve(Result):
     values of the target. Rows:
 
     * `bits`: the k bits with the largest |difference of means| on the training half;
-    * `shuffled`: the same with random labels, one a group (an image without groups), mean of `draws`;
+    * `shuffled`: the same with random labels, one a group (an image without groups), with the shares that the values
+      have in each half, mean of `draws`;
     * `random_bits`: k bits drawn at random, mean of `draws`;
     * `random_directions`: the best k of as many signs of random directions of the same features; with features only.
 
@@ -161,7 +162,7 @@ def probe_curve(
     generator = np.random.default_rng(seed)
     probe = _Probe(train, test, ks, len(names))
     found = {"bits": probe(bits, y)}
-    shuffled = [probe(bits, _random_labels(y, unit, generator)) for _ in range(draws)]
+    shuffled = [probe(bits, _random_labels(y, unit, (train, test), generator)) for _ in range(draws)]
     drawn = [probe(bits[:, generator.permutation(codes.bits)], y, ranked=False) for _ in range(draws)]
     found["shuffled"], found["random_bits"] = (np.mean(several, axis=0) for several in (shuffled, drawn))
     if codes.features is not None:
@@ -212,7 +213,7 @@ class Answers:
         """Arguments and errors are those of `probe_curve`."""
         _, _, rows, y, unit, train, test = _halves(codes, target, groups, seed)
         generator = np.random.default_rng(seed)
-        random = [_random_labels(y, unit, generator) for _ in range(draws)]
+        random = [_random_labels(y, unit, (train, test), generator) for _ in range(draws)]
         return cls(codes[rows].to_bits(), rows, y, unit, train, test, random)
 
     def __call__(self, ks: Sequence[int], kept: np.ndarray | None = None) -> np.ndarray:
@@ -242,9 +243,19 @@ def _halves(
     return words, names, rows, y, unit, train, test[np.isin(y[test], y[train])]
 
 
-def _random_labels(y: np.ndarray, unit: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Labels drawn from `y`, one a group."""
-    return generator.permutation(y)[: unit.max() + 1][unit]
+def _random_labels(
+    y: np.ndarray, unit: np.ndarray, halves: Iterable[np.ndarray], generator: np.random.Generator
+) -> np.ndarray:
+    """Labels drawn from `y`, one a group, for each half from its own.
+
+    Drawn from all, what is more frequent in one half would be less frequent in the other, unlike the labels
+    themselves, and a read-out of random labels would be right less often than one that only guesses.
+    """
+    drawn = np.zeros_like(y)
+    for half in halves:
+        number = np.unique(unit[half], return_inverse=True)[1].reshape(-1)
+        drawn[half] = generator.permutation(y[half])[number]
+    return drawn
 
 
 def _labels(codes: Codes, target: str) -> tuple[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from codelab import Codes
 from codelab.cli.main import main
+from codelab.cli.score import _hash_of_images
 
 
 @pytest.fixture
@@ -51,6 +53,36 @@ def test_table_and_json_with_the_hash_of_every_input(codes, capsys, monkeypatch)
         assert inputs[str(path)] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert found["provenance"]["command"].startswith("codelab score ")
     assert "is there already; --overwrite replaces it" in fails(capsys, 2, *call)
+
+
+def test_an_untrained_checkpoint_without_its_codes_is_named(codes, capsys):
+    for folder, streamed in (("whole", []), ("blocks", ["--stream"])):
+        (codes / folder).mkdir()
+        (codes / folder / "untrained.safetensors").write_bytes(b"")
+        shutil.copy(codes / "a.parquet", codes / folder / "a.parquet")
+        call = ["score", str(codes / folder / "a.parquet"), "--out", str(codes / f"{folder}.json")]
+        assert main([*call, *streamed]) == 0
+        said = capsys.readouterr().err
+        assert "untrained.safetensors, which needs the images: --untrained " in said
+        assert said.count("--data IMAGES") == 1
+
+
+def test_the_hash_of_images_is_that_of_every_name_and_file(tmp_path):
+    (tmp_path / "photos" / "b").mkdir(parents=True)
+    (tmp_path / "photos" / "a.png").write_bytes(b"1")
+    (tmp_path / "photos" / "b" / "c.png").write_bytes(b"2")
+    lines = f"{hashlib.sha256(b'1').hexdigest()}  a.png\n{hashlib.sha256(b'2').hexdigest()}  b/c.png\n"
+    found = _hash_of_images(str(tmp_path / "photos"))
+    expected = hashlib.sha256(lines.encode()).hexdigest()
+    assert found == {"folder": str(tmp_path / "photos"), "files": 2, "sha256": expected}
+    one = str(tmp_path / "photos" / "a.png")
+    assert _hash_of_images(one) == {"file": one, "sha256": hashlib.sha256(b"1").hexdigest()}
+
+
+def test_options_that_would_be_ignored_are_refused(codes, capsys):
+    call = ["score", codes / "a.parquet", "--out", codes / "card.json"]
+    assert "--labels goes with --data" in fails(capsys, 2, *call, "--labels", "labels.csv")
+    assert "without --by, --split, --packing, --code-bits" in fails(capsys, 2, *call, "--stream", "--code-bits", "3")
 
 
 def test_files_of_one_name_are_one_row(codes, capsys):

@@ -136,6 +136,23 @@ def test_lines_of_bits_as_databases_print_them(tmp_path, form):
         load(path)
 
 
+def test_a_text_file_of_one_bit_a_line_or_of_none(tmp_path):
+    (tmp_path / "one.txt").write_text("1\n0\n")
+    assert load(tmp_path / "one.txt", packing="text").to_bits().tolist() == [[True], [False]]
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(DataError, match=r"empty.txt: codes: row 0 is '', expected a text of 0 and 1"):
+        load(tmp_path / "empty.txt", packing="text")
+
+
+def test_an_index_of_another_kind_is_refused_at_once(tmp_path):
+    index = faiss.IndexBinaryHNSW(16)
+    index.add(np.zeros((9, 2), np.uint8))
+    faiss.write_index_binary(index, str(tmp_path / "graph.faiss"))
+    for packing in (None, "msb"):
+        with pytest.raises(DataError, match=r"a FAISS index of kind IBH., expected IBxF, an IndexBinaryFlat"):
+            load(tmp_path / "graph.faiss", packing=packing)
+
+
 def test_each_trap_is_named_in_one_line(tmp_path):
     truth = drawn(12)
     msb, little = np.packbits(truth, axis=1), np.packbits(truth, axis=1, bitorder="little")
@@ -163,6 +180,9 @@ def test_each_trap_is_named_in_one_line(tmp_path):
         assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match="packing='big': expected one of msb, lsb, signed, text"):
         repacked(msb, 12, "big")
+    for bits in (12.5, "12", True):
+        with pytest.raises(UsageError, match=rf"bits={bits!r}: expected a whole number"):
+            repacked(msb, bits, "msb")
     with pytest.raises(UsageError, match="bits=30: the codes have 2 bytes, for 9 to 16 bits"):
         repacked(msb, 30, "msb")
     Codes.from_bits(truth).save(tmp_path / "own.parquet")

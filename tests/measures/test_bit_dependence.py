@@ -205,6 +205,9 @@ def test_of_many_images_some_are_looked_at_in_whole_groups():
     found = smaller_code(codes, 8, groups=np.repeat(np.arange(200), 2), items=100, draws=2)
     assert found.queries == found.database == 50
     assert found.source.n == 400
+    assert found.images == 100
+    assert found.headline().endswith(", 100 images drawn")
+    assert "drawn" not in smaller_code(codes, 8, draws=2).headline()
     assert (
         smaller_code(codes, 8, draws=2, items=400).random.tolist() == smaller_code(codes, 8, draws=2).random.tolist()
     )

@@ -138,6 +138,9 @@ def test_one_line_for_bad_input():
         (DataError, "needs their logits", {"by": "logits", "k": 2}),
         (UsageError, "by='pixels'", {"by": "pixels"}),
         (UsageError, "targets: found 1.5, expected recalls", {"k": 2, "targets": [1.5]}),
+        (UsageError, "targets='a': expected a number", {"k": 2, "targets": ["a"]}),
+        (UsageError, "targets=0.9: expected a list of numbers", {"k": 2, "targets": 0.9}),
+        (UsageError, "factors=2: expected a list of numbers", {"k": 2, "factors": 2}),
         (UsageError, "oversample=0.2: expected 1 or more", {"k": 2, "factors": [0.2]}),
         (UsageError, "these codes have no attributes", {"k": 2, "groups": "thing"}),
     ):

@@ -201,6 +201,14 @@ def test_columns_of_chosen_bits_are_measured_on_halves():
     assert len(cells[0].deleted) in (0, 4)
 
 
+def test_halves_of_classes_of_two_images_have_both_sides():
+    bits = np.random.default_rng(0).random((160, 6)) < 0.5
+    codes = Codes.from_bits(bits, np.arange(160) // 2)
+    accuracy, selectivity, *_ = probing(Setting.of(codes, None, None, 200, 0), codes, target="class", ks=(1,))
+    assert len(accuracy.deleted) == len(selectivity.deleted) == 8
+    assert accuracy.reason == ""
+
+
 def test_several_files_of_one_method_are_one_row_with_their_spread():
     labels, clean, _, _, _ = planted()
     flips = [np.random.default_rng(seed).random(clean.shape) < 0.1 for seed in range(3)]
@@ -230,6 +238,28 @@ def test_without_features_rows_and_columns_stay_empty_with_their_reason(bare):
         "Not scored: attribute 'one': has 1 value, expected 2 or more.",
         f"Not scored: attribute 'name': has {N} values in {N} images, expected 5 images a value or more.",
     )
+
+
+def test_codes_with_attributes_and_no_labels_are_scored():
+    _, clean, _, items, _ = planted()
+    found = scorecard(Codes.from_bits(clean, items=items), names=["unlabelled"])
+    assert found.values[0, [column.name for column in found.columns].index("phi:tone")] == 1
+    assert found.reasons["unlabelled", "reuse:tone"] == (
+        "attribute_reuse: no image has both a value of tone and a class"
+    )
+
+
+def test_an_attribute_that_is_named_twice_is_scored_once():
+    codes = flipped(0.1, features=None)
+    once, twice = (scorecard(codes, attributes=["tone"] * times, images=60) for times in (1, 2))
+    assert [column.name for column in twice.columns] == [column.name for column in once.columns]
+    assert np.isnan(twice.spread).all()
+
+
+def test_equal_codes_as_seeds_of_one_method_are_said():
+    codes = flipped(0.1, features=None, items={"id": [str(i) for i in range(N)]})
+    found = scorecard(codes, codes, names=["same", "same"], images=60)
+    assert "same: codes of several seeds are equal, so that their spread is too small." in found.notes
 
 
 def test_rows_that_could_not_be_made_are_not_called_equal(bare):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from codelab import Codes, DataError, UsageError, load, scorecard
+from codelab.scoring.columns import Measure
 from codelab.scoring.filed import IN_MEMORY, Filed
 
 N = 300
@@ -51,6 +52,57 @@ def test_columns_that_stream_are_those_in_memory(files, groups):
     ab = (memory.row("a"), memory.row("b"))
     assert np.array_equal(streamed.least[ab][add], memory.least[ab][add], equal_nan=True)
     assert streamed.reasons["permuted rows", "phi:tone"] == IN_MEMORY
+    assert "signs of 24 random directions" in streamed.rows[streamed.row("random directions")].how
+    assert any("Permuted rows need the codes in memory" in line for line in streamed.notes)
+    assert not any("no features" in line for line in streamed.notes)  # they may be in the file
+
+
+@pytest.mark.parametrize("items", [{"tone": ["a"] * 50}, {}], ids=["other type", "no column"])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_parts_with_other_columns_are_refused_as_in_memory(tmp_path, items, order):
+    bits = np.random.default_rng(0).random((100, 8)) < 0.5
+    first = Codes.from_bits(bits[:50], items={"id": [f"i{i}" for i in range(50)], "tone": [0] * 50})
+    parts = first, Codes.from_bits(bits[50:], items=items)
+    for place, number in enumerate(order):
+        parts[number].save(tmp_path / f"part-{place}.parquet")
+    errors = []
+    for read in (load, Filed.open):
+        with pytest.raises(DataError, match="its parts do not fit together") as found:
+            read(tmp_path)
+        errors.append(str(found.value))
+    assert errors[0] == errors[1]
+    assert "\n" not in errors[1]
+
+
+def test_files_that_cannot_be_read_in_blocks_are_refused_in_one_line(tmp_path):
+    np.save(tmp_path / "codes.npy", np.zeros((9, 2), np.uint8))
+    with pytest.raises(UsageError, match=r"codes.npy: only codelab's own codes \(.parquet\) are read block by block"):
+        Filed.open(tmp_path / "codes.npy")
+    with pytest.raises(UsageError, match="no such file or folder"):
+        Filed.open(tmp_path / "none")
+    Codes.from_bits(np.zeros((0, 8))).save(tmp_path / "empty.parquet")
+    with pytest.raises(DataError, match=r"empty.parquet: found no codes"):
+        Filed.open(tmp_path / "empty.parquet")
+
+
+def test_source_names_the_split_of_the_file(tmp_path):
+    codes = Codes.from_bits(np.eye(8), items={"split": ["test"] * 8})
+    codes.save(tmp_path / "codes.parquet")
+    assert Filed.open(tmp_path / "codes.parquet").source.split == "test"
+
+
+def test_a_streamed_card_goes_on_where_it_stopped(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("CODELAB_CACHE", str(tmp_path))
+    given = {"attributes": ["tone"], "images": 60, "progress": False, "cache": True}
+    first = scorecard(Filed.open(files[0]), **given)
+
+    def measured_again(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(Measure, "measured", measured_again)
+    assert np.array_equal(scorecard(Filed.open(files[0]), **given).values, first.values, equal_nan=True)
+    with pytest.raises(AssertionError):  # cells in memory are others
+        scorecard(load(files[0]), **given)
 
 
 def test_files_are_all_streamed_or_none_and_of_the_same_images(files, tmp_path):

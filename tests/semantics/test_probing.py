@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
 from codelab import Codes, DataError, UsageError, probe_curve
+from codelab.semantics.probing import Answers
 from codelab.statistics.splits import held_out_part
 
 
@@ -82,6 +83,28 @@ def test_random_directions_and_the_table():
     assert found.accuracy["random_directions"][1] < 0.5
     assert len(found.plot().data) == 4
     assert "selectivity" in repr(found)
+
+
+def test_random_labels_have_the_shares_of_each_half_so_that_coins_have_no_selectivity():
+    selectivity = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        codes = Codes.from_bits(rng.random((160, 12)) < 0.5, np.arange(160) % 8)
+        answers = Answers.of(codes, "class", groups=None, draws=3, seed=seed)
+        for labels in answers.random:
+            for half in (answers.train, answers.test):
+                assert np.bincount(labels[half]).tolist() == np.bincount(answers.y[half]).tolist()
+        right, chance = answers([1]).mean(axis=2)[:, 0]
+        selectivity.append(right - chance)
+    assert abs(np.mean(selectivity)) < 3 * np.std(selectivity) / 60**0.5  # .020 where the shares differ
+
+
+def test_random_labels_are_one_a_group():
+    answers = Answers.of(planted(), "class", groups="thing", draws=2, seed=0)
+    for labels in answers.random:
+        for half in (answers.train, answers.test):
+            pairs = np.unique(np.stack([answers.unit[half], labels[half]]), axis=1)
+            assert pairs.shape[1] == len(np.unique(answers.unit[half]))
 
 
 def test_what_cannot_be_is_one_line():
