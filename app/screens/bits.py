@@ -11,11 +11,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.address import asked, say
-from app.on_request import on_request
-from app.parts.meaning import alignment
+from app.bit_columns import COLUMNS, added
 from app.parts.naming import names_of
 from app.parts.related import dependence
-from app.parts.value import value
 from app.state import View
 from app.widgets import chart, downloads, open_bit, reason, rows_to_open, show_code
 from codelab.analysis.section import Column
@@ -90,18 +88,15 @@ def _table(view: View, frame: pd.DataFrame) -> None:
     dead = int((frame["state"] == DEAD).sum()) if "state" in frame else 0
     with st.container(horizontal=True, vertical_alignment="bottom"):
         wanted = st.text_input("Filter", key="filter", placeholder="a number, a name, a state", bind="query-params")
-        more = st.toggle("Meaning", key="more", bind="query-params", help="The question that each bit answers best")
+        st.toggle("Meaning", key="more", bind="query-params", help="Questions that bits answer, reuse of an attribute")
+        st.toggle("Worth", key="worth", bind="query-params", help="Value for retrieval, and how often changes flip it")
         if dead:
             everything = st.toggle(f"Show {dead} dead bit{'s' * (dead != 1)} anyway", key="dead", bind="query-params")
             shown = shown if everything else shown[shown["state"] != DEAD]
     names = names_of(view)
     if names:
         shown = shown.assign(name=[names.get(int(bit), "") for bit in shown["bit"]])
-    if more:
-        shown = _meaning(view, shown)
-    worth = on_request(view, "value", "Add the value for retrieval", value) if view.is_measured("value") else None
-    if worth is not None and not isinstance(worth, str):
-        shown = shown.assign(value=worth.masked[shown["bit"].to_numpy()])
+    shown = added(view, shown)
     shown = _matching(shown.sort_values(by, ascending=ORDERS[by][1], kind="stable"), wanted).reset_index(drop=True)
     if not len(shown):
         words = "No bit matches." if wanted.strip() or not dead else "No bit matches: all are dead, and hidden."
@@ -110,7 +105,7 @@ def _table(view: View, frame: pd.DataFrame) -> None:
     columns = [column for section in SECTIONS for column in section.columns]
     columns = [column for column in columns if column.short and column.name in shown]
     columns.sort(key=lambda column: column.form not in ("bar", "q"))  # first what the table is sorted by
-    extra = [name for name in ("name", "question", "phi", "value") if name in shown]
+    extra = [name for name in ("name", *COLUMNS) if name in shown]
     floor = float(frame["floor"].iloc[0]) if "floor" in frame else 0.0
     texts: dict[str, Any] = {"percent": "{:.1%}", "q": partial(q_text, floor=floor)}
     visible = shown[["bit", *extra, *(column.name for column in columns)]]
@@ -120,8 +115,7 @@ def _table(view: View, frame: pd.DataFrame) -> None:
         lambda row: open_bit(int(visible["bit"].iloc[row])),
         column_config={
             "bit": st.column_config.NumberColumn("bit", width=45, pinned=True),
-            "phi": st.column_config.NumberColumn(format="%.3f", help="On images that did not choose it"),
-            "value": st.column_config.NumberColumn(format="%+.4f", help="What mAP loses when the bit is masked"),
+            **COLUMNS,
             **{column.name: _config(column, frame[column.name]) for column in columns},
         },
         height=min(560, 38 + 35 * len(visible)),
@@ -141,16 +135,6 @@ def _order(frame: pd.DataFrame) -> str:
     return st.selectbox(
         "Bits", known, key="sort", format_func=lambda name: ORDERS[name][0], on_change=chosen, width=230
     )
-
-
-def _meaning(view: View, frame: pd.DataFrame) -> pd.DataFrame:
-    found = alignment(view)
-    if isinstance(found, str):
-        reason(found)
-    if found is None or isinstance(found, str):
-        return frame
-    bits = frame["bit"].to_numpy()
-    return frame.assign(question=found.target[bits], phi=found.phi[bits])
 
 
 def _matching(frame: pd.DataFrame, wanted: str) -> pd.DataFrame:

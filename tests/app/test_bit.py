@@ -11,6 +11,7 @@ import pytest
 from app.find import find
 from app.screens.bit import PARTS
 from codelab.core.codes import Codes
+from codelab.measures.attribute_reuse import attribute_reuse
 from codelab.measures.bit_dependence import bit_dependence
 from codelab.semantics.alignment import align_attributes
 from codelab.semantics.names import name_bits, read_ledger, score_name
@@ -65,6 +66,17 @@ class TestTable:
         for bit in shown.index:
             assert shown["question"][bit] == found.target[bit]
             assert shown["phi"][bit] == found.phi[bit]
+
+    def test_reuse_value_and_flips_are_those_of_their_measures(self, path, codes):
+        app = opened(path, "bits", more="true", worth="true", reuse="shade")
+        for button in [b for b in app.button if b.key.startswith("ask-")]:
+            checked(app.button(key=button.key).click().run())
+        shown = table(app).set_index("bit")
+        bits = shown.index.to_numpy()
+        np.testing.assert_array_equal(shown["reuse"], attribute_reuse(codes, "shade").reuse[bits])
+        np.testing.assert_array_equal(shown["value"], bit_value(codes).masked[bits])
+        assert "flips" not in shown
+        assert "view_channels" in said(app) or "encoder" in said(app)  # these codes come without one
 
     def test_the_heat_map_is_phi_in_cluster_order(self, path, codes):
         app = opened(path, "bits")
