@@ -134,7 +134,7 @@ def test_a_killed_call_goes_on_where_it_stopped(codes, monkeypatch):
 def test_streamed_files_have_the_columns_that_add(codes, capsys):
     a, out = codes / "a.parquet", codes / "card.json"
     wrong = fails(capsys, 2, "score", a, "--stream", "--split", "test", "--out", out)
-    assert wrong.endswith("--stream reads files block by block, without --by, --split, --packing and --data")
+    assert wrong.endswith("block by block, without --by, --split, --packing, --code-bits and --data")
     assert main(["score", str(a), str(codes / "b.parquet"), "--stream", "--out", str(out)]) == 0
     assert main(["score", str(a), str(codes / "b.parquet"), "--out", str(codes / "whole.json")]) == 0
     streamed, whole = (json.loads((codes / name).read_text())["cells"] for name in ("card.json", "whole.json"))
