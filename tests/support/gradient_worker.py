@@ -1,14 +1,21 @@
-"""Under torchrun: the loss, its terms and the gradient of one batch, for many configs in one start.
+"""The loss, its terms and the gradient of one batch, for many configs, by 1, 2 and 4 processes.
 
-torchrun --nproc-per-node 2 tests/support/gradient_worker.py configs.json out.safetensors
+python tests/support/gradient_worker.py folder
+
+The processes are forks of this one, which has imported everything; they find each other as those of torchrun do.
+`folder/N.json` has the configs, by name, that N processes compute; `folder/N.safetensors` is what they found.
 """
 
 import json
+import os
+import socket
 import sys
 from pathlib import Path
 
+import timm  # noqa: F401  (before the forks)
 import torch
 from safetensors.torch import save_file
+from torch.multiprocessing import start_processes
 
 from codelab.images.sources import open_images
 from training import distributed
@@ -18,8 +25,18 @@ from training.trainer import Run
 
 
 def main():
-    configs = json.loads(Path(sys.argv[1]).read_text())
     torch.set_num_threads(1)
+    for configs in sorted(Path(sys.argv[1]).glob("*.json")):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        processes = int(configs.stem)
+        start_processes(compute, (configs, processes), nprocs=processes, start_method="fork")
+
+
+def compute(rank, path, processes):
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+    configs = json.loads(path.read_text())
     device = torch.device("cpu")
     distributed.start(device)
     found = {}
@@ -38,7 +55,7 @@ def main():
         for key, parameter in run.teacher.named_parameters():
             found[f"{name}/teacher/{key}"] = parameter.clone()
     if distributed.rank() == 0:
-        save_file({k: v.contiguous() for k, v in found.items()}, sys.argv[2])
+        save_file({k: v.contiguous() for k, v in found.items()}, path.with_suffix(".safetensors"))
     distributed.wait()
     distributed.stop()
 
