@@ -188,8 +188,8 @@ def add_search(command: AddCommand) -> None:
         search,
         "nearest codes to an image, and the bits that differ",
         "runs/demo --query cat.png",
-        "runs/demo --id 1F600 -k 20 --json",
-        "runs/demo --id 1F600 --rescore features --oversample 4",
+        "runs/demo --id 1F605 -k 20 --json",
+        "runs/demo --id 1F605 --rescore features --oversample 4",
     )
     add_codes(parser)
     parser.add_argument("--query", metavar="IMAGE", help="an image file; the encoder that made the codes encodes it")
@@ -211,7 +211,9 @@ def search(options: argparse.Namespace) -> None:
     codes = open_codes(options)
     if options.oversample is not None and options.rescore is None:
         raise UsageError("search: --oversample goes with --rescore")
-    how = {"asymmetric": options.asymmetric, "rescore": options.rescore, "oversample": options.oversample or 4}
+    how = {"asymmetric": options.asymmetric, "rescore": options.rescore}
+    if options.oversample is not None:
+        how["oversample"] = options.oversample
     found = search(codes, query := _query(options, codes), k=min(options.k, len(codes)), **how)
     hits: list[dict[str, Any]] = []
     for place, (distance, row) in enumerate(zip(found.distances[0].tolist(), found.indices[0].tolist(), strict=True)):

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import codelab
 from codelab import Codes
 from codelab.cli.main import main
 from codelab.images.encoder import Encoder, EncoderConfig
+from codelab.images.sources import open_images
 from tests.conftest import ROOT
 
 COMMANDS = ("demo", "train", "export", "analyze", "search", "map", "report", "explore")
@@ -111,6 +113,15 @@ def test_search_rescores_and_keeps_both_distances(exported, capsys):
     assert main(["search", path, "--id", name, "-k", "4", "--rescore", "logits"]) == 0
     assert "1 - cosine of logits" in capsys.readouterr().out
     assert "--oversample goes with --rescore" in fails(capsys, 2, "search", path, "--id", name, "--oversample", "3")
+    none = ("search", path, "--id", name, "--rescore", "logits", "--oversample", "0")
+    assert fails(capsys, 2, *none) == "codelab: oversample=0.0: expected 1 or more"
+
+
+def test_the_image_of_the_examples_is_one_of_the_demo_held_out(capsys):
+    with pytest.raises(SystemExit):
+        main(["search", "--help"])
+    (name,) = set(re.findall(r"--id (\S+)", capsys.readouterr().out.split("examples:")[1]))
+    assert name in open_images("demo", split="test").items["id"].to_pylist()
 
 
 def test_analyze_block_by_block_gives_the_same_numbers(tmp_path, capsys):
