@@ -9,6 +9,8 @@ A link to another page has no names in its address. Those that hold on every pag
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
@@ -50,6 +52,24 @@ def say(name: str, value: object) -> None:
         st.query_params[name] = str(value)
     else:
         del st.query_params[name]
+
+
+def named(
+    options: Iterable[str], usual: str, *, key: str, name: str = "", unsaid: str | None = None
+) -> Callable[[], None]:
+    """Let the widget `key` show the option that the address names, `usual` where it names none; its `on_change`.
+
+    Args:
+        name: in the address; the key's if empty.
+        unsaid: the option for which the address says nothing.
+    """
+    name = name or key
+    st.session_state[key] = asked(name) if asked(name) in options else usual
+
+    def changed() -> None:
+        say(name, "" if st.session_state[key] == unsaid else st.session_state[key])
+
+    return changed
 
 
 def kept(name: str) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -11,6 +15,8 @@ from app.parts.value import flips, value
 from app.state import View
 from app.widgets import reason
 from codelab.measures.attribute_reuse import AttributeReuse, attribute_reuse
+
+T = TypeVar("T")
 
 COLUMNS = {
     "question": st.column_config.TextColumn(help="The question that the bit answers best"),
@@ -32,18 +38,16 @@ def added(view: View, frame: pd.DataFrame) -> pd.DataFrame:
         frame = _reuse(view, _meaning(view, frame))
     worth = bool(st.session_state.get("worth"))
     if worth or view.is_measured("value"):
-        frame = _with(frame, "value", on_request(view, "value", "Measure the value of every bit", value), "masked")
-    if not worth and not view.is_measured("flips"):
-        return frame
-    found = on_request(view, "flips", "Change images and code them again", flips)
-    if found is None or isinstance(found, str):
-        return _with(frame, "flips", found, "")
-    return frame.assign(flips=found.flip_rate.mean(axis=0)[frame["bit"].to_numpy()])
+        valued = on_request(view, "value", "Measure the value of every bit", value)
+        frame = _with(frame, valued, lambda found: {"value": found.masked})
+    if worth or view.is_measured("flips"):
+        flipped = on_request(view, "flips", "Change images and code them again", flips)
+        frame = _with(frame, flipped, lambda found: {"flips": found.flip_rate.mean(axis=0)})
+    return frame
 
 
 def _meaning(view: View, frame: pd.DataFrame) -> pd.DataFrame:
-    found = alignment(view)
-    return _with(_with(frame, "question", found, "target"), "phi", None if isinstance(found, str) else found, "phi")
+    return _with(frame, alignment(view), lambda found: {"question": found.target, "phi": found.phi})
 
 
 def _reuse(view: View, frame: pd.DataFrame) -> pd.DataFrame:
@@ -56,18 +60,14 @@ def _reuse(view: View, frame: pd.DataFrame) -> pd.DataFrame:
     def measure(view: View) -> AttributeReuse:
         return attribute_reuse(view.sample, attribute, groups=view.group)
 
-    return _with(
-        frame,
-        "reuse",
-        on_request(view, "reuse", f"Compare classes by {attribute}", measure, attribute, ask=view.large),
-        "reuse",
-    )
+    found = on_request(view, "reuse", f"Compare classes by {attribute}", measure, attribute, ask=view.large)
+    return _with(frame, found, lambda found: {"reuse": found.reuse})
 
 
-def _with(frame: pd.DataFrame, name: str, found: object, attribute: str) -> pd.DataFrame:
-    """The table with a column that is an attribute `[B]` of a result; the reason is shown where there is none."""
+def _with(frame: pd.DataFrame, found: T | str | None, columns: Callable[[T], dict[str, np.ndarray]]) -> pd.DataFrame:
+    """The table with columns `[B]` of a result; where there is none, the reason is shown."""
     if isinstance(found, str):
         reason(found)
     if found is None or isinstance(found, str):
         return frame
-    return frame.assign(**{name: getattr(found, attribute)[frame["bit"].to_numpy()]})
+    return frame.assign(**{name: values[frame["bit"].to_numpy()] for name, values in columns(found).items()})

@@ -1,4 +1,4 @@
-"""Which key was held while a person drew on a figure: Streamlit tells what was drawn, and not this.
+"""Which key was held while a person drew on a figure: Streamlit reports what was drawn alone.
 
 The key counts as it was when the drag began, as in Plotly; a finger holds none. It is sent when the drag ends, before
 Plotly hears of it, so that what was drawn never arrives at the server before its key.
@@ -20,7 +20,7 @@ export default function ({ parentElement, data, setStateValue }) {
     if (held !== null && held !== parentElement.sent) setStateValue("key", parentElement.sent = held);
     held = null;
   };
-  parentElement.sent ??= null;  // the first drag is always told: the server may remember one of another page
+  parentElement.sent ??= null;  // the first drag is always sent: the server may hold that of another page
   window.addEventListener("pointerdown", began, true);
   for (const kind of ["pointerup", "pointercancel"]) window.addEventListener(kind, ended, true);
   parentElement.forget = () => {
@@ -40,5 +40,5 @@ def listen(figure: str, key: str) -> None:
 
 
 def held(key: str) -> str:
-    """`shift`, `alt`, or empty: what was held in the last drag that `listen` with this key has heard."""
+    """`shift`, `alt`, or empty: what was held in the last drag on the figure of `listen` with this key."""
     return str(getattr(st.session_state.get(key), "key", None) or "")

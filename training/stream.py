@@ -50,9 +50,13 @@ Read = Callable[[int], One]
 def stacked(images: Iterable[One]) -> Decoded:
     """Images together."""
     images = list(images)
-    unreadable = {path: reason for image in images for path, reason in image.unreadable.items()}
     numbers = torch.tensor([image.number for image in images])
-    return Decoded(numbers, Pictures.of([image.pixels for image in images]), unreadable)
+    return Decoded(numbers, Pictures.of([image.pixels for image in images]), _unreadable(images))
+
+
+def _unreadable(parts: Iterable[One | Decoded]) -> dict[str, str]:
+    """What could not be read on the way to any of them."""
+    return {path: reason for part in parts for path, reason in part.unreadable.items()}
 
 
 def by_threads(read: Read, batches: Iterable[list[int]], threads: int) -> Iterator[Decoded]:
@@ -129,8 +133,8 @@ def _batches(coming: Iterator[Decoded | DataError], parts: int) -> Iterator[Deco
     try:
         while batch := [chunk for _ in range(parts) if (chunk := _chunk(coming)) is not None]:
             values, size = (torch.cat(t) for t in zip(*((d.pixels.values, d.pixels.size) for d in batch), strict=True))
-            unreadable = {path: reason for decoded in batch for path, reason in decoded.unreadable.items()}
-            yield Decoded(torch.cat([d.numbers for d in batch]), Pictures.laid_out(values, size), unreadable)
+            numbers = torch.cat([d.numbers for d in batch])
+            yield Decoded(numbers, Pictures.laid_out(values, size), _unreadable(batch))
     finally:
         del coming  # its processes end now: an error's traceback would keep it, and them
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app.address import asked, say
+from app.address import named
 from app.parts.images import images
 from app.pictured import among_pictured
 from app.state import View
@@ -36,14 +36,9 @@ def show(view: View, bit: int) -> None:
 
 def _class(title: str, classes: tuple[str, ...], usual: str) -> str:
     """A class to look at, as the address names it."""
-    name = title.lower().replace(" ", "-")
-
-    def picked() -> None:
-        say(name, st.session_state[name])
-
-    st.session_state[name] = asked(name) if asked(name) in classes else usual
+    key = title.lower().replace(" ", "-")
     help = "By default those in which the bit is 1 most and least often."
-    return str(st.selectbox(title, classes, key=name, on_change=picked, help=help))
+    return str(st.selectbox(title, classes, key=key, on_change=named(classes, usual, key=key), help=help))
 
 
 def _cells(view: View, bit: int, found: ClassShares) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from app.address import asked, say
+from app.address import named
 from app.parts.images import images, shown_exemplars
 from app.state import View
 from app.widgets import chart, show_code, text
@@ -69,12 +69,8 @@ found.values  # logits, one for each patch
 def _image(view: View, rows: list[int]) -> int:
     """The row of the image to look at, as the address names it; the first of `rows` where it names none of them."""
     ids = {str(view.codes.items["id"][row].as_py()): row for row in rows}
-
-    def chosen() -> None:
-        say("image", st.session_state["where"])
-
-    st.session_state["where"] = asked("image") if asked("image") in ids else next(iter(ids))
-    return ids[str(st.selectbox("Image", list(ids), key="where", on_change=chosen))]
+    changed = named(ids, next(iter(ids)), key="where", name="image")
+    return ids[str(st.selectbox("Image", list(ids), key="where", on_change=changed))]
 
 
 def method_of(encoder: Encoder) -> Method:
@@ -84,12 +80,8 @@ def method_of(encoder: Encoder) -> Method:
     methods: list[Method] = ["occlusion", "gradient"]
     if has_attention(encoder):
         methods.append("attention")
-
-    def chosen() -> None:
-        say("heatmap", "" if st.session_state["heatmap"] == methods[0] else st.session_state["heatmap"])
-
-    st.session_state["heatmap"] = asked("heatmap") if asked("heatmap") in methods else methods[0]
-    return st.segmented_control("By", methods, required=True, key="heatmap", on_change=chosen) or methods[0]
+    changed = named(methods, methods[0], key="heatmap", unsaid=methods[0])
+    return st.segmented_control("By", methods, required=True, key="heatmap", on_change=changed) or methods[0]
 
 
 def heatmap_of(view: View, encoder: Encoder, picture: Image.Image, bit: int, row: int, method: Method) -> Heatmap:

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.address import asked, say
+from app.address import asked, named
 from app.bit_columns import COLUMNS, added
 from app.parts.naming import names_of
 from app.parts.related import dependence
@@ -73,7 +73,7 @@ def table(view: View) -> pd.DataFrame:
 
 
 def q_floor(permutations: int) -> float:
-    """The least q-value that is told apart from smaller ones: what that many permutations can show, else 0.001."""
+    """The least q-value that smaller ones differ from: what that many permutations can show, else 0.001."""
     return round(max(1 / (permutations + 1), 0.001), 3) if permutations else 0.001
 
 
@@ -127,13 +127,9 @@ def _table(view: View, frame: pd.DataFrame) -> None:
 def _order(frame: pd.DataFrame) -> str:
     """The column by which the table is sorted, as the address names it."""
     known = [name for name in ORDERS if name in frame]
-
-    def chosen() -> None:
-        say("sort", st.session_state["sort"])
-
-    st.session_state["sort"] = asked("sort") if asked("sort") in known else known[0]
+    changed = named(known, known[0], key="sort")
     return st.selectbox(
-        "Bits", known, key="sort", format_func=lambda name: ORDERS[name][0], on_change=chosen, width=230
+        "Bits", known, key="sort", format_func=lambda name: ORDERS[name][0], on_change=changed, width=230
     )
 
 
@@ -166,13 +162,9 @@ def _map(view: View, frame: pd.DataFrame) -> None:
     by = {name: words for name, words in _MAPPED.items() if name in frame}
     if not by:
         return
-
-    def chosen() -> None:
-        say("coloured", st.session_state["coloured"])
-
-    st.session_state["coloured"] = asked("coloured") if asked("coloured") in by else next(iter(by))
+    changed = named(by, next(iter(by)), key="coloured")
     name = st.selectbox(
-        "The code, coloured by", list(by), format_func=by.__getitem__, key="coloured", on_change=chosen
+        "The code, coloured by", list(by), format_func=by.__getitem__, key="coloured", on_change=changed
     )
     picked = chart(
         view.kept("map", name, make=lambda: _cells(frame, name, by[name])),

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import streamlit as st
 from bitarray import bitarray
 
-from app.address import asked, say
+from app.address import asked, named, say
 from app.nearest import OVERSAMPLE, Query, counting, database, near_copies, nearest
 from app.parts.naming import names_of
 from app.pictured import among_pictured, pictured_rows
@@ -88,12 +88,8 @@ def _lines_of(view: View, query: Query, k: int, group: str | None, rescore: str 
 
 def _source() -> str:
     """Where the query comes from, as the address names it; also for a click on a neighbour, which says it there."""
-
-    def chosen() -> None:
-        say("source", "" if st.session_state["source"] == OURS else st.session_state["source"])
-
-    st.session_state["source"] = asked("source") if asked("source") in SOURCES else OURS
-    return st.segmented_control("Query", SOURCES, required=True, key="source", on_change=chosen) or OURS
+    changed = named(SOURCES, OURS, key="source", unsaid=OURS)
+    return st.segmented_control("Query", SOURCES, required=True, key="source", on_change=changed) or OURS
 
 
 def _rescoring(view: View) -> str | None:

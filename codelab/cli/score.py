@@ -21,6 +21,7 @@ from codelab.cli.options import (
 )
 from codelab.core.command import AddCommand, group_option, overwrite_option, timm_options, whole_number
 from codelab.core.errors import UsageError, printable
+from codelab.core.io import bytes_sha256
 
 if TYPE_CHECKING:
     from codelab.core.codes import Codes
@@ -200,15 +201,12 @@ def _beside(first: str) -> str | None:
 
 def _hash_of_images(path: str) -> dict[str, Any]:
     """Name and SHA-256 of a file, or of the names and SHA-256s of all files in a folder, one a line and sorted."""
-    place, hashes = Path(path), []
-    for one in sorted(place.rglob("*")) if place.is_dir() else [place]:
-        if one.is_file():
-            with one.open("rb") as file:
-                hashes.append((one.relative_to(place).as_posix(), hashlib.file_digest(file, "sha256").hexdigest()))
+    place = Path(path)
     if not place.is_dir():
-        return {"file": path, "sha256": hashes[0][1]}
-    lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(hashes))
-    return {"folder": path, "files": len(hashes), "sha256": hashlib.sha256(lines.encode()).hexdigest()}
+        return {"file": path, "sha256": bytes_sha256(place)}
+    names = sorted(one.relative_to(place).as_posix() for one in place.rglob("*") if one.is_file())
+    lines = "".join(f"{bytes_sha256(place / name)}  {name}\n" for name in names)
+    return {"folder": path, "files": len(names), "sha256": hashlib.sha256(lines.encode()).hexdigest()}
 
 
 def _hashes(path: str) -> list[dict[str, Any]]:
@@ -217,8 +215,4 @@ def _hashes(path: str) -> list[dict[str, Any]]:
 
     place = codes_file(path) if Path(path).suffix != ".safetensors" else Path(path)
     parts = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
-    found = []
-    for part in parts:
-        with part.open("rb") as file:
-            found.append({"file": str(part), "sha256": hashlib.file_digest(file, "sha256").hexdigest()})
-    return found
+    return [{"file": str(part), "sha256": bytes_sha256(part)} for part in parts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import glob
+import hashlib
 import os
 import stat
 import tempfile
@@ -126,6 +127,19 @@ def read_regular(path: Path) -> bytes:
     """
     check_regular(path)
     return path.read_bytes()
+
+
+def bytes_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as hex digits.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def check_regular(path: Path) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from codelab.core.errors import DataError
-from codelab.core.io import check_regular
+from codelab.core.io import bytes_sha256, check_regular
 
 BLANK = f"{0:015d} {'0' * 64} {'0' * 64}"
 """What a writer puts into the JSON, as its first entry; `seal` fills it in."""
@@ -107,8 +107,7 @@ def file_sha256(path: str | Path) -> str:
             size, _, header_sha256 = layout.digits[0].decode().split()
             if int(size) == layout.size:
                 return header_sha256
-        file.seek(0)
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return bytes_sha256(Path(path))
 
 
 def _layout(file: BinaryIO) -> _Layout | None:

@@ -16,7 +16,7 @@ from codelab import __version__
 from codelab.core.codes import FORMAT, Codes
 from codelab.core.errors import DataError, UsageError
 from codelab.core.files import COLUMNS, KEY, WRITE, code_parts, codes_table, iter_codes
-from codelab.core.io import atomic_path
+from codelab.core.io import atomic_path, bytes_sha256
 from codelab.core.numpy_files import read_npy
 from codelab.core.parquet import read_blocks
 from codelab.core.progress import counter
@@ -215,12 +215,9 @@ def _provenance(source: Path, coder: FeatureCoder, head: dict[str, Any]) -> dict
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes; of a folder, that of its Parquet files' names and hashes in order of name."""
+    if not path.is_dir():
+        return bytes_sha256(path)
     digest = hashlib.sha256()
-    if path.is_dir():
-        for part in sorted(path.glob("*.parquet")):
-            digest.update(f"{part.name}\0{file_sha256(part)}\n".encode())
-        return digest.hexdigest()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 22):
-            digest.update(chunk)
+    for part in sorted(path.glob("*.parquet")):
+        digest.update(f"{part.name}\0{bytes_sha256(part)}\n".encode())
     return digest.hexdigest()

@@ -145,14 +145,14 @@ def _measured(
 ) -> dict[tuple[str, str], list[Cell]]:
     """By row and column, a cell for each code of the row."""
     found: dict[tuple[str, str], list[Cell]] = {}
-    streamed = isinstance(rows[0].make(0), Filed)
+    streamed = _streamed(rows)
     work = [(row, measure, number) for row in rows for measure in todo for number in _codes_of(row, measure)]
     with counter("scorecard", len(work), show=progress) as advance:
         for row, measure, number in work:
             advance(0, f"{row.name}: {measure.name}")
             numbers = (number,) if measure.two is None else (number, number + 1)
             names = [row.keys[n] if n < len(row.keys) else f"{row.keys[0]} seed {n}" for n in numbers]
-            make = partial(_one, setting, rows, row, measure, numbers)
+            make = partial(_one, setting, row, measure, numbers, streamed)
             key: dict[str, Any] = {"what": "cell of a scorecard", "setting": setting.key, "measure": measure.name}
             key |= {"codes": names, "streamed": streamed}  # streamed, cells that need the codes in memory are empty
             cells = on_disk(key, make) if cache else make()
@@ -171,10 +171,15 @@ def _codes_of(row: Row, measure: Measure) -> Sequence[int]:
     return [0]
 
 
-def _one(setting: Setting, rows: Sequence[Row], row: Row, measure: Measure, numbers: tuple[int, ...]) -> list[Cell]:
+def _streamed(rows: Sequence[Row]) -> bool:
+    """Whether the codes stay in their files; the first row is of codes that were given."""
+    return isinstance(rows[0].make(0), Filed)
+
+
+def _one(setting: Setting, row: Row, measure: Measure, numbers: tuple[int, ...], streamed: bool) -> list[Cell]:
     if row.given and measure.two is not None and len(row.keys) < 2:
         return [empty("one file, expected two of one method")] * len(measure.columns)
-    if isinstance(rows[0].make(0), Filed) and not (measure.streams and (row.given or row.name in (UNTRAINED, ORACLE))):
+    if streamed and not (measure.streams and (row.given or row.name in (UNTRAINED, ORACLE))):
         return [empty(IN_MEMORY)] * len(measure.columns)
     try:
         codes = [row.make(number) for number in numbers]
@@ -276,7 +281,7 @@ def _notes(setting: Setting, rows: Sequence[Row]) -> tuple[str, ...]:
         "seeds, at 95 % for each cell.",
     ]
     single = [row.name for row in rows if row.learnt and len(row.keys) == 1]
-    streamed = isinstance(rows[0].make(0), Filed)
+    streamed = _streamed(rows)
     if streamed:
         lines.append("Permuted rows need the codes in memory: no column is marked as not valid on their account.")
     if single and streamed:

@@ -125,7 +125,7 @@ def shuffled_rows(groups: np.ndarray, generator: np.random.Generator) -> np.ndar
         >>> shuffled_rows(np.array([0, 0, 1, 1, 2, 2]), np.random.default_rng(2)).tolist()
         [4, 5, 0, 1, 3, 2]
     """
-    order = generator.random(len(groups))
+    order = generator.random(len(groups))  # drawn in either case, so that what is drawn later is the same
     if len(groups) == groups.max(initial=-1) + 1:  # each by itself: nothing to sort
         rows = np.empty(len(groups), np.int64)
         rows[groups] = np.arange(len(groups))

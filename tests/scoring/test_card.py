@@ -173,8 +173,8 @@ def test_near_copies_widen_the_intervals():
 def test_the_choice_of_bits_is_in_the_interval_of_probing():
     """Two bits are as good on the images that choose, and only one of them on those that are scored.
 
-    What this does to equal codes, `benchmarks/nominal/equal_methods.py` shows: 12 % instead of 5 % are told apart by
-    the chance of the scored images alone.
+    With intervals of the scored images' chance alone, 12 % of equal pairs differ instead of 5 %
+    (`benchmarks/nominal/equal_methods.py`).
     """
     labels, rng = np.arange(400) % 2, np.random.default_rng(0)
     blank = Codes.from_bits(np.zeros((400, 2)), labels)
