@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.support.browser import chromium
-from tests.support.pictured import planted
+from tests.support.pictured import planted, shapes
 from tests.support.served import serving
 
 
@@ -46,3 +46,15 @@ def explorer(planted_folder):
 def browser():
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture(scope="module")
+def codes():
+    return shapes()
+
+
+@pytest.fixture(scope="module")
+def path(codes, tmp_path_factory):
+    path = tmp_path_factory.mktemp("app") / "codes.parquet"
+    codes.save(path)
+    return path

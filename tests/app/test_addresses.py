@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.app.test_pages import checked, opened, rows, said
 from tests.support.browser import ready
+from tests.support.explored import checked, opened, rows, said
 from tests.support.pictured import exported, shapes
 
 

@@ -18,7 +18,7 @@ from codelab.semantics.names import name_bits, read_ledger, score_name
 from codelab.semantics.pairs import minimal_pairs
 from codelab.semantics.signatures import class_shares
 from codelab.semantics.value import bit_value
-from tests.app.test_pages import checked, opened, press, rows, said
+from tests.support.explored import checked, opened, press, rows, said
 from tests.support.pictured import exported, shapes
 
 

@@ -23,8 +23,8 @@ from app.screens.retrieval import UPLOAD_MEGABYTES
 from codelab.cli.main import main
 from codelab.core.codes import Codes
 from codelab.semantics.names import score_name, write_ledger
-from tests.app.test_pages import MAIN, PAGES, checked, gallery, opened, press, said
 from tests.conftest import ROOT
+from tests.support.explored import MAIN, PAGES, checked, gallery, opened, press, said
 from tests.support.pictured import exported, png, shapes
 
 

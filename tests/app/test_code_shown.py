@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from codelab.core.codes import Codes
-from tests.app.test_pages import PAGES, every_card, opened, rows
+from tests.support.explored import PAGES, every_card, opened, rows
 from tests.support.pictured import shapes
 
 

@@ -15,7 +15,7 @@ from codelab.core.codes import Codes
 from codelab.core.errors import UsageError
 from codelab.images.encoder import Encoder
 from codelab.measures.bit_usage import bit_usage
-from tests.app.test_pages import checked, gallery, opened, press, rows, said
+from tests.support.explored import checked, gallery, opened, press, rows, said
 from tests.support.pictured import TWINS, planted, shapes
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from codelab.core.codes import Codes
 from tests.app.test_code_shown import lines_of, run
-from tests.app.test_pages import gallery, opened, press, rows, said
+from tests.support.explored import gallery, opened, press, rows, said
 from tests.support.pictured import shapes
 
 

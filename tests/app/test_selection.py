@@ -15,7 +15,7 @@ from codelab.core.codes import Codes
 from codelab.core.drawing import GREY
 from codelab.core.errors import UsageError
 from codelab.neighbours.lasso import inside_polygon
-from tests.app.test_pages import checked, opened, press, rows, said, turn_to
+from tests.support.explored import checked, opened, press, rows, said, turn_to
 from tests.support.pictured import shapes
 
 SQUARE = np.array([[0, 0], [2, 0], [2, 2], [0, 2]], dtype=float)

@@ -12,8 +12,8 @@ from codelab.images import cards
 from codelab.measures.bit_usage import BitUsage
 from codelab.semantics.exemplars import Exemplars
 from codelab.semantics.signatures import ClassShares
-from tests.app.test_pages import ANALYZE, gallery, opened, said
 from tests.conftest import ROOT
+from tests.support.explored import ANALYZE, gallery, opened, said
 from tests.support.pictured import shapes
 
 

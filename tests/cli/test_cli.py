@@ -2,7 +2,6 @@
 
 import ast
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -13,42 +12,11 @@ import pytest
 import codelab
 from codelab import Codes
 from codelab.cli.main import main
-from codelab.images.encoder import Encoder, EncoderConfig
-from codelab.images.sources import open_images
+from codelab.images.encoder import Encoder
 from tests.conftest import ROOT
+from tests.support.calls import fails
 
 COMMANDS = ("demo", "train", "export", "analyze", "search", "map", "report", "explore")
-
-
-@pytest.fixture
-def checkpoint(tmp_path):
-    path = tmp_path / "encoder.safetensors"
-    Encoder(EncoderConfig(bits=21, image_size=16, width=4, hidden=16), seed=1).save(path)
-    return path
-
-
-@pytest.fixture
-def exported(checkpoint, picture_folder, tmp_path, capsys):
-    out = tmp_path / "codes.parquet"
-    call = ["export", "--ckpt", checkpoint, "--data", picture_folder, "--out", out, "--logits", "--features"]
-    assert main([*map(str, call), "--thumbnails"]) == 0
-    assert capsys.readouterr().out == f"{out}: 12 codes of 21 bits\n"
-    return out
-
-
-def fails(capsys, code, *arguments):
-    """Run a call that must fail; its one line of error."""
-    try:
-        returned = main([str(a) for a in arguments])
-    except SystemExit as stop:
-        returned = stop.code
-    said = capsys.readouterr()
-    assert returned == code, said
-    assert said.out == ""
-    lines = said.err.splitlines()
-    assert lines[-1].startswith("codelab")
-    assert "Traceback" not in said.err
-    return lines[-1]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -98,30 +66,6 @@ def test_sections_appear_on_a_terminal_as_they_finish(exported, capsys, monkeypa
     said = capsys.readouterr()
     names = [line.split(" s  ")[1].partition(":")[0] for line in said.err.splitlines() if " s  " in line]
     assert [name for name in json.loads(said.out) if ":" not in name] == list(dict.fromkeys(names))
-
-
-def test_search_rescores_and_keeps_both_distances(exported, capsys):
-    path = str(exported)
-    codes = codelab.load(path)
-    name = codes.items["id"][3].as_py()
-    assert main(["search", path, "--id", name, "-k", "4", "--rescore", "logits", "--oversample", "3", "--json"]) == 0
-    hits = json.loads(capsys.readouterr().out)
-    found = codelab.search(codes, codes[[3]], k=4, rescore="logits", oversample=3)
-    assert [hit["id"] for hit in hits] == [codes.items["id"][int(row)].as_py() for row in found.indices[0]]
-    assert [hit["distance"] for hit in hits] == found.distances[0].tolist()
-    assert [hit["rescored"] for hit in hits] == found.rescored[0].tolist()
-    assert main(["search", path, "--id", name, "-k", "4", "--rescore", "logits"]) == 0
-    assert "1 - cosine of logits" in capsys.readouterr().out
-    assert "--oversample goes with --rescore" in fails(capsys, 2, "search", path, "--id", name, "--oversample", "3")
-    none = ("search", path, "--id", name, "--rescore", "logits", "--oversample", "0")
-    assert fails(capsys, 2, *none) == "codelab: oversample=0.0: expected 1 or more"
-
-
-def test_the_image_of_the_examples_is_one_of_the_demo_held_out(capsys):
-    with pytest.raises(SystemExit):
-        main(["search", "--help"])
-    (name,) = set(re.findall(r"--id (\S+)", capsys.readouterr().out.split("examples:")[1]))
-    assert name in open_images("demo", split="test").items["id"].to_pylist()
 
 
 def test_analyze_block_by_block_gives_the_same_numbers(tmp_path, capsys):
@@ -217,28 +161,6 @@ def test_analyze_without_labels_says_what_it_skips(tmp_path, capsys):
     assert "label" in results["class_information"]["reason"]
     assert "features" in results["geometry"]["reason"]
     assert results["degrees_of_freedom"]["value"] == pytest.approx(12, abs=2)
-
-
-def test_search_by_image_finds_that_image_first(exported, picture_folder, capsys):
-    image = picture_folder / "disc" / "4.png"
-    assert main(["search", str(exported), "--query", str(image), "-k", "3", "--json"]) == 0
-    hits = json.loads(capsys.readouterr().out)
-    assert [hit["place"] for hit in hits] == [1, 2, 3]
-    assert hits[0]["distance"] == 0
-    codes = codelab.load(exported)
-    row = codes.items["id"].to_pylist().index("disc/4.png")
-    distances = (codes.to_bits() != codes.to_bits()[row]).sum(1)
-    order = np.lexsort((np.arange(12), distances))[:3]
-    assert [hit["id"] for hit in hits] == [codes.items["id"][int(i)].as_py() for i in order]
-    assert [hit["distance"] for hit in hits] == distances[order].tolist()
-    assert [len(hit["differing_bits"]) for hit in hits] == distances[order].tolist()
-
-
-def test_search_by_id_as_a_table(exported, capsys):
-    assert main(["search", str(exported), "--id", "bar/0.png"]) == 0
-    text = capsys.readouterr().out
-    assert "bar/0.png" in text
-    assert "none" in text
 
 
 def test_report_is_written(exported, tmp_path, capsys):
@@ -337,15 +259,6 @@ def test_corrupt_images_are_listed_and_skipped_by_choice(checkpoint, picture_fol
     assert said.out == f"{out}: 11 codes of 21 bits, 1 skipped\n"
     assert "skipped" in said.err
     assert "bar/3.png" in said.err
-
-
-def test_the_wrong_checkpoint_for_a_search(exported, picture_folder, tmp_path, capsys):
-    other = tmp_path / "other.safetensors"
-    Encoder(EncoderConfig(bits=21, image_size=16, width=4, hidden=16), seed=2).save(other)
-    query = picture_folder / "bar" / "0.png"
-    assert "another SHA-256" in fails(capsys, 1, "search", exported, "--query", query, "--ckpt", other)
-    Encoder(EncoderConfig(bits=20, image_size=16, width=4, hidden=16), seed=1).save(other)
-    assert "gives 20 bits" in fails(capsys, 1, "search", exported, "--query", query, "--ckpt", other)
 
 
 def test_a_timm_backbone_with_random_weights(picture_folder, tmp_path, capsys):
