@@ -13,7 +13,7 @@ from app.on_request import on_request
 from app.parts.meaning import alignment
 from app.parts.value import flips, value
 from app.state import View
-from app.widgets import reason
+from app.widgets import reason, text
 from codelab.measures.attribute_reuse import AttributeReuse, attribute_reuse
 
 T = TypeVar("T")
@@ -61,6 +61,8 @@ def _reuse(view: View, frame: pd.DataFrame) -> pd.DataFrame:
         return attribute_reuse(view.sample, attribute, groups=view.group)
 
     found = on_request(view, "reuse", f"Compare classes by {attribute}", measure, attribute, ask=view.large)
+    if isinstance(found, AttributeReuse):
+        st.caption(text(found.headline()))  # also why the column is empty
     return _with(frame, found, lambda found: {"reuse": found.reuse})
 
 

@@ -75,7 +75,9 @@ class TestTable:
             checked(app.button(key=button.key).click().run())
         shown = table(app).set_index("bit")
         bits = shown.index.to_numpy()
-        np.testing.assert_array_equal(shown["reuse"], attribute_reuse(codes, "shade").reuse[bits])
+        found = attribute_reuse(codes, "shade")
+        np.testing.assert_array_equal(shown["reuse"], found.reuse[bits])
+        assert found.headline() in said(app)
         np.testing.assert_array_equal(shown["value"], bit_value(codes).masked[bits])
         assert "flips" not in shown
         assert "view_channels" in said(app) or "encoder" in said(app)  # these codes come without one
